@@ -1,0 +1,99 @@
+"""May a whole delivery stand for its scope: accepted, held until someone decides, or refused.
+
+Works on counts only; never sees a row.
+"""
+
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
+from typing import Literal
+
+import yaml
+
+from contracts_schema.rules import catalogue
+
+Outcome = Literal["accepted", "held", "rejected"]
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What the row gate counted in one delivery. Lines in = accepted + quarantined + ignored (blank)."""
+
+    lines: int = 0
+    ignored: int = 0
+    accepted: int = 0
+    padded: int = 0
+    formats: dict[str, int] = field(default_factory=dict)
+    """Accepted lines per format number."""
+    quarantined: dict[str, int] = field(default_factory=dict)
+    """Lines per blocking rule."""
+    warnings: dict[str, dict[str, int]] = field(default_factory=dict)
+    """Lines per warning rule and field."""
+    resembles: str | None = None
+    """Record kind that unreadable lines look like, when it is another one than expected."""
+
+    @property
+    def rows(self) -> int:
+        return self.lines - self.ignored
+
+
+@dataclass(frozen=True)
+class Standing:
+    """The delivery that now stands for the scope: its rows, and whether the new one would take its place."""
+
+    rows: int
+    displaced: bool
+
+
+@dataclass(frozen=True)
+class Judgement:
+    outcome: Outcome
+    rules: tuple[str, ...]
+    """Delivery rules that refuse or hold."""
+    alerts: tuple[str, ...]
+    """Delivery rules that only warn."""
+
+
+@cache
+def limits() -> dict[str, int]:
+    """Thresholds in percent of lines, from ``contracts_schema/pmsi/transmission.yaml``."""
+    text = files("contracts_schema").joinpath("pmsi", "transmission.yaml").read_text(encoding="utf-8")
+    return {name: value for name, value in yaml.safe_load(text).items() if name.endswith("_percent")}
+
+
+def judge(tally: Tally, standing: Standing | None) -> Judgement:
+    """Apply every delivery rule; the gravest outcome wins, and each rule that was broken is named."""
+    broken = [rule for rule, holds in _breaches(tally, standing).items() if holds]
+    rules = catalogue()
+    outcomes: dict[str, Outcome] = {"refuse": "rejected", "hold": "held", "warn": "accepted"}
+    found = {outcomes[rules[rule].outcome] for rule in broken}
+    outcome: Outcome = "rejected" if "rejected" in found else "held" if "held" in found else "accepted"
+    grave = tuple(rule for rule in broken if rules[rule].outcome != "warn")
+    return Judgement(outcome, grave, tuple(rule for rule in broken if rules[rule].outcome == "warn"))
+
+
+def _breaches(tally: Tally, standing: Standing | None) -> dict[str, bool]:
+    limit = limits()
+    unknown = tally.quarantined.get("pmsi.unknown_format", 0)
+    foreign = tally.quarantined.get("pmsi.finess_mismatch", 0)
+    late = sum(tally.warnings.get("pmsi.after_period", {}).values())
+    refused = sum(tally.quarantined.values())
+    filled = tally.rows > 0
+    lost = 0 if standing is None or not standing.displaced else standing.rows - tally.accepted
+    before = 0 if standing is None else standing.rows
+    shrunken = _exceeds(lost, before, limit["shrink_hold_percent"])
+    return {
+        "pmsi.empty": not filled,
+        "pmsi.wrong_family": tally.resembles is not None,
+        "pmsi.new_format": tally.resembles is None and _exceeds(unknown, tally.rows, limit["new_format_percent"]),
+        "pmsi.finess_file": filled and foreign == tally.rows,
+        "pmsi.quarantine_rate": _exceeds(refused, tally.rows, limit["quarantine_percent"]),
+        "pmsi.period_file": _exceeds(late, tally.rows, limit["after_period_percent"]),
+        "pmsi.shrunken": shrunken,
+        "pmsi.shrink": not shrunken and _exceeds(lost, before, limit["shrink_warn_percent"]),
+        "pmsi.late_month": standing is not None and not standing.displaced,
+    }
+
+
+def _exceeds(part: int, whole: int, percent: int) -> bool:
+    return whole > 0 and part * 100 > whole * percent

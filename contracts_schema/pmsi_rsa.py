@@ -1,0 +1,97 @@
+"""Row contract of the RSA (PMSI MCO, one line per stay), as a Pandera schema made from the layouts and the code lists.
+
+A check that refuses a row names ``pmsi.invalid_value``; the others are warnings: code lists change every year, so an unknown
+code is accepted and counted.
+"""
+
+import csv
+from functools import cache
+from importlib.resources import files
+
+import pandera.polars as pa
+import polars as pl
+
+from contracts_schema.layouts import Field, Layout, layouts
+
+INVALID = "pmsi.invalid_value"
+UNKNOWN_CODE = "pmsi.unknown_code"
+MISSING = "pmsi.missing_value"
+OUT_OF_PERIOD = "pmsi.out_of_period"
+AFTER_PERIOD = "pmsi.after_period"
+BLOCKING = frozenset({INVALID})
+
+KEYS = frozenset({"finess", "format_version", "record_number", "rum_count"})
+"""Fields whose blank blocks a line; a blank in any other field marked not nullable is a warning."""
+
+CODED = {
+    "entry_mode": "entry_mode.csv",
+    "exit_mode": "exit_mode.csv",
+    "entry_provenance": "provenance.csv",
+    "exit_destination": "destination.csv",
+}
+FLAGGED = ("sex", "stay_type", "raac", "unscheduled", "ed_passage")
+"""Fields whose codes stand in mco_flags.csv."""
+
+DTYPES = {"text": pl.String, "int": pl.Int32}
+
+
+@cache
+def columns() -> dict[str, Field]:
+    """Every fixed field of any RSA format but the fillers, in the order of the newest format: the columns of a segment."""
+    found: dict[str, Field] = {}
+    for layout in reversed(layouts("MCO", "RSA").values()):
+        found |= {field.name: field for field in layout.fields if not field.is_filler and field.name not in found}
+    return found
+
+
+@cache
+def codes(field: str) -> frozenset[str]:
+    """The codes known for a field; blank is never one."""
+    if field in CODED:
+        rows = _read_codes(CODED[field])
+        return frozenset(row["code"] for row in rows) - {""}
+    rows = [row for row in _read_codes("mco_flags.csv") if row["field"] == field]
+    return frozenset(code for row in rows for code in row["code"].split("/")) - {""}
+
+
+@cache
+def contract(layout: Layout, year: int, period: int) -> pa.DataFrameSchema:
+    """The Pandera schema of typed rows of one format, for a transmission of that year and month."""
+    return pa.DataFrameSchema(
+        {
+            field.name: pa.Column(DTYPES[field.type], _checks(field, year), nullable=field.nullable)
+            for field in layout.fields
+            if not field.is_filler
+        },
+        checks=pa.Check(lambda data: _within(data, year, period), error=AFTER_PERIOD),
+    )
+
+
+def broken_rule(check: str, field: str) -> str:
+    """The rule behind a failure that Pandera reports: its own name for a blank is the only one that is not a rule id."""
+    if check == "not_nullable":
+        return INVALID if field in KEYS else MISSING
+    return check
+
+
+def _checks(field: Field, year: int) -> list[pa.Check]:
+    if field.name == "exit_month":
+        return [pa.Check.in_range(1, 12, error=INVALID)]
+    if field.name == "exit_year":
+        return [pa.Check.equal_to(year, error=OUT_OF_PERIOD)]
+    if field.name == "rum_count":
+        return [pa.Check.ge(1, error=INVALID)]
+    if field.name in CODED or field.name in FLAGGED:
+        return [pa.Check.isin(sorted(codes(field.name)), error=UNKNOWN_CODE)]
+    return []
+
+
+def _within(data: pa.PolarsData, year: int, period: int) -> pl.LazyFrame:
+    late = (pl.col("exit_year") == year) & pl.col("exit_month").is_between(period + 1, 12)
+    return data.lazyframe.select(~late.fill_null(value=False))
+
+
+def _read_codes(name: str) -> list[dict[str, str]]:
+    path = files("contracts_schema") / "pmsi" / "codes" / name
+    with path.open(encoding="utf-8", newline="") as lines:
+        return list(csv.DictReader(lines))

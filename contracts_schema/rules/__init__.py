@@ -1,0 +1,30 @@
+"""The rule catalogue: what each rule says in French, what it leads to, and where it comes from."""
+
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+import yaml
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rule: ``level`` line or delivery; ``outcome`` refuse, hold or warn; source and status of what it says."""
+
+    id: str
+    level: str
+    outcome: str
+    label_fr: str
+    source: str
+    status: str
+
+
+@cache
+def catalogue() -> dict[str, Rule]:
+    """Every rule by id."""
+    rules: dict[str, Rule] = {}
+    for path in sorted(files("contracts_schema").joinpath("rules").iterdir(), key=lambda entry: entry.name):
+        if path.name.endswith(".yaml"):
+            for entry in yaml.safe_load(path.read_text(encoding="utf-8"))["rules"]:
+                rules[entry["id"]] = Rule(**entry)
+    return rules

@@ -1,0 +1,157 @@
+"""The hub that a command works on: its settings, its log, its blob store, its clock.
+
+Settings come from the environment, then from ``ecluse.toml`` in the home, then from defaults; ``ecluse status`` shows which.
+Holds no secret of its own: a database password belongs to the environment or to the driver's password file.
+"""
+
+import getpass
+import os
+import tomllib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+if TYPE_CHECKING:
+    from warehouse.blobs import Blobs
+    from warehouse.log import Log
+
+PARIS = ZoneInfo("Europe/Paris")
+CONFIG = "ecluse.toml"
+TEST_CLOCK = "ECLUSE_NOW"
+
+
+class WrongUsage(Exception):
+    """The command cannot be carried out as given; the message says what to do instead. Exit code 2."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where a hub lives. ``origins`` tells for each setting: environment, file or default."""
+
+    home: Path
+    database_url: str
+    store_url: str
+    test: bool
+    origins: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Hub:
+    """An open hub. The log and the store are opened when first used, so that a command pays only for what it touches."""
+
+    settings: Settings
+    clock: Callable[[], datetime]
+    actor: str
+    flow_run: str | None = None
+
+    @cached_property
+    def log(self) -> "Log":
+        from warehouse.log import open_log
+
+        return open_log(self.settings.database_url, self.clock)
+
+    @cached_property
+    def blobs(self) -> "Blobs":
+        from warehouse.blobs import open_blobs
+
+        return open_blobs(self.settings.store_url, cache=self.settings.home / "cache")
+
+    @property
+    def views_folder(self) -> Path:
+        return self.settings.home / "views"
+
+    @property
+    def products_folder(self) -> Path:
+        return self.settings.home / "products"
+
+    def meta(self, **more: Any) -> dict[str, Any]:
+        """What every event says of its making: who acted, with which version, in which flow run."""
+        meta = {"actor": self.actor, "code_version": version("ecluse")}
+        return meta | ({"flow_run": self.flow_run} if self.flow_run else {}) | more
+
+    def in_flow(self, run: str) -> "Hub":
+        return replace(self, flow_run=run)
+
+
+def default_home() -> Path:
+    return Path(os.environ.get("ECLUSE_HOME") or Path.home() / ".ecluse").expanduser().absolute()
+
+
+def read_settings(home: Path | None = None) -> Settings:
+    """Settings of the hub at ``home`` (else ``ECLUSE_HOME``, else ``~/.ecluse``); WrongUsage when its file is not valid TOML."""
+    origin = "argument" if home else "environment" if os.environ.get("ECLUSE_HOME") else "default"
+    home = home.expanduser().absolute() if home else default_home()
+    written = _read_toml(home / CONFIG)
+    values, origins = {}, {"home": origin}
+    defaults = {"database_url": f"sqlite:///{home / 'ecluse.db'}", "store_url": str(home / "store")}
+    for name, default in defaults.items():
+        variable = f"ECLUSE_{name.upper()}"
+        for value, found in ((os.environ.get(variable), "environment"), (written.get(name), CONFIG), (default, "default")):
+            if value:
+                values[name], origins[name] = str(value), found
+                break
+    return Settings(home, values["database_url"], values["store_url"], bool(written.get("test")), origins)
+
+
+def open_hub(home: Path | None = None, actor: str | None = None) -> Hub:
+    """Open a hub made by ``init``. WrongUsage when there is none, or when a fixed clock is asked of a real one."""
+    settings = read_settings(home)
+    if not (settings.home / CONFIG).is_file():
+        raise WrongUsage(f"pas de hub dans {settings.home} : lancez d'abord « ecluse init »")
+    fixed = os.environ.get(TEST_CLOCK)
+    if fixed and not settings.test:
+        raise WrongUsage(f"{TEST_CLOCK} fixe l'horloge : réservé à un hub créé par « ecluse init --test »")
+    return Hub(settings, _clock(fixed), actor or getpass.getuser())
+
+
+def init_hub(home: Path | None = None, *, test: bool = False) -> Settings:
+    """Make the hub's folder, settings file and log; changes nothing in a hub that is there already.
+
+    Raises WrongUsage when a hub is there that was made with another ``test``.
+    """
+    from warehouse.log import create_log
+
+    settings = read_settings(home)
+    config = settings.home / CONFIG
+    if config.exists():
+        if settings.test != test:
+            raise WrongUsage(f"un hub existe déjà dans {settings.home}, créé {'avec' if settings.test else 'sans'} --test")
+    else:
+        settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        text = "# Réglages du hub. Les variables ECLUSE_DATABASE_URL et ECLUSE_STORE_URL passent avant.\n"
+        text += "# database_url = \"postgresql+psycopg://ecluse@localhost/ecluse\"\n# store_url = \"s3://ecluse\"\n"
+        config.write_text(text + f"test = {str(test).lower()}\n", encoding="utf-8")
+    create_log(settings.database_url)
+    return read_settings(home)
+
+
+def parse_instant(text: str) -> datetime:
+    """An ISO date or instant; without a time zone it is Europe/Paris, and a date alone means the end of that day."""
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError:
+        raise WrongUsage(f"date illisible : {text} (attendu 2026-03-31 ou 2026-03-31T18:00)") from None
+    if len(text) == len("2026-03-31"):
+        instant = instant.replace(hour=23, minute=59, second=59, microsecond=999_999)
+    return instant if instant.tzinfo else instant.replace(tzinfo=PARIS)
+
+
+def _clock(fixed: str | None) -> Callable[[], datetime]:
+    if fixed:
+        instant = parse_instant(fixed)
+        return lambda: instant
+    return lambda: datetime.now(UTC)
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except tomllib.TOMLDecodeError as error:
+        raise WrongUsage(f"{path} n'est pas un TOML valide : {error}") from None

@@ -1,0 +1,258 @@
+"""What becomes of each line of an RSA file, said slowly and plainly, to be compared with the real reader and views.
+
+Bytes, slices and loops only: it reads the layout CSV files itself, and must never import the code it judges. A rule
+that is unclear here is unclear in the specification ("Order of checks on one line").
+"""
+
+import csv
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+Value = int | str | None
+Outcome = Literal["accepted", "quarantined", "ignored"]
+
+LAYOUTS = Path(__file__).parent.parent / "contracts_schema" / "pmsi" / "layouts"
+MOST_PADDING = 20
+REQUIRED = {"rum_number", "act_ccam", "act_quantity", "das_code", "pgv_auth_type", "rt_suppl_code"}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The outcome of one physical line; ``offset`` is the position of its first byte in the file."""
+
+    line: int
+    offset: int
+    outcome: Outcome
+    rule: str | None = None
+    fields: tuple[str, ...] = ()  # for invalid_count and invalid_value, in the order of the layout
+    padded: bool = False
+    identical: bool | None = None  # for duplicate_record: received bytes equal, line end apart
+    format: str | None = None
+    values: dict[str, Value] = field(default_factory=dict)
+    zones: dict[str, str] = field(default_factory=dict)
+
+
+@cache
+def formats() -> dict[str, list[dict[str, str]]]:
+    """Rows of the layout CSV of each RSA format, by format number."""
+    with (LAYOUTS / "INDEX.csv").open(encoding="utf-8", newline="") as index:
+        known = [row for row in csv.DictReader(index) if row["field_of_care"] == "MCO" and row["record"] == "RSA"]
+    found = {}
+    for entry in known:
+        with (LAYOUTS / f"{entry['format_id']}.csv").open(encoding="utf-8", newline="") as rows:
+            found[entry["detect_value"]] = list(csv.DictReader(rows))
+    return found
+
+
+def physical_lines(data: bytes) -> list[tuple[int, bytes]]:
+    """(offset, bytes) of each line without its end, a byte order mark and a last ^Z taken off."""
+    offset = 0
+    if data.startswith(b"\xef\xbb\xbf"):
+        offset, data = 3, data[3:]
+    pieces = data.split(b"\n")
+    if pieces[-1] == b"":
+        pieces.pop()
+    lines = []
+    for number, piece in enumerate(pieces, start=1):
+        text = piece[:-1] if piece.endswith(b"\r") else piece
+        if number == len(pieces) and text.endswith(b"\x1a") and len(text) > 1:
+            text = text[:-1]
+        lines.append((offset, text))
+        offset += len(piece) + 1
+    return lines
+
+
+def judge(data: bytes, finess: str) -> list[Verdict]:
+    """One verdict a line, in the order of the file."""
+    verdicts: list[Verdict] = []
+    accepted: dict[Value, bytes] = {}
+    for number, (offset, line) in enumerate(physical_lines(data), start=1):
+        verdict = judge_line(number, offset, line, finess)
+        if verdict.outcome == "accepted":
+            key = verdict.values["record_number"]
+            if key in accepted:
+                same = accepted[key] == line
+                verdict = Verdict(
+                    number, offset, "quarantined", "pmsi.duplicate_record", identical=same, format=verdict.format
+                )
+            else:
+                accepted[key] = line
+        verdicts.append(verdict)
+    return verdicts
+
+
+def judge_line(number: int, offset: int, line: bytes, finess: str) -> Verdict:
+    """Everything that can be said of a line without the others."""
+
+    def refused(reason: str, fields: Iterable[str] = ()) -> Verdict:
+        return Verdict(number, offset, "quarantined", f"pmsi.{reason}", tuple(fields), format=version)
+
+    version: str | None = None
+    if line.strip(b" \t") == b"" or line == b"\x1a":
+        return Verdict(number, offset, "ignored")
+    if any(byte < 0x20 for byte in line):
+        return refused("control_character")
+    if len(line) < 12 or line[9:12].decode("latin-1") not in formats():
+        return refused("unknown_format")
+    version = line[9:12].decode("latin-1")
+    rows = formats()[version]
+    fixed = [row for row in rows if row["zone"] == "fixed"]
+    fixed_length = max(end(row) for row in fixed)
+    if len(line) < fixed_length:
+        return refused("line_too_short")
+    if line[0:9].decode("latin-1") != finess:
+        return refused("finess_mismatch")
+
+    count_names = {row["count_field"] for row in rows if row["zone"] != "fixed"}
+    counts = {row["field"]: number_in(cut(line, row)) for row in fixed if row["field"] in count_names}
+    bad_counts = [name for name, value in counts.items() if value == "invalid"]
+    if bad_counts:
+        return refused("invalid_count", bad_counts)
+
+    places = zone_places(rows, fixed_length, {name: int(value or 0) for name, value in counts.items()})
+    expected = max([fixed_length, *(start + width for starts, width in places.values() for start in starts)])
+    received = len(line)
+    if received > expected and line[expected:].strip(b" ") != b"":
+        return refused("line_length")
+    if received < expected - MOST_PADDING:
+        return refused("line_length")
+    if lost_required_field(rows, places, received):
+        return refused("line_length")
+    whole = line[:expected].ljust(expected, b" ")
+
+    faulty, values = typed_fixed_fields(fixed, whole)
+    sums, faulty_in_zones = sums_of_zones(rows, places, whole)
+    faulty += faulty_in_zones
+    if faulty:
+        return refused("invalid_value", faulty)
+    if (sums["rum_das_count"], sums["rum_act_count"]) != (values["das_count"] or 0, values["act_count"] or 0):
+        return refused("count_mismatch")
+
+    zones = {
+        name: "".join(whole[start : start + width].decode("latin-1") for start in starts)
+        for name, (starts, width) in places.items()
+    }
+    padded = received < expected
+    return Verdict(number, offset, "accepted", padded=padded, format=version, values=values, zones=zones)
+
+
+def end(row: dict[str, str]) -> int:
+    return int(row["start"]) - 1 + int(row["length"])
+
+
+def cut(record: bytes, row: dict[str, str], base: int = 0) -> bytes:
+    return record[base + int(row["start"]) - 1 : base + end(row)]
+
+
+def number_in(raw: bytes) -> Value:
+    """An int, None when blank, the word "invalid" for anything else than digits between spaces."""
+    digits = raw.strip(b" ")
+    if digits == b"":
+        return None
+    return int(digits) if digits.isdigit() else "invalid"
+
+
+def zone_places(rows: list[dict[str, str]], position: int, counts: dict[str, int]) -> dict[str, tuple[list[int], int]]:
+    """By zone, where each occurrence starts, and their width."""
+    places: dict[str, tuple[list[int], int]] = {}
+    for name in dict.fromkeys(row["zone"] for row in rows if row["zone"] != "fixed"):
+        members = [row for row in rows if row["zone"] == name]
+        width = max(end(row) for row in members)
+        starts = [position + rank * width for rank in range(counts[members[0]["count_field"]])]
+        position += width * len(starts)
+        places[name] = (starts, width)
+    return places
+
+
+def lost_required_field(rows: list[dict[str, str]], places: dict[str, tuple[list[int], int]], received: int) -> bool:
+    """Whether a required field of a zone lies wholly past the bytes received."""
+    return any(
+        start + int(row["start"]) - 1 >= received
+        for row in rows
+        if row["field"] in REQUIRED
+        for start in places[row["zone"]][0]
+    )
+
+
+def typed_fixed_fields(fixed: list[dict[str, str]], whole: bytes) -> tuple[list[str], dict[str, Value]]:
+    """Faulty names, and every fixed field typed, fillers left out."""
+    faulty: list[str] = []
+    values: dict[str, Value] = {}
+    for row in fixed:
+        name, raw = row["field"], cut(whole, row)
+        if name.startswith("filler"):
+            continue
+        value: Value = number_in(raw) if row["type"] == "int" else (raw.strip(b" ").decode("latin-1") or None)
+        values[name] = value
+        if (
+            (row["type"] == "int" and value == "invalid")
+            or (name == "exit_month" and value is not None and value not in range(1, 13))
+            or (name == "rum_count" and value in (None, 0))
+            or (name == "record_number" and value is None)
+        ):
+            faulty.append(name)
+    return faulty, values
+
+
+def sums_of_zones(
+    rows: list[dict[str, str]], places: dict[str, tuple[list[int], int]], whole: bytes
+) -> tuple[dict[str, int], list[str]]:
+    """The sum of every int field of the zones, blanks as 0, and the names of those that are not numbers somewhere."""
+    sums: dict[str, int] = {}
+    faulty: list[str] = []
+    for row in rows:
+        if row["zone"] == "fixed" or row["type"] != "int":
+            continue
+        read = [number_in(cut(whole, row, start)) for start in places[row["zone"]][0]]
+        if "invalid" in read:
+            faulty.append(row["field"])
+        sums[row["field"]] = sum(value for value in read if isinstance(value, int))
+    return sums, faulty
+
+
+# --- indicators, from accepted lines ----------------------------------------------------------------------------------
+
+
+@dataclass
+class Activity:
+    stays: int = 0
+    nights: int = 0
+    sessions: int = 0
+
+
+def activity(verdicts: Iterable[Verdict]) -> dict[tuple[Value, Value], Activity]:
+    """ACTIVITY by (exit_year, exit_month); a month with nothing to count is left out. A blank CMD is a stay."""
+    months: dict[tuple[Value, Value], Activity] = defaultdict(Activity)
+    for stay in (verdict.values for verdict in verdicts if verdict.outcome == "accepted"):
+        if stay["stay_type"] == "B" or stay["ghm_cmd"] == "90":
+            continue
+        month = months[stay["exit_year"], stay["exit_month"]]
+        if stay["ghm_cmd"] == "28":
+            month.sessions += max(whole_number(stay["session_count"]), 1)
+        else:
+            month.stays += 1
+            month.nights += whole_number(stay["los_nights"])
+    return dict(months)
+
+
+def os_13(verdicts: Iterable[Verdict]) -> dict[tuple[Value, str], tuple[int, int]]:
+    """OS_13 by (exit_year, variant): (numerator, denominator). Formats without ``raac`` (224) are left out."""
+    shares: dict[tuple[Value, str], tuple[int, int]] = {}
+    for stay in (verdict.values for verdict in verdicts if verdict.outcome == "accepted"):
+        if "raac" not in stay or stay["stay_type"] == "B" or stay["ghm_type"] != "C" or stay["ghm_cmd"] == "90":
+            continue
+        variants = ["v1", "v2_overnight"] if whole_number(stay["los_nights"]) > 0 else ["v1"]
+        for variant in variants:
+            numerator, denominator = shares.get((stay["exit_year"], variant), (0, 0))
+            enhanced = 1 if stay["raac"] == "1" else 0
+            shares[stay["exit_year"], variant] = (numerator + enhanced, denominator + 1)
+    return shares
+
+
+def whole_number(value: Value) -> int:
+    """A blank number counts as 0 in a sum."""
+    return value if isinstance(value, int) else 0

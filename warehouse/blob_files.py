@@ -1,0 +1,153 @@
+"""How the bytes of one blob reach the disk and come back: hashed as they are written, checked as they are read.
+
+Must never leave a final name on less than the whole content, or end a damaged content as if it were sound.
+"""
+
+import hashlib
+import io
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, BinaryIO, Literal
+
+import zstandard
+
+from warehouse import faults
+
+Kind = Literal["raw", "segments"]
+# Equal bytes compress to equal bytes as long as neither changes; threads compress while the caller's hashes.
+ZSTD_LEVEL = 3
+ZSTD_THREADS = 2
+CHUNK = 1 << 20
+
+
+class BlobError(Exception):
+    """Something about the store that its caller can act upon; the message says how."""
+
+
+class BlobMissing(BlobError):
+    """The store has nothing under this name."""
+
+
+class BlobDamaged(BlobError):
+    """The stored bytes are not those of their name."""
+
+
+class BlobUnwritable(BlobError):
+    """The store cannot take the bytes: disk full, no permission, object store away."""
+
+
+class BlobWriter:
+    """Takes the bytes of one blob; ``sha256`` and ``size`` are those of the bytes taken so far."""
+
+    def __init__(self, path: Path, kind: Kind) -> None:
+        self._path = path
+        self._digest = hashlib.sha256()
+        self._frame = (
+            zstandard.ZstdCompressor(ZSTD_LEVEL, threads=ZSTD_THREADS, write_checksum=True).compressobj()
+            if kind == "raw"
+            else None
+        )
+        self.size = 0
+        with storing(path):
+            self._file = path.open("xb")
+
+    @property
+    def sha256(self) -> str:
+        return self._digest.hexdigest()
+
+    def write(self, data: bytes) -> None:
+        # compressing goes on in its own threads while the bytes are hashed
+        stored = self._frame.compress(data) if self._frame else data
+        self._digest.update(data)
+        self.size += len(data)
+        with storing(self._path):
+            self._file.write(stored)
+
+    def finish(self) -> None:
+        with storing(self._path):
+            if self._frame:
+                self._file.write(self._frame.flush())
+            self._file.close()
+
+    def close(self) -> None:
+        with suppress(OSError):  # closing writes what is buffered, which may be what failed
+            self._file.close()
+
+
+def place(path: Path, final: Path) -> None:
+    """Give a finished file its final name, durably; the first of equal files stays."""
+    with storing(final):
+        faults.reached("blob.temp_written")
+        _sync(path)
+        faults.reached("blob.synced")
+        if not final.exists():
+            final.parent.mkdir(parents=True, exist_ok=True)
+            path.replace(final)
+        # even when another process renamed it: the name must outlive a power cut before an event may speak of it
+        _sync(final.parent)
+        _sync(final.parent.parent)
+        faults.reached("blob.renamed")
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def unpacked(file: BinaryIO, sha: str) -> io.BufferedReader:
+    return io.BufferedReader(_Unpacked(file, sha), CHUNK)
+
+
+def check(kind: Kind, sha: str, file: Any) -> None:
+    content = unpacked(file, sha) if kind == "raw" else file
+    if hashlib.file_digest(content, "sha256").hexdigest() != sha:
+        raise _damaged(kind, sha)
+
+
+class _Unpacked(io.RawIOBase):
+    """Decompresses and, at the end, compares the sha256: a frame cut short would else end like a whole one."""
+
+    def __init__(self, file: BinaryIO, sha: str) -> None:
+        self._frame: Any = zstandard.ZstdDecompressor().stream_reader(file, read_size=CHUNK)
+        self._digest = hashlib.sha256()
+        self._sha = sha
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        try:
+            size = int(self._frame.readinto(buffer))
+        except zstandard.ZstdError:
+            raise _damaged("raw", self._sha) from None
+        self._digest.update(memoryview(buffer)[:size])
+        if not size and self._digest.hexdigest() != self._sha:
+            raise _damaged("raw", self._sha)
+        return size
+
+    def close(self) -> None:
+        self._frame.close()
+        super().close()
+
+
+def _damaged(kind: str, sha: str) -> BlobDamaged:
+    return BlobDamaged(f"{kind} {sha} is damaged in the store: restore it from a backup")
+
+
+def unwritable(path: Path, problem: OSError) -> BlobUnwritable:
+    return BlobUnwritable(
+        f"cannot write in {path.parent}: {problem.strerror}; put that right and run the same command again"
+    )
+
+
+@contextmanager
+def storing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as problem:
+        raise unwritable(path, problem) from None

@@ -1,0 +1,309 @@
+"""The event log: small immutable facts in one gapless order, each chained to the one before by its hash.
+
+Must never change or remove an event, order by the clock, or hold a float or a patient's value.
+"""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from warehouse import faults
+from warehouse.log_database import LogError as LogError
+from warehouse.log_database import LogUnavailable as LogUnavailable
+from warehouse.log_database import connect, missing_triggers, schema_revision, sqlite_file, transaction
+from warehouse.log_database import redacted as redacted
+
+EVENT_TYPES = frozenset(
+    {
+        "DeliveryReceived",
+        "DeliveryAccepted",
+        "DeliveryRejected",
+        "DeliveryWithdrawn",
+        "DecisionTaken",
+        "ProductPublished",
+        "ProductAcknowledged",
+        "SegmentRedacted",
+    }
+)
+GENESIS = "0" * 64
+REVISION = "0001"  # the newest of migrations/versions
+ATTEMPTS = 4
+PAGE = 1000
+
+# (type, schema_version) -> function from the data of that version to data of a greater schema_version
+UPCASTERS: dict[tuple[str, int], Callable[[dict[str, Any]], dict[str, Any]]] = {}
+
+COLUMNS = ("position", "stream", "version", "type", "data", "meta", "recorded_at", "idempotency_key", "hash")
+EVENT = sa.table("event", *(sa.column(name) for name in COLUMNS))
+
+
+@dataclass(frozen=True)
+class Event:
+    position: int
+    stream: str
+    version: int
+    type: str
+    data: dict[str, Any]
+    meta: dict[str, Any]
+    recorded_at: str
+    idempotency_key: str
+    hash: str
+
+
+@dataclass(frozen=True)
+class NewEvent:
+    """``key`` names the fact, for ever; ``data`` may say its ``schema_version``, else it is 1."""
+
+    stream: str
+    type: str
+    data: dict[str, Any]
+    key: str
+    expected_version: int | None = None
+
+
+class KeyConflict(LogError):
+    """The key already names another fact."""
+
+
+class VersionConflict(LogError):
+    """The stream has moved since its version was read."""
+
+
+class LogMissing(LogError):
+    """There is no log at this address yet."""
+
+
+class LogSchemaMismatch(LogError):
+    """The log's tables are those of another ecluse."""
+
+
+class Log:
+    """A log that exists. Threads may share it; a forked process opens its own."""
+
+    def __init__(self, engine: sa.Engine, clock: Callable[[], datetime]) -> None:
+        self._engine = engine
+        self._clock = clock
+
+    def append(self, event: NewEvent, meta: Mapping[str, Any]) -> tuple[Event, bool]:
+        """Write one event, or find the one that its key already names. True when newly written."""
+        return self.append_all([event], meta)[0]
+
+    def append_all(self, events: Sequence[NewEvent], meta: Mapping[str, Any]) -> list[tuple[Event, bool]]:
+        """Write all in one transaction, or none. KeyConflict, VersionConflict; ValueError, TypeError when malformed."""
+        rows = [_row(event, meta) for event in events]
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                with transaction(self._engine, writes=True) as connection:
+                    written = [
+                        self._append(connection, row, event.expected_version)
+                        for row, event in zip(rows, events, strict=True)
+                    ]
+                    faults.reached("log.before_commit")
+                faults.reached("log.after_commit")
+                break
+            except LogUnavailable as problem:
+                if not problem.transient or attempt == ATTEMPTS:
+                    raise
+                time.sleep(0.05 * attempt)
+        return written
+
+    def _append(self, connection: sa.Connection, row: dict[str, Any], expected: int | None) -> tuple[Event, bool]:
+        known = _by_key(connection, row["idempotency_key"])
+        if known:
+            if any(known[name] != row[name] for name in ("stream", "type", "data")):
+                raise KeyConflict(f"key {row['idempotency_key']} already names another fact, event {known['position']}")
+            return _event(known), False
+        version = _version(connection, row["stream"])
+        if expected is not None and expected != version:
+            raise VersionConflict(
+                f"stream {row['stream']} is at version {version}, not {expected}: read it, decide again"
+            )
+        position, previous = _head(connection)
+        row = row | {"position": position + 1, "version": version + 1, "recorded_at": _stamp(self._clock())}
+        row["hash"] = _chained(previous, row)
+        connection.execute(sa.insert(EVENT).values(row))
+        return _event(row), True
+
+    def read(
+        self,
+        after: int = 0,
+        until: int | None = None,
+        stream: str | None = None,
+        types: Collection[str] | None = None,
+    ) -> Iterator[Event]:
+        """Events of positions in (after, until], in order; each page is read when asked for, in its own transaction."""
+        query = sa.select(EVENT)
+        if until is not None:
+            query = query.where(EVENT.c.position <= until)
+        if stream is not None:
+            query = query.where(EVENT.c.stream == stream)
+        if types is not None:
+            query = query.where(EVENT.c.type.in_(types))
+        return map(_event, self._rows(query, after))
+
+    def _rows(self, query: sa.Select[Any], after: int = 0) -> Iterator[dict[str, Any]]:
+        query = query.order_by(EVENT.c.position).limit(PAGE)
+        while True:
+            with transaction(self._engine) as connection:
+                page = [dict(row) for row in connection.execute(query.where(EVENT.c.position > after)).mappings()]
+            yield from page
+            if len(page) < PAGE:
+                return
+            after = page[-1]["position"]
+
+    def find(self, key: str) -> Event | None:
+        """The event that this idempotency key names."""
+        with transaction(self._engine) as connection:
+            row = _by_key(connection, key)
+        return _event(row) if row else None
+
+    def version(self, stream: str) -> int:
+        """The version of the stream's last event; 0 when it has none."""
+        with transaction(self._engine) as connection:
+            return _version(connection, stream)
+
+    def head(self) -> tuple[int, str]:
+        """Position and hash of the last event, a receipt for all before it; (0, GENESIS) when there is none."""
+        with transaction(self._engine) as connection:
+            return _head(connection)
+
+    def position_at(self, instant: datetime) -> int:
+        """The last position before the first event recorded after ``instant``."""
+        later = sa.select(sa.func.min(EVENT.c.position)).where(EVENT.c.recorded_at > _stamp(instant))
+        with transaction(self._engine) as connection:
+            first: int | None = connection.scalar(later)
+            return _head(connection)[0] if first is None else first - 1
+
+    def verify(self, receipt: tuple[int, str] | None = None) -> list[str]:
+        """What is wrong with the log, in words; empty when it is sound and holds the event of the receipt.
+
+        A tail rewritten whole, hashes included, shows only against a receipt that someone else kept.
+        """
+        with transaction(self._engine) as connection:
+            missing = missing_triggers(connection)
+        problems = [f"trigger {name} is missing or off: the log can be altered" for name in sorted(missing)]
+        position, previous, versions = 0, GENESIS, dict[str, int]()
+        for row in self._rows(sa.select(EVENT)):
+            if row["position"] != position + 1:
+                problems.append(f"position {row['position']} follows {position}: events are missing")
+            position = row["position"]
+            if row["version"] != versions.get(row["stream"], 0) + 1:
+                problems.append(f"position {position} is version {row['version']}: events of its stream are missing")
+            versions[row["stream"]] = row["version"]
+            if row["hash"] != _chained(previous, row):
+                problems.append(f"position {position} breaks the hash chain: it was altered, or the one before it")
+            previous = row["hash"]
+            if receipt and receipt[0] == position and receipt[1] != previous:
+                problems.append(f"position {position} is not the event of the receipt: the log was rewritten")
+        if receipt and receipt[0] > position:
+            problems.append(f"the log ends at {position}, before the receipt's {receipt[0]}: its tail was removed")
+        return problems
+
+
+def open_log(url: str, clock: Callable[[], datetime]) -> Log:
+    """The log at this address; ``clock`` gives aware instants. LogMissing, LogSchemaMismatch, LogUnavailable."""
+    engine = connect(url)
+    file = sqlite_file(engine)
+    revision = None
+    if file is None or file.is_file():  # SQLite would create the file
+        with transaction(engine) as connection:
+            revision = _known_revision(connection)
+    if revision is None:
+        raise LogMissing(f"no log at {redacted(url)}: run `ecluse init`")
+    if revision < REVISION:
+        raise LogSchemaMismatch(f"this log was written by an older ecluse (schema {revision}): run `ecluse init`")
+    return Log(engine, clock)
+
+
+def create_log(url: str) -> None:
+    """Create the log, or bring it to the present schema; changes nothing in one that is there already."""
+    engine = connect(url)
+    if file := sqlite_file(engine):
+        file.parent.mkdir(parents=True, exist_ok=True)
+    with transaction(engine, writes=True) as connection:
+        if _known_revision(connection) != REVISION:
+            from alembic import command  # imported here because no other command has to pay for it
+            from alembic.config import Config
+
+            config = Config(attributes={"connection": connection})
+            config.set_main_option("script_location", "warehouse:migrations")
+            command.upgrade(config, REVISION)
+    engine.dispose()
+
+
+def _known_revision(connection: sa.Connection) -> str | None:
+    revision = schema_revision(connection)
+    if revision and revision > REVISION:
+        raise LogSchemaMismatch(f"this log was written by a newer ecluse (schema {revision}): upgrade ecluse")
+    return revision
+
+
+def canonical(value: Any) -> str:
+    """JSON with one spelling per value: sorted keys, no spaces, no escapes. TypeError on a float or a key not text."""
+    _refuse_floats(value)
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def _refuse_floats(value: Any) -> None:
+    if isinstance(value, float):
+        raise TypeError("the log holds no float: give money in integer cents, other decimals as text")
+    if isinstance(value, dict):
+        if not all(isinstance(key, str) for key in value):
+            raise TypeError("the log holds no key that is not text")
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        for item in value:
+            _refuse_floats(item)
+
+
+def _row(event: NewEvent, meta: Mapping[str, Any]) -> dict[str, Any]:
+    if event.type not in EVENT_TYPES:
+        raise ValueError(f"unknown event type {event.type}")
+    return {
+        "stream": event.stream,
+        "type": event.type,
+        "data": canonical({"schema_version": 1} | event.data),
+        "meta": canonical(dict(meta)),
+        "idempotency_key": event.key,
+    }
+
+
+def _event(row: Mapping[str, Any]) -> Event:
+    data = json.loads(row["data"])
+    while upcast := UPCASTERS.get((row["type"], data["schema_version"])):
+        data = upcast(data)
+    return Event(**{**row, "data": data, "meta": json.loads(row["meta"])})
+
+
+def _chained(previous: str, row: Mapping[str, Any]) -> str:
+    """The hash of a row as stored: data and meta count as text, so that how they are parsed can change."""
+    rest = {name: row[name] for name in COLUMNS if name != "hash"}
+    return hashlib.sha256(f"{previous}\n{canonical(rest)}".encode()).hexdigest()
+
+
+def _stamp(instant: datetime) -> str:
+    """Of fixed width, so that the order of texts is the order of instants in every database."""
+    if instant.tzinfo is None:
+        raise ValueError("an instant needs a time zone")
+    return instant.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+
+
+def _by_key(connection: sa.Connection, key: str) -> dict[str, Any] | None:
+    row = connection.execute(sa.select(EVENT).where(EVENT.c.idempotency_key == key)).mappings().one_or_none()
+    return dict(row) if row else None
+
+
+def _version(connection: sa.Connection, stream: str) -> int:
+    return connection.scalar(sa.select(sa.func.max(EVENT.c.version)).where(EVENT.c.stream == stream)) or 0
+
+
+def _head(connection: sa.Connection) -> tuple[int, str]:
+    last = sa.select(EVENT.c.position, EVENT.c.hash).order_by(EVENT.c.position.desc()).limit(1)
+    row = connection.execute(last).one_or_none()
+    return (row.position, row.hash) if row else (0, GENESIS)

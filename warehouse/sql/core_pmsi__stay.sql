@@ -1,0 +1,35 @@
+-- Stays (RSA), one row a line accepted, of one head.
+-- grain: head
+select
+    finess,
+    line_number,
+    record_number,
+    format_version,
+    exit_year,
+    exit_month,
+    ghm_cmd || coalesce(ghm_type, '') || coalesce(ghm_number, '') || coalesce(ghm_severity, '') as ghm,
+    ghm_cmd,
+    ghm_type,
+    ghs_number,
+    sex,
+    age_years,
+    age_days,
+    entry_mode,
+    entry_provenance,
+    exit_mode,
+    exit_destination,
+    stay_type,
+    los_nights,
+    session_count,
+    raac,
+    unscheduled,
+    ed_passage,
+    main_diagnosis,
+    related_diagnosis,
+    dp_rum_number,
+    rum_count,
+    das_count,
+    act_count,
+    padded
+from segment_pmsi_rsa
+order by line_number

@@ -1,0 +1,242 @@
+"""Views: tables computed by the SQL files of ``warehouse/sql`` from heads and references, each named by all that it is made of.
+
+A view's key is a hash of its SQL, its inputs' keys and the engine's version: the same key is the same table and is not built
+again, so one folder is cache, version and rollback at once. A view with ``-- grain: head`` is built head by head: a new
+transmission costs its own rows only. Everything here can be deleted and built again, to the same bytes.
+"""
+
+import hashlib
+import os
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from graphlib import TopologicalSorter
+from importlib.resources import files
+from pathlib import Path
+
+import duckdb
+import polars as pl
+
+from contracts_schema.layouts import index, layout
+from warehouse.heads import Head
+from warehouse.log import canonical
+
+PER_HEAD = "-- grain: head"
+SEGMENT = "segment_"
+HEAD_REFERENCE = "ref_pmsi__head"
+ZONE_REFERENCE = "ref_pmsi__zone_field"
+MEMORY_LIMIT = "1GB"
+"""What DuckDB may hold before it spills to the views' folder."""
+
+
+@dataclass(frozen=True)
+class View:
+    """One SQL file: its name, its text, the tables it reads, and whether it is built head by head."""
+
+    name: str
+    sql: str
+    inputs: tuple[str, ...]
+    per_head: bool
+
+
+@dataclass(frozen=True)
+class Table:
+    """A view as built from some heads: the key of all it is made of, and its files in the order of the scopes."""
+
+    name: str
+    key: str
+    paths: tuple[Path, ...]
+    built: int
+    """How many of these files had to be computed now."""
+
+
+@cache
+def views() -> dict[str, View]:
+    """Every view by name, each after those it reads."""
+    found = {}
+    for path in files("warehouse").joinpath("sql").iterdir():
+        if path.name.endswith(".sql"):
+            name, sql = path.name.removesuffix(".sql"), path.read_text(encoding="utf-8")
+            inputs = tuple(sorted(duckdb.get_table_names(sql)))
+            found[name] = View(name, sql, inputs, PER_HEAD in sql)
+    graph = {name: {entry for entry in found[name].inputs if entry in found} for name in sorted(found)}
+    return {name: found[name] for name in TopologicalSorter(graph).static_order()}
+
+
+def closure(names: Iterable[str]) -> list[str]:
+    """These views and all they are made of, in the order of building; names of other tables are passed over."""
+    wanted = set(names)
+    for name, view in reversed(views().items()):
+        if name in wanted:
+            wanted.update(view.inputs)
+    return [name for name in views() if name in wanted]
+
+
+def build(
+    folder: Path,
+    heads: Mapping[str, Head],
+    segment_path: Callable[[str], Path],
+    names: Iterable[str] | None = None,
+    progress: Callable[[str], None] = lambda name: None,
+) -> dict[str, Table]:
+    """Build what is missing of these views (all by default) from these heads.
+
+    Gives the tables by name, with those they are made of. ``segment_path`` finds the local file of a segment by its hash.
+    """
+    tables: dict[str, Table] = {}
+    partitions: dict[str, dict[str, Path]] = {}
+    with _engine(folder) as engine:
+        for name in closure(views() if names is None else names):
+            view = views()[name]
+            progress(name)
+            parts = [(scope,) for scope in heads] if view.per_head else [tuple(heads)]
+            keys, paths, built = [], [], 0
+            for scopes in parts:
+                within = {scope: heads[scope] for scope in scopes}
+                key = _key(view, within, partitions, tables)
+                path = folder / name / f"{key}.parquet"
+                if not path.exists():
+                    _read_inputs(engine, view, within, partitions, tables, segment_path)
+                    _write(engine, view.sql, path)
+                    built += 1
+                keys.append(key)
+                paths.append(path)
+            if view.per_head:
+                partitions[name] = dict(zip(heads, paths, strict=True))
+            tables[name] = Table(name, _digest(keys), tuple(paths), built)
+    return tables
+
+
+@contextmanager
+def reading(
+    tables: Mapping[str, Table],
+    heads: Mapping[str, Head],
+    segment_path: Callable[[str], Path],
+    segments: Iterable[str] = (),
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection that reads these tables, the references and the named segment tables, and nothing else on the machine."""
+    engine = duckdb.connect(":memory:", config={"memory_limit": MEMORY_LIMIT})
+    try:
+        allowed: list[str] = []
+        sources = {table.name: table.paths for table in tables.values()}
+        sources |= {name: _segment_paths(name, heads, segment_path) for name in segments}
+        for name, paths in sources.items():
+            _create_view(engine, name, paths)
+            allowed += map(str, paths)
+        _create_references(engine, heads)
+        engine.execute("set allowed_paths = $paths", {"paths": allowed})
+        engine.execute("set enable_external_access = false")
+        engine.execute("set lock_configuration = true")
+        yield engine
+    finally:
+        engine.close()
+
+
+def table_names(sql: str) -> set[str]:
+    """The tables that a query reads."""
+    return set(duckdb.get_table_names(sql))
+
+
+def head_rows(heads: Mapping[str, Head]) -> pl.DataFrame:
+    """The heads as a table: scope, finess, year, period, delivery_id, rows, position."""
+    schema = {"scope": pl.String, "finess": pl.String, "year": pl.Int32, "period": pl.Int32, "delivery_id": pl.String,
+              "rows": pl.Int64, "position": pl.Int64}  # fmt: skip
+    rows = [
+        (head.scope, head.data["finess"], head.data["year"], head.period, head.delivery_id, head.rows, head.position)
+        for head in heads.values()
+    ]
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+@cache
+def zone_fields() -> pl.DataFrame:
+    """Where each field of a repeated zone stands, per format number: format_version, zone, field, start (from 1), zone_width."""
+    rows = [
+        (found.version, zone.name, field.name, field.offset + 1, zone.width)
+        for found in (layout(entry["format_id"]) for entry in index().values() if entry["record"] == "RSA")
+        for zone in found.zones
+        for field in zone.fields
+    ]
+    return pl.DataFrame(rows, schema=["format_version", "zone", "field", "start", "zone_width"], orient="row")
+
+
+def _key(
+    view: View, heads: Mapping[str, Head], partitions: Mapping[str, Mapping[str, Path]], tables: Mapping[str, Table]
+) -> str:
+    def input_key(name: str) -> object:
+        if name.startswith(SEGMENT):
+            return [head.tables.get(name.removeprefix(SEGMENT), "") for head in heads.values()]
+        if name == HEAD_REFERENCE:
+            return head_rows(heads).rows()
+        if name == ZONE_REFERENCE:
+            return zone_fields().rows()
+        if view.per_head:
+            return [partitions[name][scope].stem for scope in heads]
+        return tables[name].key
+
+    made_of = {"sql": view.sql, "engine": duckdb.__version__, "inputs": {name: input_key(name) for name in view.inputs}}
+    return _digest(made_of)
+
+
+def _read_inputs(
+    engine: duckdb.DuckDBPyConnection,
+    view: View,
+    heads: Mapping[str, Head],
+    partitions: Mapping[str, Mapping[str, Path]],
+    tables: Mapping[str, Table],
+    segment_path: Callable[[str], Path],
+) -> None:
+    _create_references(engine, heads)
+    for name in view.inputs:
+        if name.startswith(SEGMENT):
+            _create_view(engine, name, _segment_paths(name, heads, segment_path))
+        elif name in tables:
+            paths = [partitions[name][scope] for scope in heads] if name in partitions else tables[name].paths
+            _create_view(engine, name, paths)
+
+
+def _segment_paths(name: str, heads: Mapping[str, Head], segment_path: Callable[[str], Path]) -> tuple[Path, ...]:
+    table = name.removeprefix(SEGMENT)
+    return tuple(segment_path(head.tables[table]) for head in heads.values() if table in head.tables)
+
+
+def _create_view(engine: duckdb.DuckDBPyConnection, name: str, paths: Iterable[Path]) -> None:
+    listed = ", ".join("'" + str(path).replace("'", "''") + "'" for path in paths)
+    engine.execute(f"create or replace temp view {name} as select * from read_parquet([{listed}])")  # noqa: S608
+
+
+def _create_references(engine: duckdb.DuckDBPyConnection, heads: Mapping[str, Head]) -> None:
+    for name, rows in ((HEAD_REFERENCE, head_rows(heads)), (ZONE_REFERENCE, zone_fields())):
+        engine.register("incoming", rows)
+        engine.execute(f"create or replace temp table {name} as select * from incoming")  # noqa: S608
+        engine.unregister("incoming")
+
+
+@contextmanager
+def _engine(folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    folder.mkdir(parents=True, exist_ok=True)
+    engine = duckdb.connect(":memory:", config={"memory_limit": MEMORY_LIMIT, "temp_directory": str(folder / "spill")})
+    try:
+        yield engine
+    finally:
+        engine.close()
+
+
+def _write(engine: duckdb.DuckDBPyConnection, sql: str, path: Path) -> None:
+    """Compute a table beside its place, then put it there in one step."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.stem}.{uuid.uuid4().hex}")
+    try:
+        target = str(beside).replace("'", "''")
+        engine.execute(f"copy ({sql}) to '{target}' (format parquet, compression zstd)")
+        with beside.open("rb+") as written:
+            os.fsync(written.fileno())
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(canonical(value).encode()).hexdigest()
