@@ -21,6 +21,9 @@ REQUIRED_IN_ZONE = frozenset(
 )
 """Child fields without which a zone says nothing: padding may never make them blank."""
 
+UTF8_PAIR = "[\u00c2-\u00df][\u0080-\u00bf]"
+"""A letter of two bytes in UTF-8, as latin-1 shows it."""
+
 LINE_COLUMNS = ("line_number", "byte_offset", "raw")
 REFUSED = pl.Schema(
     {"line_number": pl.Int64, "byte_offset": pl.Int64, "raw": pl.String, "rule": pl.String, "fields": pl.List(pl.String)},
@@ -112,10 +115,11 @@ def cut(frame: pl.DataFrame, layout: Layout) -> tuple[pl.DataFrame, pl.DataFrame
         length=pl.col("raw").str.len_chars().cast(pl.Int64),
     )
     starts = _zone_starts(layout)
+    accented = bool(frame.select((pl.col("raw").str.len_bytes() > pl.col("raw").str.len_chars()).any()).item())
     judged = counted.with_columns(expected=starts["end"]).with_columns(
         rule=pl.when(pl.any_horizontal(pl.col(f"n_{zone.name}").is_null() for zone in layout.zones))
         .then(pl.lit("pmsi.invalid_count"))
-        .when(_wrong_length(layout, starts))
+        .when(_wrong_length(layout, starts, accented=accented))
         .then(pl.lit("pmsi.line_length")),
     )
     block = judged.collect()
@@ -159,11 +163,13 @@ def _blank_is_zero(field: Field) -> pl.Expr:
     return pl.when(text == "").then(0).otherwise(number).cast(pl.Int64)
 
 
-def _wrong_length(layout: Layout, starts: dict[str, pl.Expr]) -> pl.Expr:
+def _wrong_length(layout: Layout, starts: dict[str, pl.Expr], *, accented: bool) -> pl.Expr:
     length, expected = pl.col("length"), pl.col("expected")
     too_long = (length > expected) & (pl.col("raw").str.slice(expected).str.strip_chars(" ") != "")
     too_short = (length < expected - PADDING_LIMIT) | ((length < expected) & _blanks_required_field(layout, starts))
-    return too_long | too_short
+    # an accent written on two bytes shifts what follows: blanks at the end of a line must not make up for it
+    shifted = (length != expected) & pl.col("raw").str.contains(UTF8_PAIR) if accented else pl.lit(value=False)
+    return too_long | too_short | shifted
 
 
 def _blanks_required_field(layout: Layout, starts: dict[str, pl.Expr]) -> pl.Expr:

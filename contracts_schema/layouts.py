@@ -69,8 +69,8 @@ def folder() -> Traversable:
 @cache
 def index() -> dict[str, dict[str, str]]:
     """INDEX.csv by format_id, cells as text, in the order of the file."""
-    with (folder() / "INDEX.csv").open(encoding="utf-8", newline="") as lines:
-        return {row["format_id"]: row for row in csv.DictReader(lines)}
+    lines = (folder() / "INDEX.csv").read_text(encoding="utf-8").splitlines()
+    return {row["format_id"]: row for row in csv.DictReader(lines)}
 
 
 @cache
@@ -78,9 +78,8 @@ def layout(format_id: str) -> Layout:
     """The layout of one format of the index."""
     entry = index()[format_id]
     parts: dict[str, list[dict[str, str]]] = {}
-    with (folder() / f"{format_id}.csv").open(encoding="utf-8", newline="") as lines:
-        for row in csv.DictReader(lines):
-            parts.setdefault(row["zone"], []).append(row)
+    for row in csv.DictReader((folder() / f"{format_id}.csv").read_text(encoding="utf-8").splitlines()):
+        parts.setdefault(row["zone"], []).append(row)
     fields = {zone: tuple(_field(row) for row in rows) for zone, rows in parts.items()}
     return Layout(
         format_id=format_id,
@@ -111,7 +110,7 @@ def _field(row: dict[str, str]) -> Field:
         name=row["field"],
         label_fr=row["atih_label"],
         offset=int(row["start"]) - 1,
-        length=int(row["length"]),
+        length=int(row["length"] or 0),
         type=row["type"],
         nullable=row["nullable"] == "yes",
     )

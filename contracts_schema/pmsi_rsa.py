@@ -93,5 +93,4 @@ def _within(data: pa.PolarsData, year: int, period: int) -> pl.LazyFrame:
 
 def _read_codes(name: str) -> list[dict[str, str]]:
     path = files("contracts_schema") / "pmsi" / "codes" / name
-    with path.open(encoding="utf-8", newline="") as lines:
-        return list(csv.DictReader(lines))
+    return list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))

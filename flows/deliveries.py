@@ -60,7 +60,7 @@ class Report:
 
 
 def find_files(paths: Iterable[Path]) -> list[Path]:
-    """The files to ingest: those named, and under a folder every file whose name a reader knows, in order of name.
+    """The files to ingest: those named, and under a folder every file whose name a reader knows, month after month.
 
     WrongUsage when a path does not exist or a folder holds nothing to read.
     """
@@ -75,7 +75,7 @@ def find_files(paths: Iterable[Path]) -> list[Path]:
             found.append(path)
         else:
             raise WrongUsage(f"fichier introuvable : {path}")
-    return list(dict.fromkeys(found))
+    return sorted(dict.fromkeys(found), key=_stated_order)
 
 
 def ingest(hub: Hub, path: Path, received_at: datetime | None = None, progress: Progress = lambda *_: None) -> Report:
@@ -145,6 +145,15 @@ def decision(hub: Hub, scope: str, delivery_id: str) -> Event | None:
 def heads(hub: Hub, until: int | None = None) -> dict[str, Head]:
     """Heads by scope, now or as of a position of the log."""
     return fold(hub.log.read(until=until, types={"DeliveryAccepted", "DeliveryWithdrawn"}))
+
+
+def _stated_order(path: Path) -> tuple[str, int, str]:
+    """Months in their order, so that a folder of a year's files raises no alert for a late month."""
+    try:
+        name = pmsi.parse_name(path)
+    except pmsi.UnreadableName:
+        return "", 0, path.name
+    return name.scope, name.period, path.name
 
 
 def _delivery_id(name: pmsi.FileName, sha256: str) -> str:

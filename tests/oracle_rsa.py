@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
@@ -116,6 +117,8 @@ def judge_line(number: int, offset: int, line: bytes, finess: str) -> Verdict:
     places = zone_places(rows, fixed_length, {name: int(value or 0) for name, value in counts.items()})
     expected = max([fixed_length, *(start + width for starts, width in places.values() for start in starts)])
     received = len(line)
+    if received != expected and any(0xC2 <= a <= 0xDF and 0x80 <= b <= 0xBF for a, b in pairwise(line)):
+        return refused("line_length")  # an accent in UTF-8 shifts what follows it, whatever blanks end the line
     if received > expected and line[expected:].strip(b" ") != b"":
         return refused("line_length")
     if received < expected - MOST_PADDING:

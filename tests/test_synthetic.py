@@ -413,7 +413,8 @@ def test_the_oracle_counts_activity_and_enhanced_recovery_as_the_indicators_say(
         {"ghm_type": "Z", "ghm_cmd": "28", "exit_year": "2025"},
         {"ghm_type": "M", "ghm_cmd": "04", "exit_year": "2025", "exit_month": "7", "los_nights": ""},
     ]
-    data = b"\n".join(one_rum_line(**stay, record_number=str(number)) for number, stay in enumerate(stays, start=1))
+    lines = [one_rum_line(**stay, record_number=str(n)) for n, stay in enumerate(stays, start=1)]  # type: ignore[arg-type]
+    data = b"\n".join(lines)
     verdicts = judge(data, FINESS)
     assert os_13(verdicts) == {(2025, "v1"): (2, 3), (2025, "v2_overnight"): (1, 2)}
     june, july = activity(verdicts)[2025, 6], activity(verdicts)[2025, 7]

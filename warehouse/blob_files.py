@@ -44,11 +44,8 @@ class BlobWriter:
     def __init__(self, path: Path, kind: Kind) -> None:
         self._path = path
         self._digest = hashlib.sha256()
-        self._frame = (
-            zstandard.ZstdCompressor(ZSTD_LEVEL, threads=ZSTD_THREADS, write_checksum=True).compressobj()
-            if kind == "raw"
-            else None
-        )
+        packer = zstandard.ZstdCompressor(ZSTD_LEVEL, threads=ZSTD_THREADS)
+        self._frame = packer.compressobj() if kind == "raw" else None
         self.size = 0
         with storing(path):
             self._file = path.open("xb")
@@ -129,6 +126,9 @@ class _Unpacked(io.RawIOBase):
         if not size and self._digest.hexdigest() != self._sha:
             raise _damaged("raw", self._sha)
         return size
+
+    def readall(self) -> bytes:
+        return b"".join(iter(lambda: self.read(CHUNK), b""))  # io's own takes 8 kB at a time
 
     def close(self) -> None:
         self._frame.close()

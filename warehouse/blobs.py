@@ -41,7 +41,7 @@ class RawBlob:
 
 
 class Blobs:
-    """A store in ``folder``, which is but the cache of an object store when there is one: fsspec's ``files``, ``root``."""
+    """A store in ``folder``, or in an object store (fsspec's ``files``, under ``root``) whose cache the folder is."""
 
     def __init__(self, folder: Path, files: Any = None, root: str = "") -> None:
         self._folder = folder

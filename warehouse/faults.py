@@ -16,6 +16,9 @@ POINTS: tuple[str, ...] = (
     "gate.done",
     "log.before_commit",
     "log.after_commit",
+    "product.file_written",
+    "product.before_rename",
+    "product.renamed",
 )
 
 _calls = itertools.count(1)

@@ -6,6 +6,7 @@ transmission costs its own rows only. Everything here can be deleted and built a
 """
 
 import hashlib
+import json
 import os
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -29,6 +30,10 @@ HEAD_REFERENCE = "ref_pmsi__head"
 ZONE_REFERENCE = "ref_pmsi__zone_field"
 MEMORY_LIMIT = "1GB"
 """What DuckDB may hold before it spills to the views' folder."""
+
+
+class NotAQuery(Exception):
+    """The text is not one SELECT statement."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,7 @@ def views() -> dict[str, View]:
     for path in files("warehouse").joinpath("sql").iterdir():
         if path.name.endswith(".sql"):
             name, sql = path.name.removesuffix(".sql"), path.read_text(encoding="utf-8")
-            inputs = tuple(sorted(duckdb.get_table_names(sql)))
+            inputs = tuple(sorted(tables_read(sql)))
             found[name] = View(name, sql, inputs, PER_HEAD in sql)
     graph = {name: {entry for entry in found[name].inputs if entry in found} for name in sorted(found)}
     return {name: found[name] for name in TopologicalSorter(graph).static_order()}
@@ -134,19 +139,38 @@ def reading(
         engine.close()
 
 
-def table_names(sql: str) -> set[str]:
-    """The tables that a query reads."""
-    return set(duckdb.get_table_names(sql))
+def tables_read(sql: str) -> set[str]:
+    """The tables that a query reads. NotAQuery when it is not one SELECT statement."""
+    with duckdb.connect(":memory:") as engine:
+        parsed = json.loads(engine.execute("select json_serialize_sql($sql)", {"sql": sql}).fetchall()[0][0])
+    if parsed["error"] or len(parsed["statements"]) != 1:
+        raise NotAQuery(parsed.get("error_message") or "one SELECT statement is expected")
+    names, local = set(), set()
+    pending = [parsed["statements"]]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, dict):
+            if node.get("type") == "BASE_TABLE":
+                names.add(node["table_name"])
+            local.update(entry["key"] for entry in (node.get("cte_map") or {}).get("map", []))
+            pending += node.values()
+        elif isinstance(node, list):
+            pending += node
+    return names - local
 
 
 def head_rows(heads: Mapping[str, Head]) -> pl.DataFrame:
-    """The heads as a table: scope, finess, year, period, delivery_id, rows, position."""
+    """The heads as a table: scope, finess, year, period, delivery_id, rows, position, provisional.
+
+    Provisional: before month 12, or before the corrections of the year (LAMDA) came (indicators.yaml, conventions).
+    """
     schema = {"scope": pl.String, "finess": pl.String, "year": pl.Int32, "period": pl.Int32, "delivery_id": pl.String,
-              "rows": pl.Int64, "position": pl.Int64}  # fmt: skip
+              "rows": pl.Int64, "position": pl.Int64, "provisional": pl.Boolean}  # fmt: skip
     rows = [
-        (head.scope, head.data["finess"], head.data["year"], head.period, head.delivery_id, head.rows, head.position)
+        (head.scope, head.data["finess"], head.data["year"], head.period, head.delivery_id, head.rows, head.position,
+         head.period < 12 or not head.data.get("lamda", False))
         for head in heads.values()
-    ]
+    ]  # fmt: skip
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 

@@ -5,10 +5,18 @@ with stay as (
     select
         s.*,
         coalesce(s.stay_type, '') <> 'B' as own,
-        coalesce(s.stay_type, '') <> 'B' and s.ghm_cmd not in ('90', '28') as is_stay,
-        coalesce(s.stay_type, '') <> 'B' and s.ghm_cmd = '28' as is_session
+        coalesce(s.ghm_cmd, '') as cmd
     from core_pmsi__stay as s
     inner join ref_pmsi__head as h on s.exit_year = h.year
+),
+
+placed as (
+    select
+        *,
+        own and cmd not in ('90', '28') as is_stay,
+        own and cmd = '28' as is_session,
+        own and cmd <> '90' and coalesce(ghm_type, '') = 'C' as is_surgical
+    from stay
 )
 
 select
@@ -17,15 +25,15 @@ select
     exit_month,
     line_number,
     ghm,
-    format_version,
-    coalesce(is_stay, false) as is_stay,
-    coalesce(is_session, false) as is_session,
-    case when is_stay then los_nights else 0 end as nights,
-    case when is_stay then los_nights + 1 else 0 end as days,
+    is_stay,
+    is_session,
+    case when is_stay then coalesce(los_nights, 0) else 0 end as nights,
+    case when is_stay then coalesce(los_nights, 0) + 1 else 0 end as days,
     case when is_session then greatest(coalesce(session_count, 0), 1) else 0 end as sessions,
-    coalesce(own and ghm_type = 'C' and ghm_cmd <> '90', false) as is_surgical,
-    coalesce(own and ghm_type = 'C' and ghm_cmd <> '90' and raac = '1', false) as is_raac,
-    coalesce(own and ghm_type = 'C' and ghm_cmd <> '90' and raac is not null, false) as is_raac_stated,
-    coalesce(los_nights > 0, false) as is_overnight
-from stay
+    is_surgical,
+    is_surgical and format_version <> '224' as is_raac_askable,
+    is_surgical and coalesce(raac, '') = '1' as is_raac,
+    is_surgical and raac is not null as is_raac_stated,
+    coalesce(los_nights, 0) > 0 as is_overnight
+from placed
 order by line_number

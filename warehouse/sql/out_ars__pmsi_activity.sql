@@ -10,8 +10,9 @@ select
     cast(sum(sessions) as integer) as sessions,
     any_value(h.period) as transmission_period,
     any_value(h.delivery_id) as transmission_id,
-    any_value(h.period) < 12 as provisional
+    any_value(h.provisional) as provisional
 from int_pmsi__stay_measure as m
 inner join ref_pmsi__head as h on m.finess = h.finess and m.exit_year = h.year
 group by m.finess, m.exit_year, m.exit_month
+having count(*) filter (where is_stay or is_session) > 0
 order by m.finess, m.exit_year, m.exit_month

@@ -1,0 +1,26 @@
+"""Which region an establishment belongs to, by the first characters of its FINESS number."""
+
+import csv
+from functools import cache
+from importlib.resources import files
+
+
+@cache
+def _prefixes() -> dict[str, tuple[str, str]]:
+    lines = files("contracts_schema").joinpath("geography.csv").read_text(encoding="utf-8").splitlines()
+    return {row["prefix"]: (row["region"], row["region_label_fr"]) for row in csv.DictReader(lines)}
+
+
+def region_of(finess: str) -> str | None:
+    """Region code (INSEE, text) of a FINESS number; None when its prefix is unknown.
+
+    Positions 1-2 name the département; overseas, 97 and the 4th character do.
+    """
+    prefix = f"97.{finess[3:4]}" if finess.startswith("97") else finess[:2]
+    found = _prefixes().get(prefix)
+    return found[0] if found else None
+
+
+def region_label(region: str) -> str:
+    """French name of a region; its code when unknown."""
+    return next((label for code, label in _prefixes().values() if code == region), region)

@@ -1,0 +1,254 @@
+"""The command line: reads what was asked, calls the plain functions, shows the answer.
+
+Heavy libraries are imported by the commands that need them, so that help and completion answer at once. Prefect is never
+imported here, except by ``demo``. Exit codes: 0 done, 1 data refused or falls short, 2 wrong usage.
+"""
+
+import json
+import os
+import sys
+import traceback
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(
+    name="ecluse",
+    help="Écluse : reçoit les exports des structures de santé, les contrôle ligne à ligne, publie des tables expliquées.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Réponse en JSON.")]
+AsOf = Annotated[str | None, typer.Option("--as-of", metavar="DATE|POSITION", help="Tel que connu à cette date ou position du journal.")]
+
+
+class Format(StrEnum):
+    table = "table"
+    json = "json"
+    csv = "csv"
+    parquet = "parquet"
+
+
+@app.callback(invoke_without_command=True)
+def _options(
+    context: typer.Context,
+    home: Annotated[Path | None, typer.Option(help="Dossier du hub (sinon ECLUSE_HOME, sinon ~/.ecluse).")] = None,
+    actor: Annotated[str | None, typer.Option(help="Compte pseudonyme qui agit (sinon l'utilisateur du système).")] = None,
+    version: Annotated[bool, typer.Option("--version", help="Version, puis fin.")] = False,
+) -> None:
+    if version:
+        from importlib.metadata import version as installed
+
+        typer.echo(f"ecluse {installed('ecluse')}")
+        raise typer.Exit
+    context.obj = {"home": home, "actor": actor}
+
+
+@app.command()
+def init(
+    context: typer.Context,
+    test: Annotated[bool, typer.Option("--test", help="Hub d'essai : accepte une horloge fixe par ECLUSE_NOW.")] = False,
+) -> None:
+    """Crée le hub : son dossier, ses réglages, son journal. Ne change rien s'il existe."""
+    from flows.hub import init_hub
+
+    settings = init_hub(context.obj["home"], test=test)
+    typer.echo(f"Hub prêt dans {settings.home}")
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Argument(help="Dossier de la démonstration.")] = Path("demo"),
+) -> None:
+    """Écrit des exports fictifs, les ingère par le flow Prefect, construit, publie, et résume."""
+    from flows.demo import run
+
+    run(folder)
+
+
+@app.command()
+def ingest(
+    context: typer.Context,
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH…", help="Fichiers, ou dossiers à parcourir.")],
+    received_at: Annotated[str | None, typer.Option(metavar="DATE", help="Réception déclarée, si ce n'est maintenant.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Reçoit des exports, contrôle chaque ligne, décide. Les mêmes octets une seconde fois ne changent rien."""
+    from flows import deliveries, display
+    from flows.hub import parse_instant
+
+    hub = _hub(context)
+    stated = parse_instant(received_at) if received_at else None
+    files = deliveries.find_files(paths)
+    with display.progress(quiet=as_json) as progress:
+        reports = [deliveries.ingest(hub, path, stated, progress(path.name)) for path in files]
+    if as_json:
+        _print_json({"deliveries": [report.as_json() for report in reports]})
+    else:
+        display.ingested(reports)
+    if any(report.status in ("held", "rejected") for report in reports):
+        raise typer.Exit(1)
+
+
+@app.command()
+def status(context: typer.Context, as_of: AsOf = None, as_json: AsJson = False) -> None:
+    """Réglages, transmissions en place, transmissions retenues, publications."""
+    from flows import display, state
+
+    hub = _hub(context)
+    answer = state.status(hub, state.position_of(hub, as_of))
+    _print_json(answer) if as_json else display.status(answer)
+
+
+@app.command()
+def quarantine(
+    context: typer.Context,
+    delivery: Annotated[str | None, typer.Option(metavar="ID", help="Une transmission, par le début de son empreinte.")] = None,
+    limit: Annotated[int, typer.Option(help="Lignes montrées par fichier.")] = 10,
+    as_of: AsOf = None,
+    as_json: AsJson = False,
+) -> None:
+    """Lignes mises à l'écart : fichier, numéro de ligne, règle, champs. Jamais leur contenu."""
+    from flows import display, explanation, state
+
+    hub = _hub(context)
+    found = explanation.quarantine(hub, state.position_of(hub, as_of), delivery)
+    if as_json:
+        _print_json({"deliveries": [
+            {"delivery_id": q.delivery_id, "scope": q.scope, "file": q.file, "status": q.status, "lines": q.lines.to_dicts()}
+            for q in found
+        ]})  # fmt: skip
+    else:
+        display.quarantine(found, limit)
+
+
+@app.command()
+def build(context: typer.Context, as_of: AsOf = None, as_json: AsJson = False) -> None:
+    """Construit les vues dont une entrée a changé ; les autres restent telles quelles."""
+    from flows import display, publication, state
+
+    hub = _hub(context)
+    until = state.position_of(hub, as_of)
+    with display.spinner("construction", quiet=as_json) as step:
+        report = publication.build(hub, until, step)
+    _print_json(report.as_json()) if as_json else display.built(report)
+
+
+@app.command()
+def query(
+    context: typer.Context,
+    sql: Annotated[str, typer.Argument(help="Une requête SELECT sur les vues.")],
+    as_of: AsOf = None,
+    format_: Annotated[Format, typer.Option("--format", help="Forme de la réponse.")] = Format.table,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Fichier à écrire (obligatoire en parquet).")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Interroge les vues en lecture seule, telles qu'elles sont ou telles qu'elles étaient."""
+    from flows import display, publication, state
+
+    hub = _hub(context)
+    rows = publication.query(hub, sql, state.position_of(hub, as_of))
+    display.rows(rows, "json" if as_json else format_.value, output)
+
+
+@app.command()
+def publish(
+    context: typer.Context,
+    recipient: Annotated[str | None, typer.Option(metavar="ars-RÉGION", help="Un seul destinataire.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Publie les produits : fichiers numérotés, immuables, avec leur reçu. Un contenu inchangé n'est pas republié."""
+    from flows import display, publication
+
+    hub = _hub(context)
+    with display.spinner("publication", quiet=as_json) as step:
+        reports = publication.publish(hub, recipient, step)
+    _print_json({"publications": [report.as_json() for report in reports]}) if as_json else display.published(reports)
+
+
+@app.command()
+def explain(
+    context: typer.Context,
+    product: Annotated[str, typer.Argument(metavar="DESTINATAIRE/PRODUIT", help="Par exemple ars-76/pmsi-activity.")],
+    table: Annotated[str, typer.Argument(metavar="TABLE", help="Par exemple activity ou indicator.")],
+    keys: Annotated[list[str], typer.Argument(metavar="CLÉ=VALEUR…", help="La ligne : finess=990000010 exit_month=3 …")],
+    number: Annotated[int | None, typer.Option("--publication", help="Numéro de publication (la dernière par défaut).")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Remonte d'une ligne publiée aux transmissions, fichiers et numéros de ligne qui la font."""
+    from flows import display, explanation
+    from flows.hub import WrongUsage
+
+    pairs = [key.partition("=") for key in keys]
+    if any(not sign for _, sign, _ in pairs):
+        raise WrongUsage("les clés s'écrivent CLÉ=VALEUR, par exemple finess=990000010")
+    answer = explanation.explain(_hub(context), product, table, {name: value for name, _, value in pairs}, number)
+    _print_json(answer) if as_json else display.explained(answer)
+
+
+@app.command()
+def verify(context: typer.Context, as_json: AsJson = False) -> None:
+    """Vérifie la chaîne du journal, chaque octet gardé, chaque fichier publié."""
+    from flows import display, state
+
+    answer = state.verify(_hub(context))
+    _print_json(answer) if as_json else display.verified(answer)
+    if not answer["sound"]:
+        raise typer.Exit(1)
+
+
+def main() -> None:
+    """Run the command line. A user's mistake gives a sentence, never a traceback; a defect gives its place, never a value."""
+    from flows.hub import WrongUsage
+
+    try:
+        app()
+    except WrongUsage as error:
+        _fail(str(error), 2)
+    except KeyboardInterrupt:
+        _fail("interrompu ; relancez la même commande pour reprendre", 130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except Exception as error:
+        _fail(_told(error), 1)
+
+
+def _told(error: Exception) -> str:
+    """What to say of an error: our own messages hold no value of a row; another library's may, so only its place is told."""
+    from warehouse.blobs import BlobError
+    from warehouse.log import LogError
+
+    if isinstance(error, LogError | BlobError):
+        return str(error)
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror} : {error.filename or ''}"
+    if os.environ.get("ECLUSE_DEBUG"):
+        traceback.print_exc()
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"défaut interne ({type(error).__name__}, {Path(last.filename).name}:{last.lineno}) ; ECLUSE_DEBUG=1 montre la trace"
+
+
+def _fail(message: str, code: int) -> None:
+    from flows.display import plain
+
+    typer.echo(f"ecluse : {plain(message)}", err=True)
+    sys.exit(code)
+
+
+def _hub(context: typer.Context) -> Any:
+    from flows.hub import open_hub
+
+    return open_hub(context.obj["home"], context.obj["actor"])
+
+
+def _print_json(answer: Any) -> None:
+    typer.echo(json.dumps(answer, ensure_ascii=False, indent=2, default=str))
+
+
+if __name__ == "__main__":
+    main()

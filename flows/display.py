@@ -1,0 +1,231 @@
+"""What a person sees on the terminal, in French. Data is shown as plain text: no markup, no control character of it is obeyed."""
+
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn
+from rich.table import Table
+from rich.text import Text
+
+from flows.explanation import Quarantined, label
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from flows.deliveries import Report
+    from flows.publication import BuildReport, PublishReport
+
+STATUS = {
+    "accepted": ("acceptée", "green"),
+    "already_known": ("déjà connue", "cyan"),
+    "held": ("retenue", "yellow"),
+    "rejected": ("refusée", "red"),
+}
+HIDDEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+def plain(text: object) -> str:
+    """Text of a file's name or of data, with control and direction characters shown as ``?``."""
+    return HIDDEN.sub("?", str(text))
+
+
+def console() -> Console:
+    return Console(highlight=False, markup=False, emoji=False)
+
+
+@contextmanager
+def progress(*, quiet: bool = False) -> Iterator[Callable[[str], Callable[[str, int, int], None]]]:
+    """Gives per file a function to tell how far its steps are; shown on a terminal only."""
+    shown = Progress(
+        SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(),
+        console=Console(stderr=True), transient=True, disable=quiet or not sys.stderr.isatty(),
+    )  # fmt: skip
+
+    def of(name: str) -> Callable[[str, int, int], None]:
+        task = shown.add_task(plain(name), total=None)
+
+        def step(what: str, done: int, total: int) -> None:
+            shown.update(task, description=f"{plain(name)} · {what}", completed=done, total=max(total, 1))
+
+        return step
+
+    with shown:
+        yield of
+
+
+@contextmanager
+def spinner(title: str, *, quiet: bool = False) -> Iterator[Callable[[str], None]]:
+    """Gives a function to tell which step is under way; shown on a terminal only."""
+    shown = Progress(
+        SpinnerColumn(), TextColumn("{task.description}", markup=False), MofNCompleteColumn(),
+        console=Console(stderr=True), transient=True, disable=quiet or not sys.stderr.isatty(),
+    )  # fmt: skip
+    with shown:
+        task = shown.add_task(title, total=None)
+        yield lambda step: shown.update(task, description=f"{title} · {plain(step)}", advance=1)
+
+
+def ingested(reports: "Sequence[Report]") -> None:
+    out = console()
+    table = _table("fichier", "état", "lignes >", "acceptées >", "à l'écart >", "motifs")
+    for report in reports:
+        word, colour = STATUS[report.status]
+        table.add_row(
+            plain(report.files[0]["name"]), Text(word, colour), number(report.rows_in), number(report.rows_accepted),
+            number(report.rows_quarantined), "\n".join(_reasons(report)),
+        )  # fmt: skip
+    out.print(table)
+    if any(report.rows_quarantined for report in reports):
+        out.print("Le détail des lignes à l'écart : ecluse quarantine")
+
+
+def status(answer: Mapping[str, Any]) -> None:
+    out = console()
+    settings = answer["settings"]
+    for name, title in (("home", "hub"), ("database_url", "journal"), ("store_url", "octets")):
+        out.print(f"{title:8} {plain(settings[name]['value'])}  ({settings[name]['from']})")
+    log = answer["log"]
+    out.print(f"position {log['as_of']} sur {log['position']}, empreinte {log['hash'][:16]}…")
+    heads = _table("en place", "période >", "lignes >", "à l'écart >", "alertes")
+    for head in answer["heads"]:
+        heads.add_row(head["scope"], str(head["period"]), number(head["rows"]), number(head["rows_quarantined"]),
+                      "\n".join(map(label, head["alerts"])))  # fmt: skip
+    out.print(heads if answer["heads"] else "Aucune transmission en place.")
+    if answer["held"]:
+        held = _table("retenue", "fichier", "motif")
+        for entry in answer["held"]:
+            held.add_row(entry["scope"], plain(entry["file"]), "\n".join(map(label, entry["reasons"])))
+        out.print(held)
+    for entry in answer["publications"]:
+        out.print(f"publié   {entry['recipient']}/{entry['product']} n° {entry['number']} → {plain(entry['folder'])}")
+
+
+def quarantine(found: Sequence[Quarantined], limit: int) -> None:
+    out = console()
+    if not found:
+        out.print("Aucune ligne à l'écart.")
+    for entry in found:
+        word, colour = STATUS[entry.status]
+        out.print(Text.assemble(plain(entry.file), "  ", (word, colour), f"  {number(entry.lines.height)} lignes à l'écart"))
+        table = _table("ligne >", "règle", "ce qui ne va pas", "champs")
+        for line in entry.lines.head(limit).iter_rows(named=True):
+            table.add_row(str(line["line_number"]), line["rule"], label(line["rule"]), ", ".join(line["fields"]))
+        out.print(table)
+        if entry.lines.height > limit:
+            out.print(f"… et {number(entry.lines.height - limit)} autres (--limit, --json)\n")
+
+
+def built(report: "BuildReport") -> None:
+    out = console()
+    if not report.heads:
+        out.print("Rien à construire : aucune transmission acceptée.")
+    elif not report.built:
+        out.print(f"Rien n'a changé : {len(report.views)} vues à jour pour {report.heads} transmissions en place.")
+    else:
+        table = _table("vue", "fichiers >", "calculés >")
+        for name, view in report.views.items():
+            table.add_row(name, str(view["files"]), str(view["built"]))
+        out.print(table)
+
+
+def published(reports: "Sequence[PublishReport]") -> None:
+    out = console()
+    table = _table("produit", "n° >", "état", "lignes", "masquées", "dossier")
+    for report in reports:
+        word = Text("publié", "green") if report.status == "published" else Text("inchangé", "cyan")
+        table.add_row(
+            f"{report.recipient}/{report.product}", str(report.number), word,
+            ", ".join(f"{name} {number(rows)}" for name, rows in report.rows.items()),
+            number(sum(report.masked_rows.values())), plain(report.folder),
+        )  # fmt: skip
+    out.print(table)
+
+
+def explained(answer: Mapping[str, Any]) -> None:
+    out = console()
+    publication = answer["publication"]
+    out.print(
+        f"{publication['recipient']}/{publication['product']} n° {publication['number']}, "
+        f"publié le {publication['published_at']}, journal à la position {publication['log_position']}"
+    )
+    row = _table("colonne", "valeur publiée")
+    for name, value in answer["row"].items():
+        row.add_row(name, "" if value is None else plain(value))
+    out.print(row)
+    for delivery in answer["deliveries"]:
+        file = delivery["files"][0]
+        out.print(f"{plain(file['name'])}  sha256 {file['sha256']}")
+        out.print(f"  reçu le {delivery['received']['at']} par {plain(delivery['received']['by'])} (position {delivery['received']['position']}),")
+        out.print(f"  accepté à la position {delivery['accepted']['position']}, segment {delivery['segments']['pmsi_rsa'][:16]}…")
+        for measure, found in delivery["measures"].items():
+            out.print(f"  {measure} : {number(found['lines'])} lignes du fichier : {_ranges(found['ranges'])}", soft_wrap=True)
+
+
+def rows(frame: "pl.DataFrame", form: str, output: Path | None) -> None:
+    """Show rows, or write them; ``form`` is table, json, csv or parquet."""
+    from flows.hub import WrongUsage
+
+    if form == "parquet":
+        if output is None:
+            raise WrongUsage("le format parquet s'écrit dans un fichier : ajoutez --output FICHIER")
+        frame.write_parquet(output)
+        return
+    if form == "table" and output is None:
+        table = _table(*frame.columns)
+        for line in frame.iter_rows():
+            table.add_row(*("" if value is None else plain(value) for value in line))
+        console().print(table)
+        return
+    text = frame.write_csv() if form in ("csv", "table") else frame.write_json() + "\n"
+    if output is None:
+        sys.stdout.write(text)
+    else:
+        output.write_text(text, encoding="utf-8")
+
+
+def verified(answer: Mapping[str, Any]) -> None:
+    out = console()
+    checked = answer["checked"]
+    out.print(
+        f"{number(checked['events'])} événements, {number(checked['raw'])} fichiers reçus, "
+        f"{number(checked['segments'])} segments, {number(checked['publications'])} publications vérifiés"
+    )
+    for problem in answer["problems"]:
+        out.print(Text(plain(problem), "red"))
+    verdict = Text("Tout est intact.", "green") if answer["sound"] else Text(f"{len(answer['problems'])} anomalies.", "red")
+    out.print(verdict)
+    out.print(f"reçu : position {answer['log']['position']}, empreinte {answer['log']['hash']}")
+
+
+def number(value: int) -> str:
+    """An integer as French readers write it."""
+    return f"{value:,}".replace(",", "\u202f")
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        right = column.endswith(" >")
+        table.add_column(Text(plain(column.removesuffix(" >"))), justify="right" if right else "left", overflow="fold")
+    return table
+
+
+def _reasons(report: "Report") -> Iterator[str]:
+    if report.message:
+        yield plain(report.message)
+    else:
+        yield from map(label, report.reasons)
+    yield from (f"alerte : {label(alert)}" for alert in report.alerts)
+    for rule, count in report.rules.items():
+        yield f"{label(rule)} ({number(count)})"
+
+
+def _ranges(ranges: Sequence[Sequence[int]], most: int = 12) -> str:
+    shown = ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in ranges[:most])
+    return shown + (f" … ({len(ranges)} intervalles, --json les donne tous)" if len(ranges) > most else "")

@@ -1,0 +1,27 @@
+"""What Prefect must be told before it is imported: nothing phones home, nothing is written outside the hub's home.
+
+Must never import Prefect, which reads its settings once, at import. ``prefect.toml`` says the same to commands that
+Prefect starts by itself in the project's folder.
+"""
+
+import os
+from pathlib import Path
+
+QUIET = {
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "DO_NOT_TRACK": "1",
+    # the default of 20 s is what a first start takes on a small machine
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+    "PREFECT_RESULTS_PERSIST_BY_DEFAULT": "false",
+}
+
+
+def prefect_environment(home: Path) -> dict[str, str]:
+    """The variables for Prefect in a hub's home: its database and profiles go to ``<home>/prefect``."""
+    return QUIET | {"PREFECT_HOME": str(home / "prefect")}
+
+
+def set_prefect_defaults(home: Path) -> None:
+    """Set these variables in this process, save those that the user has set. Call before anything imports Prefect."""
+    for name, value in prefect_environment(home).items():
+        os.environ.setdefault(name, value)

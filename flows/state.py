@@ -1,0 +1,102 @@
+"""How the hub stands: its settings, its heads, what waits for a decision, what was published; and whether all of it is sound."""
+
+from typing import Any
+
+from flows.deliveries import heads
+from flows.hub import Hub, WrongUsage, parse_instant
+from flows.publication import folder_of, publications
+
+DECISIONS = frozenset({"DeliveryAccepted", "DeliveryRejected"})
+
+
+def position_of(hub: Hub, as_of: str | None) -> int | None:
+    """A position of the log from ``--as-of``: a number is a position, anything else a date or instant of recording."""
+    if as_of is None:
+        return None
+    head = hub.log.head()[0]
+    if as_of.isdigit() and len(as_of) < len("20260331"):
+        if int(as_of) > head:
+            raise WrongUsage(f"le journal s'arrête à la position {head}")
+        return int(as_of)
+    return hub.log.position_at(parse_instant(as_of))
+
+
+def status(hub: Hub, until: int | None = None) -> dict[str, Any]:
+    """Settings (without secrets) and their origins, log head, heads, deliveries held, last publication of each product."""
+    from warehouse.log import redacted
+
+    settings = hub.settings
+    position, hash_ = hub.log.head()
+    standing = heads(hub, until)
+    last = {event.data["delivery_id"]: event for event in hub.log.read(until=until, types=DECISIONS)}
+    published = {}
+    for event in publications(hub):
+        if until is None or event.position <= until:
+            published[event.stream] = event
+    return {
+        "settings": {
+            "home": {"value": str(settings.home), "from": settings.origins["home"]},
+            "database_url": {"value": redacted(settings.database_url), "from": settings.origins["database_url"]},
+            "store_url": {"value": settings.store_url, "from": settings.origins["store_url"]},
+            "test": settings.test,
+        },
+        "log": {"position": position, "hash": hash_, "as_of": position if until is None else until},
+        "heads": [
+            {
+                "scope": head.scope,
+                "period": head.period,
+                "rows": head.rows,
+                "rows_quarantined": head.data["rows_quarantined"],
+                "alerts": head.data["alerts"],
+                "delivery_id": head.delivery_id,
+                "position": head.position,
+            }
+            for head in standing.values()
+        ],
+        "held": [
+            {
+                "scope": event.data["scope"],
+                "period": event.data["period"],
+                "file": event.data["files"][0]["name"],
+                "reasons": event.data["reasons"],
+                "delivery_id": event.data["delivery_id"],
+                "position": event.position,
+            }
+            for event in last.values()
+            if event.type == "DeliveryRejected" and event.data["held"]
+        ],
+        "publications": [
+            {
+                "recipient": event.data["recipient"],
+                "product": event.data["product"],
+                "number": event.data["number"],
+                "folder": str(folder_of(hub, event)),
+                "published_at": event.recorded_at,
+                "log_position": event.data["log"]["position"],
+            }
+            for event in published.values()
+        ],
+    }
+
+
+def verify(hub: Hub) -> dict[str, Any]:
+    """Check the log's chain, every blob that it names, every publication's files; ``problems`` is empty when all is sound."""
+    from warehouse import products
+
+    problems = hub.log.verify()
+    raw: set[str] = set()
+    segments: set[str] = set()
+    for event in hub.log.read(types=DECISIONS | {"DeliveryReceived"}):
+        raw.update(file["sha256"] for file in event.data["files"])
+        segments.update(event.data.get("tables", {}).values())
+        segments.update(filter(None, [event.data.get("quarantine")]))
+    for name in sorted(raw):
+        problems += filter(None, [hub.blobs.verify("raw", name)])
+    for name in sorted(segments):
+        problems += filter(None, [hub.blobs.verify("segments", name)])
+    made = publications(hub)
+    for event in made:
+        problems += products.check(folder_of(hub, event), event)
+    position, hash_ = hub.log.head()
+    checked = {"events": position, "raw": len(raw), "segments": len(segments), "publications": len(made)}
+    return {"sound": not problems, "problems": problems, "log": {"position": position, "hash": hash_}, "checked": checked}

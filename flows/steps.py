@@ -1,0 +1,75 @@
+"""What the tasks of all flows share: their hub, when a step is tried again, and what a failure may tell Prefect.
+
+Prefect keeps what an exception says, in its database, its log and its pages, and an error of a library may quote a row.
+So no error leaves a step but ours, whose words are known.
+"""
+
+import traceback
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+from prefect import Task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State, TaskRun
+
+from checks.rows import RowsLost
+from flows.hub import Hub, WrongUsage, open_hub
+from warehouse.blobs import BlobError, BlobUnwritable
+from warehouse.log import LogError, LogUnavailable
+
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
+
+MAY_PASS = (LogUnavailable, BlobUnwritable)
+"""A database that restarts, a disk that someone empties: worth trying again. A user's mistake is not."""
+
+WORDED = (WrongUsage, LogError, BlobError, RowsLost)
+"""Errors of ours, whose messages hold no value of a row."""
+
+RETRY_SECONDS = [5.0, 30.0, 120.0]
+
+
+class StepError(Exception):
+    """A step failed, and the same step at once would fail again; says which error and where, never a value."""
+
+
+def step(function: Callable[Parameters, Result]) -> Task[Parameters, Result]:
+    """A task that passes on ids and counts, is never cached or kept, and lets only known words out."""
+
+    @wraps(function)
+    def worded(*arguments: Parameters.args, **named: Parameters.kwargs) -> Result:
+        try:
+            return function(*arguments, **named)
+        except MAY_PASS:
+            raise
+        except WORDED as error:
+            told = f"{type(error).__name__}: {error}"
+        except Exception as error:
+            told = f"{type(error).__name__}, raised at {_place(error)}"
+        raise StepError(told)  # outside of the handler: not even the context of this error quotes a row
+
+    return Task(
+        worded,
+        name=function.__name__,
+        cache_policy=NO_CACHE,
+        persist_result=False,
+        retries=len(RETRY_SECONDS),
+        retry_delay_seconds=RETRY_SECONDS,
+        retry_condition_fn=_may_pass,
+    )
+
+
+def hub_of(home: str | None, run: str) -> Hub:
+    """The hub that a step works on, in the name of a flow run."""
+    return open_hub(Path(home) if home else None).in_flow(run)
+
+
+def _may_pass(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
+    return isinstance(state.data, MAY_PASS)
+
+
+def _place(error: Exception) -> str:
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{Path(last.filename).name}:{last.lineno}"

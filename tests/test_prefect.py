@@ -1,0 +1,361 @@
+"""The Prefect flows: the work of the plain functions, nothing twice, and no value of a row in what Prefect keeps."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from checks.rows import Gate
+from connectors.synthetic import Recipe, fictional_finess, write_rsa
+from flows import deliveries, prefect_settings, publication
+from flows.hub import TEST_CLOCK, Hub, WrongUsage, init_hub, open_hub
+from warehouse.blobs import BlobUnwritable
+from warehouse.log import LogUnavailable
+
+pytestmark = pytest.mark.xdist_group("prefect")  # one server for all of them
+
+PROJECT = Path(__file__).parent.parent
+PLANTED = b"ZOE MARTIN 2850699123456"
+
+
+@pytest.fixture(scope="session")
+def prefect_files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], bytes]]:
+    """A Prefect server for the flows of these tests; gives the bytes of every file that it has written."""
+    home = tmp_path_factory.mktemp("hub")
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in prefect_settings.prefect_environment(home).items():
+            patch.setenv(name, value)
+        from prefect.settings import PREFECT_HOME, PREFECT_SERVER_DATABASE_CONNECTION_URL
+        from prefect.testing.utilities import prefect_test_harness
+
+        with prefect_test_harness(server_startup_timeout=120):
+            database = Path(str(PREFECT_SERVER_DATABASE_CONNECTION_URL.value()).split("///")[1])
+            folders = (database.parent, Path(PREFECT_HOME.value()))
+            yield lambda: b"".join(
+                path.read_bytes() for folder in folders for path in sorted(folder.rglob("*")) if path.is_file()
+            )
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hub:
+    """A hub without deliveries whose clock stands still."""
+    return make_hub(tmp_path / "hub", monkeypatch)
+
+
+@pytest.fixture
+def landing(tmp_path: Path) -> Path:
+    """A folder of three files: a good one, one with bad lines, one that is held since most of its lines are bad."""
+    folder = tmp_path / "landing"
+    folder.mkdir()
+    for number, defects in enumerate(
+        ({}, {3: "month_13", 8: "extra_bytes"}, dict.fromkeys(range(30), "age_a5")), start=1
+    ):
+        write_file(folder, number, defects)
+    (folder / "990000010.2025.1.rsa.txt").write_text("not a name that is known")
+    return folder
+
+
+def make_hub(home: Path, monkeypatch: pytest.MonkeyPatch) -> Hub:
+    monkeypatch.setenv(TEST_CLOCK, "2026-03-31T18:00")
+    init_hub(home, test=True)
+    return open_hub(home)
+
+
+def write_file(folder: Path, number: int, defects: dict[int, str] | None = None) -> Path:
+    finess = fictional_finess(number=number)
+    path = folder / f"{finess}.2025.1.rsa"
+    write_rsa(path, Recipe(finess, 2025, months=1, stays_per_month=100, seed=number), defects=defects)
+    return path
+
+
+def plant(path: Path) -> None:
+    """Put a patient's name and number at the end of one line."""
+    lines = path.read_bytes().split(b"\r\n")
+    lines[4] += PLANTED
+    path.write_bytes(b"\r\n".join(lines))
+
+
+def facts(hub: Hub) -> list[tuple[Any, ...]]:
+    """What the log says, save the flow run."""
+    said = []
+    for event in hub.log.read():
+        meta = {name: value for name, value in event.meta.items() if name != "flow_run"}
+        said.append((event.position, event.stream, event.type, event.data, meta, event.recorded_at))
+    return said
+
+
+def run_ingest(hub: Hub, *paths: Path) -> Any:
+    """A run of the flow: its final state."""
+    from flows.ingest import ingest
+
+    return ingest([str(path) for path in paths], home=str(hub.settings.home), return_state=True)
+
+
+def wait_until_written(files: Callable[[], bytes], mark: str) -> bytes:
+    """What Prefect wrote, once a mark is in it that it writes after the rest: logs arrive a moment later."""
+    end = time.monotonic() + 20
+    while mark.encode() not in (written := files()):
+        assert time.monotonic() < end, f"{mark} is nowhere in what Prefect wrote"
+        time.sleep(0.2)
+    return written
+
+
+@pytest.mark.usefixtures("prefect_files")
+def test_the_flow_reports_and_records_what_the_plain_functions_do(
+    hub: Hub, landing: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = make_hub(tmp_path / "plain", monkeypatch)
+    expected = [deliveries.ingest(plain, path).as_json() for path in deliveries.find_files([landing])]
+    state = run_ingest(hub, landing)
+    assert state.is_completed()
+    assert state.result() == expected
+    assert [report["status"] for report in expected] == ["accepted", "accepted", "held"]
+    assert facts(hub) == facts(plain)
+    assert {event.meta["flow_run"] for event in hub.log.read()} == {str(state.state_details.flow_run_id)}
+
+
+@pytest.mark.usefixtures("prefect_files")
+def test_a_second_run_finds_every_delivery_known_and_changes_nothing(hub: Hub, landing: Path) -> None:
+    first = run_ingest(hub, landing).result()
+    before = list(hub.log.read())
+    second = run_ingest(hub, landing).result()
+    assert {report["status"] for report in second} == {"already_known"}
+    assert [report["delivery_id"] for report in second] == [report["delivery_id"] for report in first]
+    assert list(hub.log.read()) == before
+
+
+@pytest.mark.usefixtures("prefect_files")
+def test_the_publishing_flow_publishes_once_what_the_plain_functions_publish(hub: Hub, landing: Path) -> None:
+    from flows.publish import publish
+
+    run_ingest(hub, landing)
+    states = [publish(home=str(hub.settings.home), return_state=True) for _ in range(2)]
+    reports = [state.result() for state in states]
+    assert [[report["status"] for report in found] for found in reports] == [["published"], ["unchanged"]]
+    published = list(hub.log.read(types={"ProductPublished"}))
+    assert [event.meta["flow_run"] for event in published] == [str(states[0].state_details.flow_run_id)]
+    plain = publication.publish(hub)
+    assert [report.as_json() for report in plain] == reports[1]
+    assert (hub.settings.home / reports[0][0]["folder"] / "datapackage.json").is_file()
+
+
+@pytest.mark.usefixtures("prefect_files")
+def test_nothing_to_publish_fails_the_run_and_says_so(hub: Hub) -> None:
+    from flows.publish import publish
+
+    state = publish(home=str(hub.settings.home), return_state=True)
+    assert state.is_failed()
+    assert "rien à publier" in state.message
+
+
+@pytest.mark.usefixtures("prefect_files")
+def test_a_relative_path_starts_from_the_home_of_the_hub(hub: Hub) -> None:
+    (hub.settings.home / "landing").mkdir()
+    write_file(hub.settings.home / "landing", 1)
+    assert [report["status"] for report in run_ingest(hub, Path("landing")).result()] == ["accepted"]
+
+
+@pytest.mark.usefixtures("prefect_files")
+def test_a_path_that_does_not_exist_fails_the_run_and_says_so(hub: Hub, tmp_path: Path) -> None:
+    state = run_ingest(hub, tmp_path / "nowhere")
+    assert state.is_failed()
+    assert "fichier introuvable" in state.message
+
+
+def test_no_value_of_a_bad_line_reaches_prefect(
+    hub: Hub, landing: Path, prefect_files: Callable[[], bytes], caplog: pytest.LogCaptureFixture
+) -> None:
+    plant(landing / f"{fictional_finess(number=1)}.2025.1.rsa")
+    state = run_ingest(hub, landing)
+    assert state.is_completed()
+    assert sum(report["rows_quarantined"] for report in state.result()) == 33
+    run = str(state.state_details.flow_run_id)
+    written = wait_until_written(prefect_files, "pmsi/mco/990000036/2025")  # the summary's last line
+    assert run.encode() in written
+    assert PLANTED not in written
+    assert "Completed" in caplog.text
+    assert PLANTED.decode() not in caplog.text
+
+
+def test_an_error_that_quotes_a_line_fails_the_run_by_type_and_place_after_the_others_had_their_turn(
+    hub: Hub,
+    landing: Path,
+    prefect_files: Callable[[], bytes],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    plant(landing / f"{fictional_finess(number=2)}.2025.1.rsa")
+    judge = Gate.judge
+
+    def quoting(gate: Gate, text: Any, refused: Any, ignored: int) -> Any:
+        lines = [line for line in refused["raw"] if PLANTED.decode() in line]
+        if lines:
+            raise ValueError(f"cannot parse {lines[0]}")
+        return judge(gate, text, refused, ignored)
+
+    monkeypatch.setattr(Gate, "judge", quoting)
+    state = run_ingest(hub, landing)
+    assert state.is_failed()
+    told = "1 of 3 files could not be judged: ValueError, raised at test_prefect.py:"
+    assert told in state.message
+    written = wait_until_written(prefect_files, told)
+    for seen in (written, caplog.text.encode(), repr(state).encode()):
+        assert b"test_prefect.py" in seen
+        assert PLANTED not in seen
+        assert b"cannot parse" not in seen
+    decided = [event.stream for event in hub.log.read(types={"DeliveryAccepted", "DeliveryRejected"})]
+    assert decided == [f"pmsi/mco/{fictional_finess(number=number)}/2025" for number in (1, 3)]
+
+
+@pytest.mark.usefixtures("prefect_files")
+@pytest.mark.parametrize("failure", [LogUnavailable("gone"), BlobUnwritable("full")])
+def test_a_store_that_comes_back_costs_a_retry_and_no_more(
+    failure: Exception, hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = fail_times(2, failure, monkeypatch)
+    state = run_ingest(hub, write_file(tmp_path, 1))
+    assert [report["status"] for report in state.result()] == ["accepted"]
+    assert len(calls) == 3
+
+
+@pytest.mark.usefixtures("prefect_files")
+def test_a_store_that_stays_away_fails_the_run_and_the_next_run_goes_on(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_file(tmp_path, 1)
+    with monkeypatch.context() as patch:
+        calls = fail_times(99, LogUnavailable("the log refuses"), patch)
+        state = run_ingest(hub, path)
+    assert state.is_failed()
+    assert "the log refuses" in state.message
+    assert len(calls) == 4
+    assert [report["status"] for report in run_ingest(hub, path).result()] == ["accepted"]
+
+
+@pytest.mark.usefixtures("prefect_files")
+def test_a_mistake_of_the_user_is_not_tried_again(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = fail_times(1, WrongUsage("wait for the end of the copy"), monkeypatch)
+    state = run_ingest(hub, write_file(tmp_path, 1))
+    assert state.is_failed()
+    assert "wait for the end of the copy" in state.message
+    assert len(calls) == 1
+
+
+def fail_times(times: int, failure: Exception, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Have the first receptions fail, and retries come at once; gives the list of calls."""
+    from flows import ingest
+
+    receive, calls = deliveries.receive, []
+
+    def failing(hub: Hub, path: Path, *more: Any) -> Any:
+        calls.append(path)
+        if len(calls) <= times:
+            raise failure
+        return receive(hub, path, *more)
+
+    monkeypatch.setattr(deliveries, "receive", failing)
+    monkeypatch.setattr(ingest, "receive", ingest.receive.with_options(retry_delay_seconds=0))
+    return calls
+
+
+def test_the_summary_counts_per_rule_and_names_no_file(tmp_path: Path) -> None:
+    from flows.ingest import _summary
+
+    report = deliveries.Report(
+        "held",
+        [{"name": "zoe.rsa"}],
+        "pmsi/mco/990000010/2025",
+        rows_in=9,
+        rules={"pmsi.line_length": 2},
+        reasons=["r.x"],
+    )
+    refused = deliveries.Report("rejected", [{"name": "martin.rsa"}], reasons=["pmsi.file_name"], message="martin")
+    text = _summary([report.as_json(), refused.as_json()])
+    assert "| pmsi/mco/990000010/2025 | held | 9 | 0 | 0 | pmsi.line_length : 2<br>r.x" in text
+    assert "| (fichier refusé) | rejected |" in text
+    assert "zoe" not in text
+    assert "martin" not in text
+
+
+@pytest.fixture
+def no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Neither variables of the environment nor files tell Prefect anything."""
+    for name in {*os.environ, *prefect_settings.prefect_environment(tmp_path)}:
+        if name.startswith("PREFECT_") or name == "DO_NOT_TRACK":
+            monkeypatch.setenv(name, "")  # so that it is put back, even when there was none
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("PREFECT_PROFILES_PATH", str(tmp_path / "profiles.toml"))
+    monkeypatch.chdir(tmp_path)
+
+
+def settings_read() -> tuple[Any, ...]:
+    """Analytics, patience at the start, results kept: as Prefect reads them here and now."""
+    from prefect.settings.models.root import Settings
+
+    read = Settings()
+    return read.server.analytics_enabled, read.server.ephemeral.startup_timeout_seconds, read.results.persist_by_default
+
+
+@pytest.mark.usefixtures("no_settings")
+def test_the_defaults_keep_prefect_quiet_and_at_home(tmp_path: Path) -> None:
+    from prefect.settings.models.root import Settings
+
+    assert settings_read() == (True, 20, False)  # else the rest proves nothing
+    prefect_settings.set_prefect_defaults(tmp_path)
+    assert settings_read() == (False, 120, False)
+    assert Settings().home == tmp_path / "prefect"
+    assert os.environ["DO_NOT_TRACK"] == "1"
+
+
+@pytest.mark.usefixtures("no_settings")
+def test_what_the_user_has_set_goes_before_the_defaults(tmp_path: Path) -> None:
+    os.environ["PREFECT_HOME"] = "/elsewhere"
+    prefect_settings.set_prefect_defaults(tmp_path)
+    assert os.environ["PREFECT_HOME"] == "/elsewhere"
+
+
+@pytest.mark.usefixtures("no_settings")
+def test_prefect_commands_in_the_folder_of_the_project_are_quiet_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(PROJECT)
+    assert settings_read() == (False, 120, False)
+
+
+def test_every_deployment_runs_a_flow_with_all_its_parameters_and_no_path_of_a_machine() -> None:
+    from prefect.flows import Flow, load_flow_from_entrypoint
+
+    text = (PROJECT / "prefect.yaml").read_text(encoding="utf-8")
+    declared = yaml.safe_load(text)["deployments"]
+    schedules = {}
+    for deployment in declared:
+        flow: Flow[..., Any] = load_flow_from_entrypoint(str(PROJECT / deployment["entrypoint"]))
+        assert set(deployment["parameters"]) == set(flow.parameters.properties)
+        assert deployment["concurrency_limit"] == {"limit": 1, "collision_strategy": "ENQUEUE"}
+        named = f"{flow.name}/{deployment['name']}"
+        schedules[named] = [(found["cron"], found["timezone"]) for found in deployment["schedules"]]
+    assert schedules == {
+        "ingest/nightly": [("0 2 * * *", "Europe/Paris")],
+        "ingest/on-demand": [],
+        "publish/nightly": [("0 5 * * *", "Europe/Paris")],
+    }
+    assert not [path for path in ("/home", "/root", "/work", "/srv", "/opt", "/tmp") if path in text]
+
+
+def test_the_command_line_does_not_load_prefect() -> None:
+    program = "import sys, flows.cli; print(sorted({name.split('.')[0] for name in sys.modules}))"
+    done = subprocess.run([sys.executable, "-c", program], cwd=PROJECT, capture_output=True, text=True, check=True)
+    assert "flows" in done.stdout
+    assert "prefect" not in done.stdout
+
+
+def test_a_real_server_and_worker_run_what_is_deployed_when_asked_and_on_schedule() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "flows.rehearse"], cwd=PROJECT, capture_output=True, text=True, timeout=240
+    )
+    assert done.returncode == 0, done.stderr
+    assert "both runs completed" in done.stdout
