@@ -8,19 +8,26 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import pandera.errors
-import pandera.polars as pa
 import polars as pl
 
 from checks.deliveries import Tally
 from contracts_schema import pmsi_rsa
-from contracts_schema.layouts import Layout, Zone
+from contracts_schema.layouts import Field, Layout, Zone
 
 COUNT_MISMATCH = "pmsi.count_mismatch"
 PARTIAL_LOS = "pmsi.partial_los"
 DUPLICATE = "pmsi.duplicate_record"
 
+DIGITS_OR_BLANK = "^ *[0-9]* *$"
+
 QUARANTINE = pl.Schema(
-    {"line_number": pl.Int64, "byte_offset": pl.Int64, "raw": pl.String, "rule": pl.String, "fields": pl.List(pl.String)},
+    {
+        "line_number": pl.Int64(),
+        "byte_offset": pl.Int64(),
+        "raw": pl.String(),
+        "rule": pl.String(),
+        "fields": pl.List(pl.String),
+    }
 )
 """Columns of a quarantine segment; ``raw`` is the line in latin-1, ``fields`` the fields that the rule names."""
 
@@ -40,9 +47,7 @@ class Gate:
     _seen: list[pl.DataFrame] = field(default_factory=list)
     _greatest: str = ""
 
-    def judge(
-        self, text: Mapping[str, pl.DataFrame], refused: pl.DataFrame, ignored: int
-    ) -> tuple[pl.DataFrame, pl.DataFrame]:
+    def judge(self, text: Mapping[str, pl.DataFrame], refused: pl.DataFrame, ignored: int) -> tuple[pl.DataFrame, pl.DataFrame]:
         """Judge the lines of one block: cut as text under their formats, refused by the reader already, or blank.
 
         Gives the accepted rows (``line_number``, ``padded``, the fixed fields typed, the zones as strings; the columns of
@@ -98,7 +103,7 @@ class Gate:
                 self._warn(rule, str(column), rows.height)
         if not blocking:
             return _no_faults()
-        faults = pl.concat(blocking)
+        faults: pl.DataFrame = pl.concat(blocking)
         return faults.select(line_number=typed["line_number"].gather(faults["index"]), field="field")
 
     def _unit_sums(self, rows: pl.DataFrame, layout: Layout) -> pl.DataFrame:
@@ -144,8 +149,8 @@ class Gate:
 def segment_schema() -> pl.Schema:
     """Columns of a segment of RSA rows: the line number, the padded mark, every fixed field of any format, the zones."""
     fields = {name: pmsi_rsa.DTYPES[spec.type] for name, spec in pmsi_rsa.columns().items()}
-    zones = {f"{zone}_zone": pl.String for zone in ("pgv", "radiotherapy", "rum", "das", "act")}
-    return pl.Schema({"line_number": pl.Int64, "padded": pl.Boolean, **fields, **zones})
+    zones = {f"{zone}_zone": pl.String() for zone in ("pgv", "radiotherapy", "rum", "das", "act")}
+    return pl.Schema({"line_number": pl.Int64(), "padded": pl.Boolean(), **fields, **zones})
 
 
 def _added(counts: Mapping[str, int], values: pl.Series) -> dict[str, int]:
@@ -155,7 +160,7 @@ def _added(counts: Mapping[str, int], values: pl.Series) -> dict[str, int]:
 
 
 def _judged_schema() -> pl.Schema:
-    return pl.Schema({**segment_schema(), "byte_offset": pl.Int64, "raw": pl.String})
+    return pl.Schema({**segment_schema(), "byte_offset": pl.Int64(), "raw": pl.String()})
 
 
 def _no_faults() -> pl.DataFrame:
@@ -167,21 +172,25 @@ def _numbers(layout: Layout) -> list[str]:
 
 
 def _cast(text: pl.DataFrame, layout: Layout) -> pl.DataFrame:
-    """Blank becomes null, digits become integers; what is neither becomes null as well, and ``_uncast`` finds it."""
+    """Digits become integers, blank becomes null; what is neither becomes null as well, and ``_uncast`` finds it."""
     fixed = [
-        _number(pl.col(spec.name)).alias(spec.name) if spec.type == "int" else _blank_is_null(spec.name)
+        _number(pl.col(spec.name)).alias(spec.name) if spec.type == "int" else _blank_is_null(spec)
         for spec in layout.fields
         if not spec.is_filler
     ]
-    return text.with_columns(fixed)
+    typed = text.with_columns(fixed)
+    # most number fields are filled with zeros: spaces are only taken off where a cast without it gave nothing
+    spaced = [name for name in _numbers(layout) if typed[name].null_count()]
+    return typed.with_columns(_number(pl.lit(text[name]).str.strip_chars(" ")).alias(name) for name in spaced)
 
 
 def _number(text: pl.Expr) -> pl.Expr:
     return text.cast(pl.UInt32, strict=False).cast(pl.Int32, strict=False)
 
 
-def _blank_is_null(name: str) -> pl.Expr:
-    return pl.when(pl.col(name) != "").then(pl.col(name)).alias(name)
+def _blank_is_null(spec: Field) -> pl.Expr:
+    text = pl.col(spec.name) if spec.length == 1 else pl.col(spec.name).str.strip_chars(" ")
+    return pl.when(text != (" " if spec.length == 1 else "")).then(text).alias(spec.name)
 
 
 def _uncast(text: pl.DataFrame, typed: pl.DataFrame, layout: Layout) -> pl.DataFrame:
@@ -190,14 +199,18 @@ def _uncast(text: pl.DataFrame, typed: pl.DataFrame, layout: Layout) -> pl.DataF
     A cast takes ``+5``: lines with a plus sign in their fixed part are suspects too, and the pattern decides for suspects.
     """
     names = _numbers(layout)
-    lost = pl.any_horizontal((text[name] != "") & typed[name].is_null() for name in names)
     signed = text["raw"].str.head(layout.fixed_length).str.contains("+", literal=True)
-    suspects = text.filter(lost | signed)
+    doubtful = [signed, *(typed[name].is_null() & _filled(text[name]) for name in names if typed[name].null_count())]
+    suspects = text.filter(pl.any_horizontal(*doubtful))
     return (
         suspects.unpivot(names, index="line_number", variable_name="field")
-        .filter(~pl.col("value").str.contains(r"^[0-9]*$"))
+        .filter(~pl.col("value").str.contains(DIGITS_OR_BLANK))
         .select("line_number", "field")
     )
+
+
+def _filled(text: pl.Series) -> pl.Series:
+    return text.str.strip_chars(" ") != ""
 
 
 def _faulty_zones(text: pl.DataFrame, layout: Layout) -> pl.DataFrame:
@@ -212,7 +225,7 @@ def _faulty_zones(text: pl.DataFrame, layout: Layout) -> pl.DataFrame:
         if suspects.height:
             items = _items(suspects, zone, names, as_text=True)
             found = items.unpivot(names, index="line_number", variable_name="field")
-            bad = found.filter(~pl.col("value").str.contains(r"^[0-9]*$"))
+            bad = found.filter(~pl.col("value").str.contains(DIGITS_OR_BLANK))
             faults.append(bad.select("line_number", "field").unique(maintain_order=True))
     return pl.concat(faults)
 
@@ -231,11 +244,15 @@ def _items(rows: pl.DataFrame, zone: Zone, names: list[str], *, as_text: bool = 
     """The items of a zone, one row each: ``line_number`` and the named fields (numbers, or text without outer spaces)."""
     specs = {spec.name: spec for spec in zone.fields}
     content = pl.col(f"{zone.name}_zone")
-    items = rows.lazy().select(
-        "line_number",
-        content,
-        item=pl.int_ranges(0, content.str.len_chars() // zone.width, dtype=pl.Int64),
-    ).explode("item", empty_as_null=False)
+    items = (
+        rows.lazy()
+        .select(
+            "line_number",
+            content,
+            item=pl.int_ranges(0, content.str.len_chars() // zone.width, dtype=pl.Int64),
+        )
+        .explode("item", empty_as_null=False)
+    )
     texts = {
         name: content.str.slice(pl.col("item") * zone.width + specs[name].offset, specs[name].length).str.strip_chars(" ")
         for name in names

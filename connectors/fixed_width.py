@@ -26,7 +26,13 @@ UTF8_PAIR = "[\u00c2-\u00df][\u0080-\u00bf]"
 
 LINE_COLUMNS = ("line_number", "byte_offset", "raw")
 REFUSED = pl.Schema(
-    {"line_number": pl.Int64, "byte_offset": pl.Int64, "raw": pl.String, "rule": pl.String, "fields": pl.List(pl.String)},
+    {
+        "line_number": pl.Int64(),
+        "byte_offset": pl.Int64(),
+        "raw": pl.String(),
+        "rule": pl.String(),
+        "fields": pl.List(pl.String),
+    }
 )
 
 _BOM = b"\xef\xbb\xbf"
@@ -105,8 +111,8 @@ def cut(frame: pl.DataFrame, layout: Layout) -> tuple[pl.DataFrame, pl.DataFrame
     """Cut lines of one format into text columns.
 
     Takes ``line_number, byte_offset, raw`` of lines that are at least as long as the fixed part. Gives two frames: the
-    lines cut (same three columns, ``padded``, every fixed field but the fillers as text without outer spaces, and
-    ``<zone>_zone`` as one exact string per zone), and the lines refused as ``REFUSED`` says. Zones stay whole: what wants
+    lines cut (same three columns, ``padded``, every fixed field but the fillers as exact text, and ``<zone>_zone`` as one
+    exact string per zone), and the lines refused as ``REFUSED`` says. Zones stay whole: what wants
     their items cuts them later, for the lines it wants.
     """
     counts = {zone: _blank_is_zero(layout.field(zone.count_field)) for zone in layout.zones}
@@ -125,25 +131,24 @@ def cut(frame: pl.DataFrame, layout: Layout) -> tuple[pl.DataFrame, pl.DataFrame
     block = judged.collect()
     refused = block.filter(pl.col("rule").is_not_null())
     kept = block.filter(pl.col("rule").is_null()) if refused.height else block
-    return _slice(kept, layout, starts), _refused(refused, _bad_counts(layout))
+    return _slice(kept, layout, starts, accented=accented), _refused(refused, _bad_counts(layout))
 
 
-def _slice(kept: pl.DataFrame, layout: Layout, starts: dict[str, pl.Expr]) -> pl.DataFrame:
+def _slice(kept: pl.DataFrame, layout: Layout, starts: dict[str, pl.Expr], *, accented: bool) -> pl.DataFrame:
     padded = pl.col("length") < pl.col("expected")
+    whole = pl.col("raw")
     if kept.select(padded.any()).item():
-        raw = pl.when(padded).then(pl.col("raw") + " " * PADDING_LIMIT).otherwise(pl.col("raw"))
-    else:
-        raw = pl.col("raw")
-    text = [
-        raw.str.slice(field.offset, field.length).str.strip_chars(" ").alias(field.name)
-        for field in layout.fields
-        if not field.is_filler
-    ]
-    zones = [
-        raw.str.slice(starts[zone.name], pl.col(f"n_{zone.name}") * zone.width).alias(f"{zone.name}_zone")
-        for zone in layout.zones
-    ]
-    return kept.lazy().select(*LINE_COLUMNS, padded.alias("padded"), *text, *zones).collect()
+        whole = pl.when(padded).then(whole + " " * PADDING_LIMIT).otherwise(whole)
+    # where each character is one byte, slicing bytes gives the same and costs half
+    whole = whole if accented else whole.cast(pl.Binary)
+
+    def piece(start: int | pl.Expr, length: int | pl.Expr) -> pl.Expr:
+        column = pl.col("whole")
+        return column.str.slice(start, length) if accented else column.bin.slice(start, length).cast(pl.String)
+
+    text = {field.name: piece(field.offset, field.length) for field in layout.fields if not field.is_filler}
+    zones = {f"{zone.name}_zone": piece(starts[zone.name], pl.col(f"n_{zone.name}") * zone.width) for zone in layout.zones}
+    return kept.with_columns(whole=whole).select(*LINE_COLUMNS, padded.alias("padded"), **text, **zones)
 
 
 def _zone_starts(layout: Layout) -> dict[str, pl.Expr]:
@@ -184,12 +189,9 @@ def _blanks_required_field(layout: Layout, starts: dict[str, pl.Expr]) -> pl.Exp
 
 
 def _bad_counts(layout: Layout) -> pl.Expr:
-    names = (
-        pl.when(pl.col(f"n_{zone.name}").is_null()).then(pl.lit(zone.count_field))
-        for zone in layout.zones
-    )
+    names = (pl.when(pl.col(f"n_{zone.name}").is_null()).then(pl.lit(zone.count_field)) for zone in layout.zones)
     return pl.concat_list(*names).list.drop_nulls()
 
 
 def _refused(frame: pl.DataFrame, fields: pl.Expr) -> pl.DataFrame:
-    return frame.select(*LINE_COLUMNS, "rule", fields=fields).cast(dict(REFUSED))
+    return frame.select(*LINE_COLUMNS, "rule", fields=fields).cast(REFUSED)

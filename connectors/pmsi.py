@@ -70,7 +70,9 @@ def parse_name(path: Path) -> FileName:
         )
     match = _NAME.fullmatch(name)
     if not match:
-        raise UnreadableName("pmsi.file_name", "nom attendu : <FINESS>.<année>.<mois>.<extension>, par exemple 990000017.2025.3.rsa")
+        raise UnreadableName(
+            "pmsi.file_name", "nom attendu : <FINESS>.<année>.<mois>.<extension>, par exemple 990000017.2025.3.rsa"
+        )
     family = FAMILIES.get("." + match["family"])
     if family is None:
         known = ", ".join(sorted(FAMILIES))
@@ -114,13 +116,19 @@ def _read_block(frame: pl.DataFrame, layouts: dict[str, Layout], finess: str) ->
         .then(pl.lit("pmsi.unknown_format"))
         .when(raw.str.len_chars() < pl.col("version").replace_strict(fixed_lengths, default=0, return_dtype=pl.UInt32))
         .then(pl.lit("pmsi.line_too_short"))
-        .when(raw.str.slice(0, len(finess)) != finess)
+        .when(~raw.str.starts_with(finess))
         .then(pl.lit("pmsi.finess_mismatch")),
     )
-    refused = [judged.filter(pl.col("rule").is_not_null()).select(*fixed_width.LINE_COLUMNS, "rule", fields=pl.lit([], pl.List(pl.String)))]
+    refused = [
+        judged.filter(pl.col("rule").is_not_null()).select(
+            *fixed_width.LINE_COLUMNS, "rule", fields=pl.lit([], pl.List(pl.String))
+        )
+    ]
     cut: dict[str, pl.DataFrame] = {}
     readable = judged.filter(pl.col("rule").is_null())
-    for (number,), lines in readable.partition_by("version", as_dict=True).items():
+    one = readable["version"].n_unique() == 1
+    by_version = {(readable["version"][0],): readable} if one else readable.partition_by("version", as_dict=True)
+    for (number,), lines in by_version.items():
         cut[str(number)], badly_counted = fixed_width.cut(lines.select(fixed_width.LINE_COLUMNS), layouts[str(number)])
         refused.append(badly_counted)
     size = int(frame["raw"].str.len_bytes().sum()) + 2 * frame.height
@@ -128,7 +136,7 @@ def _read_block(frame: pl.DataFrame, layouts: dict[str, Layout], finess: str) ->
 
 
 def resembles(raw_lines: pl.Series) -> str | None:
-    """Which other record kind most of these unreadable lines look like, by format number and position, for example ``SMR RHA``."""
+    """Which record kind most of these unreadable lines look like, by format number and position: ``SMR RHA``, for example."""
     votes: dict[str, int] = {}
     for entry in record_layouts.index().values():
         if entry["detect_value"] and len(entry["detect_value"]) > 1:

@@ -32,7 +32,7 @@ CODED = {
 FLAGGED = ("sex", "stay_type", "raac", "unscheduled", "ed_passage")
 """Fields whose codes stand in mco_flags.csv."""
 
-DTYPES = {"text": pl.String, "int": pl.Int32}
+DTYPES: dict[str, pl.DataType] = {"text": pl.String(), "int": pl.Int32()}
 
 
 @cache

@@ -23,7 +23,9 @@ app = typer.Typer(
 )
 
 AsJson = Annotated[bool, typer.Option("--json", help="Réponse en JSON.")]
-AsOf = Annotated[str | None, typer.Option("--as-of", metavar="DATE|POSITION", help="Tel que connu à cette date ou position du journal.")]
+AsOf = Annotated[
+    str | None, typer.Option("--as-of", metavar="DATE|POSITION", help="Tel que connu à cette date ou position du journal.")
+]
 
 
 class Format(StrEnum):

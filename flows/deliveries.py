@@ -69,7 +69,9 @@ def find_files(paths: Iterable[Path]) -> list[Path]:
         if path.is_dir():
             inside = sorted(entry for entry in path.rglob("*") if entry.is_file() and pmsi.is_known(entry))
             if not inside:
-                raise WrongUsage(f"rien à ingérer dans {path} : aucun fichier au nom reconnu (par exemple 990000017.2025.3.rsa)")
+                raise WrongUsage(
+                    f"rien à ingérer dans {path} : aucun fichier au nom reconnu (par exemple 990000017.2025.3.rsa)"
+                )
             found += inside
         elif path.exists():
             found.append(path)
@@ -84,9 +86,7 @@ def ingest(hub: Hub, path: Path, received_at: datetime | None = None, progress: 
     return delivery if isinstance(delivery, Report) else decide(hub, delivery, progress)
 
 
-def receive(
-    hub: Hub, path: Path, received_at: datetime | None = None, progress: Progress = lambda *_: None
-) -> Report | str:
+def receive(hub: Hub, path: Path, received_at: datetime | None = None, progress: Progress = lambda *_: None) -> Report | str:
     """Land one file's exact bytes and record their reception; gives the delivery's id, or a report when there is no more to do.
 
     A file that cannot be named is refused at the door: nothing of it is kept, since it may hold what must not enter.
@@ -103,6 +103,7 @@ def receive(
     known = decision(hub, name.scope, delivery_id)
     if known:
         return _report(known, already=True)
+    hub.blobs.sweep()
     if hub.log.find(f"received/{delivery_id}") is None:
         _land(hub, path, sha256, progress)
         data = {"delivery_id": delivery_id, "source": "pmsi", "scope": name.scope, "files": [file], **asdict(name)}
@@ -257,6 +258,7 @@ def _decision(
     judgement = judge(tally, _standing(hub, received))
     decided = {
         **{name: data[name] for name in CARRIED},
+        "reception": received.position,
         "files": data["files"],
         "rows_in": tally.rows,
         "rows_accepted": tally.accepted,

@@ -1,4 +1,4 @@
-"""What a person sees on the terminal, in French. Data is shown as plain text: no markup, no control character of it is obeyed."""
+"""What a person sees on the terminal, in French. Data is shown as plain text: no markup or control character is obeyed."""
 
 import re
 import sys
@@ -73,16 +73,18 @@ def spinner(title: str, *, quiet: bool = False) -> Iterator[Callable[[str], None
 
 def ingested(reports: "Sequence[Report]") -> None:
     out = console()
-    table = _table("fichier", "état", "lignes >", "acceptées >", "à l'écart >", "motifs")
+    table = _table("fichier", "état", "lignes >", "acceptées >", "à l'écart >")
     for report in reports:
         word, colour = STATUS[report.status]
-        table.add_row(
-            plain(report.files[0]["name"]), Text(word, colour), number(report.rows_in), number(report.rows_accepted),
-            number(report.rows_quarantined), "\n".join(_reasons(report)),
-        )  # fmt: skip
+        table.add_row(plain(report.files[0]["name"]), Text(word, colour), number(report.rows_in),
+                      number(report.rows_accepted), number(report.rows_quarantined))  # fmt: skip
     out.print(table)
-    if any(report.rows_quarantined for report in reports):
-        out.print("Le détail des lignes à l'écart : ecluse quarantine")
+    for report in reports:
+        reasons = list(_reasons(report))
+        if reasons:
+            out.print(Text(plain(report.files[0]["name"]), STATUS[report.decision or report.status][1]))
+            for reason in reasons:
+                out.print(f"  {reason}", soft_wrap=True)
 
 
 def status(answer: Mapping[str, Any]) -> None:
@@ -103,7 +105,9 @@ def status(answer: Mapping[str, Any]) -> None:
             held.add_row(entry["scope"], plain(entry["file"]), "\n".join(map(label, entry["reasons"])))
         out.print(held)
     for entry in answer["publications"]:
-        out.print(f"publié   {entry['recipient']}/{entry['product']} n° {entry['number']} → {plain(entry['folder'])}")
+        out.print(
+            f"publié   {entry['recipient']}/{entry['product']} n° {entry['number']} → {plain(entry['folder'])}", soft_wrap=True
+        )
 
 
 def quarantine(found: Sequence[Quarantined], limit: int) -> None:
@@ -136,15 +140,14 @@ def built(report: "BuildReport") -> None:
 
 def published(reports: "Sequence[PublishReport]") -> None:
     out = console()
-    table = _table("produit", "n° >", "état", "lignes", "masquées", "dossier")
     for report in reports:
         word = Text("publié", "green") if report.status == "published" else Text("inchangé", "cyan")
-        table.add_row(
-            f"{report.recipient}/{report.product}", str(report.number), word,
-            ", ".join(f"{name} {number(rows)}" for name, rows in report.rows.items()),
-            number(sum(report.masked_rows.values())), plain(report.folder),
-        )  # fmt: skip
-    out.print(table)
+        rows = ", ".join(f"{name} {number(count)} lignes" for name, count in report.rows.items())
+        masked = sum(report.masked_rows.values())
+        out.print(Text.assemble(f"{report.recipient}/{report.product} n° {report.number} ", word))
+        out.print(f"  {rows}" + (f", dont {number(masked)} où un petit effectif est masqué" if masked else ""), soft_wrap=True)
+        out.print(f"  {plain(report.folder)}", soft_wrap=True)
+        out.print(f"  reçu : journal à la position {report.position}, empreinte {report.hash[:16]}…", soft_wrap=True)
 
 
 def explained(answer: Mapping[str, Any]) -> None:
@@ -160,11 +163,12 @@ def explained(answer: Mapping[str, Any]) -> None:
     out.print(row)
     for delivery in answer["deliveries"]:
         file = delivery["files"][0]
-        out.print(f"{plain(file['name'])}  sha256 {file['sha256']}")
-        out.print(f"  reçu le {delivery['received']['at']} par {plain(delivery['received']['by'])} (position {delivery['received']['position']}),")
-        out.print(f"  accepté à la position {delivery['accepted']['position']}, segment {delivery['segments']['pmsi_rsa'][:16]}…")
-        for measure, found in delivery["measures"].items():
-            out.print(f"  {measure} : {number(found['lines'])} lignes du fichier : {_ranges(found['ranges'])}", soft_wrap=True)
+        out.print(f"{plain(file['name'])}  sha256 {file['sha256']}", soft_wrap=True)
+        received, accepted = delivery["received"], delivery["accepted"]
+        out.print(f"  reçu le {received['at']} par {plain(received['by'])} (position {received['position']}),")
+        out.print(f"  accepté à la position {accepted['position']}, segment {delivery['segments']['pmsi_rsa'][:16]}…")
+        for measures, found in _same_lines(delivery["measures"]):
+            out.print(f"  {measures} : {number(found['lines'])} lignes du fichier : {_ranges(found['ranges'])}", soft_wrap=True)
 
 
 def rows(frame: "pl.DataFrame", form: str, output: Path | None) -> None:
@@ -200,7 +204,7 @@ def verified(answer: Mapping[str, Any]) -> None:
         out.print(Text(plain(problem), "red"))
     verdict = Text("Tout est intact.", "green") if answer["sound"] else Text(f"{len(answer['problems'])} anomalies.", "red")
     out.print(verdict)
-    out.print(f"reçu : position {answer['log']['position']}, empreinte {answer['log']['hash']}")
+    out.print(f"reçu : position {answer['log']['position']}, empreinte {answer['log']['hash']}", soft_wrap=True)
 
 
 def number(value: int) -> str:
@@ -224,6 +228,15 @@ def _reasons(report: "Report") -> Iterator[str]:
     yield from (f"alerte : {label(alert)}" for alert in report.alerts)
     for rule, count in report.rules.items():
         yield f"{label(rule)} ({number(count)})"
+
+
+def _same_lines(measures: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Measures that rest on the same lines, told together."""
+    together: dict[str, tuple[str, Any]] = {}
+    for name, found in measures.items():
+        names = together[str(found)][0] + ", " + name if str(found) in together else name
+        together[str(found)] = (names, found)
+    return list(together.values())
 
 
 def _ranges(ranges: Sequence[Sequence[int]], most: int = 12) -> str:

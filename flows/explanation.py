@@ -131,7 +131,8 @@ def _row(hub: Hub, event: Event, table: Table, keys: Mapping[str, str]) -> dict[
         raise WrongUsage(f"{', '.join(sorted(unknown))} n'est pas une clé de {table.name} ; clés : {', '.join(table.keys)}")
     rows = published.filter(pl.col(name).cast(pl.String) == value for name, value in keys.items())
     if rows.height != 1:
-        raise WrongUsage(f"{rows.height} lignes publiées pour ces clés ; donnez {', '.join(table.keys)}, par exemple {_example(published, table)}")
+        example = _example(published, table)
+        raise WrongUsage(f"{rows.height} lignes publiées pour ces clés ; donnez-les toutes, par exemple {example}")
     return rows.row(0, named=True)
 
 

@@ -8,8 +8,9 @@ import getpass
 import os
 import tomllib
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, time
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -83,7 +84,7 @@ def default_home() -> Path:
 
 
 def read_settings(home: Path | None = None) -> Settings:
-    """Settings of the hub at ``home`` (else ``ECLUSE_HOME``, else ``~/.ecluse``); WrongUsage when its file is not valid TOML."""
+    """Settings of the hub at ``home`` (else ``ECLUSE_HOME``, else ``~/.ecluse``). WrongUsage when its file is not TOML."""
     origin = "argument" if home else "environment" if os.environ.get("ECLUSE_HOME") else "default"
     home = home.expanduser().absolute() if home else default_home()
     written = _read_toml(home / CONFIG)
@@ -124,7 +125,7 @@ def init_hub(home: Path | None = None, *, test: bool = False) -> Settings:
     else:
         settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
         text = "# Réglages du hub. Les variables ECLUSE_DATABASE_URL et ECLUSE_STORE_URL passent avant.\n"
-        text += "# database_url = \"postgresql+psycopg://ecluse@localhost/ecluse\"\n# store_url = \"s3://ecluse\"\n"
+        text += '# database_url = "postgresql+psycopg://ecluse@localhost/ecluse"\n# store_url = "s3://ecluse"\n'
         config.write_text(text + f"test = {str(test).lower()}\n", encoding="utf-8")
     create_log(settings.database_url)
     return read_settings(home)
@@ -132,12 +133,12 @@ def init_hub(home: Path | None = None, *, test: bool = False) -> Settings:
 
 def parse_instant(text: str) -> datetime:
     """An ISO date or instant; without a time zone it is Europe/Paris, and a date alone means the end of that day."""
+    with suppress(ValueError):
+        return datetime.combine(date.fromisoformat(text), time.max, PARIS)
     try:
         instant = datetime.fromisoformat(text)
     except ValueError:
         raise WrongUsage(f"date illisible : {text} (attendu 2026-03-31 ou 2026-03-31T18:00)") from None
-    if len(text) == len("2026-03-31"):
-        instant = instant.replace(hour=23, minute=59, second=59, microsecond=999_999)
     return instant if instant.tzinfo else instant.replace(tzinfo=PARIS)
 
 

@@ -82,7 +82,9 @@ def publish(hub: Hub, recipient: str | None = None, progress: Callable[[str], No
     for product in products().values():
         tables = _built(hub, standing, {table.view for table in product.tables}, progress)
         frames = {table.view: _frame(tables[table.view]) for table in product.tables} if standing else {}
-        found = sorted({region for frame in frames.values() for region in publications.regions(frame, product.territory_column)})
+        found = sorted(
+            {region for frame in frames.values() for region in publications.regions(frame, product.territory_column)}
+        )
         for region in found:
             name = f"{product.recipient_kind}-{region}"
             if recipient in (None, name):
@@ -104,7 +106,8 @@ def query(hub: Hub, sql: str, until: int | None = None) -> "pl.DataFrame":
     try:
         names = views.tables_read(sql)
         with reading(hub, names, until) as engine:
-            return engine.sql(sql).pl()
+            rows: pl.DataFrame = engine.sql(sql).pl()
+            return rows
     except (duckdb.Error, views.NotAQuery) as error:
         raise WrongUsage(f"requête refusée : {error}") from None
 
@@ -134,7 +137,7 @@ def publications(hub: Hub, recipient: str | None = None, product: str | None = N
 
 def folder_of(hub: Hub, event: Event) -> Path:
     """The folder of a publication."""
-    return hub.products_folder / event.data["recipient"] / event.data["product"] / f"{event.data['number']:04d}"
+    return hub.products_folder / str(event.data["recipient"]) / event.data["product"] / f"{event.data['number']:04d}"
 
 
 def _publish(

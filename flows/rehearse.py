@@ -61,9 +61,8 @@ class Rehearsal:
         self.port = str(port)
         self.api = f"http://{HOST}:{port}/api"
         self.began = time.monotonic()
-        ours = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "ECLUSE_"))}
         place = {"ECLUSE_HOME": str(self.home), "PREFECT_API_URL": self.api}
-        self.environment = ours | prefect_environment(self.home) | HASTE | place
+        self.environment = os.environ | prefect_environment(self.home) | HASTE | place
 
     @contextmanager
     def running(self, name: str, *arguments: str) -> Iterator["subprocess.Popen[bytes]"]:
@@ -130,6 +129,8 @@ def rehearse(folder: Path) -> None:
 
 def main() -> int:
     """Rehearse in a temporary folder; the exit code."""
+    for name in [name for name in os.environ if name.startswith(("PREFECT_", "ECLUSE_"))]:
+        del os.environ[name]  # they name a user's hub, database or server
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that a killed rehearsal stops what it started
     if not (PROJECT / "prefect.yaml").is_file():
         typer.echo(f"no prefect.yaml in {PROJECT}: run this from the project's sources", err=True)

@@ -1,4 +1,4 @@
-"""How the hub stands: its settings, its heads, what waits for a decision, what was published; and whether all of it is sound."""
+"""How the hub stands: settings, heads, what waits for a decision, what was published; and whether all of it is sound."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ def position_of(hub: Hub, as_of: str | None) -> int | None:
     if as_of is None:
         return None
     head = hub.log.head()[0]
-    if as_of.isdigit() and len(as_of) < len("20260331"):
+    if as_of.isdecimal() and len(as_of) < len("20260331"):
         if int(as_of) > head:
             raise WrongUsage(f"le journal s'arrête à la position {head}")
         return int(as_of)

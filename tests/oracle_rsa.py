@@ -77,9 +77,7 @@ def judge(data: bytes, finess: str) -> list[Verdict]:
             key = verdict.values["record_number"]
             if key in accepted:
                 same = accepted[key] == line
-                verdict = Verdict(
-                    number, offset, "quarantined", "pmsi.duplicate_record", identical=same, format=verdict.format
-                )
+                verdict = Verdict(number, offset, "quarantined", "pmsi.duplicate_record", identical=same, format=verdict.format)
             else:
                 accepted[key] = line
         verdicts.append(verdict)

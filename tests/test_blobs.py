@@ -1,6 +1,8 @@
 """The blob store, one suite over a local folder and an object store (fsspec's in memory)."""
 
+import errno
 import hashlib
+import io
 import os
 import signal
 import time
@@ -183,15 +185,32 @@ print(blobs.put_stream([b"afterwards"]).size)
 """
 
 
-def test_a_disk_that_takes_no_more_is_told_and_the_same_command_works_afterwards(
-    tmp_path: Path, program: Program
-) -> None:
+def test_a_disk_that_takes_no_more_is_told_and_the_same_command_works_afterwards(tmp_path: Path, program: Program) -> None:
     said = program(FULL, str(tmp_path)).communicate(timeout=60)[0].splitlines()
     told = "BlobUnwritable cannot write in {}/tmp: File too large; put that right and run the same command again"
     assert said[:3] == [told.format(tmp_path)] * 3
     assert said[3].startswith("FileNotFoundError")
     assert said[4] == "10"
     assert len(files(tmp_path)) == 1
+
+
+class BrokenDisk(io.BytesIO):
+    def write(self, _: Any) -> int:
+        raise OSError(errno.EIO, "Input/output error")
+
+    def close(self) -> None:
+        self.write(b"what was buffered")
+
+
+def test_a_disk_that_fails_is_told(tmp_path: Path) -> None:
+    def store() -> None:
+        with open_blobs(tmp_path).writer("segments") as writer:
+            writer._file = BrokenDisk()  # type: ignore[assignment]
+            writer.write(b"segment")
+
+    with pytest.raises(BlobUnwritable, match="Input/output error"):
+        store()
+    assert files(tmp_path) == {}
 
 
 STORE = """
@@ -206,9 +225,7 @@ with blobs.scratch(".parquet") as path:
 """
 
 
-def test_a_process_killed_anywhere_leaves_only_whole_blobs_and_a_rerun_converges(
-    tmp_path: Path, program: Program
-) -> None:
+def test_a_process_killed_anywhere_leaves_only_whole_blobs_and_a_rerun_converges(tmp_path: Path, program: Program) -> None:
     trace = tmp_path / "trace"
     whole = program(STORE, str(tmp_path / "whole"), ECLUSE_CRASH_TRACE=str(trace))
     names = whole.communicate(timeout=60)[0].split()

@@ -57,9 +57,7 @@ def test_fields_have_distinct_plain_names_a_known_type_and_a_label(format_id: st
 @pytest.mark.parametrize("format_id", FIXED_WIDTH)
 def test_every_byte_of_a_zone_belongs_to_exactly_one_field(format_id: str) -> None:
     for zone, rows in by_zone(format_id).items():
-        owned = [
-            position for row in rows for position in range(int(row["start"]), int(row["start"]) + int(row["length"]))
-        ]
+        owned = [position for row in rows for position in range(int(row["start"]), int(row["start"]) + int(row["length"]))]
         assert owned == list(range(1, width(rows) + 1)), zone
         assert all(int(row["length"]) > 0 for row in rows), zone
 
@@ -129,8 +127,7 @@ def test_a_layout_is_read_as_its_file_is_written(format_id: str) -> None:
     read = {"fixed": layout.fields} | {zone.name: zone.fields for zone in layout.zones}
     for name, rows in zones.items():
         expected = [
-            (row["field"], int(row["start"]) - 1, int(row["length"]), row["type"], row["nullable"] == "yes")
-            for row in rows
+            (row["field"], int(row["start"]) - 1, int(row["length"]), row["type"], row["nullable"] == "yes") for row in rows
         ]
         assert [(f.name, f.offset, f.length, f.type, f.nullable) for f in read[name]] == expected
     assert [(zone.width, zone.count_field) for zone in layout.zones] == [

@@ -279,9 +279,7 @@ def next_line(process: "subprocess.Popen[str]") -> str:
     return process.stdout.readline().strip()
 
 
-def test_eight_writers_leave_no_gap_and_a_tailing_reader_misses_nothing(
-    log: Log, log_url: str, program: Program
-) -> None:
+def test_eight_writers_leave_no_gap_and_a_tailing_reader_misses_nothing(log: Log, log_url: str, program: Program) -> None:
     writers, count = 8, 12
     total = writers * count + count + count  # own events, shared facts once each, one decision per line
     processes = [program(WRITER, log_url, str(name), str(count)) for name in range(writers)]
@@ -378,9 +376,7 @@ def test_a_database_gone_midway_is_told_and_the_same_append_works_afterwards(
     assert log.verify() == []
 
 
-def test_a_lock_that_is_held_too_long_gives_up_instead_of_hanging(
-    log_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_lock_that_is_held_too_long_gives_up_instead_of_hanging(log_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(log_database, "LOCK_SECONDS", 1)
     create_log(log_url)
     log, other = open_log(log_url, TickingClock()), log_database.connect(log_url)
@@ -421,11 +417,40 @@ def test_a_serialization_failure_is_retried_whole(postgresql_url: str, clock: Cl
                 RETURN NEW;
             END $$""")
         )
-        connection.execute(
-            sa.text("CREATE TRIGGER fail BEFORE INSERT ON event FOR EACH ROW EXECUTE FUNCTION fail_twice()")
-        )
+        connection.execute(sa.text("CREATE TRIGGER fail BEFORE INSERT ON event FOR EACH ROW EXECUTE FUNCTION fail_twice()"))
     assert [event.position for event, _ in log.append_all([fact("a"), fact("b")], META)] == [1, 2]
     assert log.verify() == []
+
+
+def test_a_server_that_restarted_between_two_appends_is_not_noticed(
+    postgresql_url: str, postgresql: sa.Engine, clock: Clock
+) -> None:
+    create_log(postgresql_url)
+    log = open_log(postgresql_url, clock)
+    five(log)
+    with postgresql.connect() as connection:
+        connection.execute(sa.text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'tests'"))
+    assert log.append(fact("new"), META)[0].position == 6
+
+
+def test_a_refusal_is_told_without_the_row(postgresql_url: str, clock: Clock) -> None:
+    create_log(postgresql_url)
+    with owner(postgresql_url) as connection:
+        connection.exec_driver_sql("ALTER TABLE event ADD CONSTRAINT small CHECK (length(data) < 10)")
+    sensitive = fact("new", name="sesame")
+    with pytest.raises(LogUnavailable, match='violates check constraint "small"') as caught:
+        open_log(postgresql_url, clock).append(sensitive, META)
+    assert "sesame" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_sqlite_is_set_to_keep_what_it_committed(tmp_path: Path) -> None:
+    with log_database.transaction(log_database.connect(f"sqlite:///{tmp_path / 'ecluse.db'}")) as connection:
+        names = ("journal_mode", "synchronous", "foreign_keys", "recursive_triggers", "busy_timeout")
+        settings = [connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in names]
+        driver = connection.connection.driver_connection
+    assert settings == ["wal", 2, 1, 1, 60_000]
+    assert isinstance(driver, sqlite3.Connection)
+    assert driver.isolation_level is None
 
 
 def test_an_unreachable_database_is_told_without_its_secrets() -> None:
@@ -519,9 +544,7 @@ REFUSED_SQLITE = {
 }
 REFUSED_POSTGRESQL = {
     "truncate": "TRUNCATE event",
-    "upsert": "INSERT "
-    + NEXT.format(**GOOD | {"key": "key-2"})
-    + " ON CONFLICT (idempotency_key) DO UPDATE SET data = '{}'",
+    "upsert": "INSERT " + NEXT.format(**GOOD | {"key": "key-2"}) + " ON CONFLICT (idempotency_key) DO UPDATE SET data = '{}'",
     "as a replica": "SET LOCAL session_replication_role = replica; DELETE FROM event",
     "merge": "MERGE INTO event USING (SELECT 1) AS one ON position = 2 WHEN MATCHED THEN DELETE",
 }
@@ -635,9 +658,7 @@ def test_verify_finds_a_trigger_that_is_switched_off(postgresql_url: str, clock:
     create_log(postgresql_url)
     with owner(postgresql_url) as connection:
         connection.exec_driver_sql("ALTER TABLE event DISABLE TRIGGER event_no_update")
-    assert open_log(postgresql_url, clock).verify() == [
-        "trigger event_no_update is missing or off: the log can be altered"
-    ]
+    assert open_log(postgresql_url, clock).verify() == ["trigger event_no_update is missing or off: the log can be altered"]
 
 
 def test_a_receipt_shows_that_the_tail_was_removed(log: Log, log_url: str) -> None:

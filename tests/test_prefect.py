@@ -31,9 +31,11 @@ def prefect_files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable
     with pytest.MonkeyPatch.context() as patch:
         for name, value in prefect_settings.prefect_environment(home).items():
             patch.setenv(name, value)
+        from prefect.logging.configuration import setup_logging
         from prefect.settings import PREFECT_HOME, PREFECT_SERVER_DATABASE_CONNECTION_URL
         from prefect.testing.utilities import prefect_test_harness
 
+        setup_logging()  # else the first run does it, and takes pytest's handler away from that test
         with prefect_test_harness(server_startup_timeout=120):
             database = Path(str(PREFECT_SERVER_DATABASE_CONNECTION_URL.value()).split("///")[1])
             folders = (database.parent, Path(PREFECT_HOME.value()))
@@ -53,15 +55,15 @@ def landing(tmp_path: Path) -> Path:
     """A folder of three files: a good one, one with bad lines, one that is held since most of its lines are bad."""
     folder = tmp_path / "landing"
     folder.mkdir()
-    for number, defects in enumerate(
-        ({}, {3: "month_13", 8: "extra_bytes"}, dict.fromkeys(range(30), "age_a5")), start=1
-    ):
+    for number, defects in enumerate(({}, {3: "month_13", 8: "extra_bytes"}, dict.fromkeys(range(30), "age_a5")), start=1):
         write_file(folder, number, defects)
     (folder / "990000010.2025.1.rsa.txt").write_text("not a name that is known")
     return folder
 
 
 def make_hub(home: Path, monkeypatch: pytest.MonkeyPatch) -> Hub:
+    for name in ("ECLUSE_DATABASE_URL", "ECLUSE_STORE_URL"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv(TEST_CLOCK, "2026-03-31T18:00")
     init_hub(home, test=True)
     return open_hub(home)
@@ -151,7 +153,7 @@ def test_nothing_to_publish_fails_the_run_and_says_so(hub: Hub) -> None:
 
     state = publish(home=str(hub.settings.home), return_state=True)
     assert state.is_failed()
-    assert "rien à publier" in state.message
+    assert "rien à publier" in str(state.message)
 
 
 @pytest.mark.usefixtures("prefect_files")
@@ -165,7 +167,7 @@ def test_a_relative_path_starts_from_the_home_of_the_hub(hub: Hub) -> None:
 def test_a_path_that_does_not_exist_fails_the_run_and_says_so(hub: Hub, tmp_path: Path) -> None:
     state = run_ingest(hub, tmp_path / "nowhere")
     assert state.is_failed()
-    assert "fichier introuvable" in state.message
+    assert "fichier introuvable" in str(state.message)
 
 
 def test_no_value_of_a_bad_line_reaches_prefect(
@@ -343,7 +345,7 @@ def test_every_deployment_runs_a_flow_with_all_its_parameters_and_no_path_of_a_m
         "ingest/on-demand": [],
         "publish/nightly": [("0 5 * * *", "Europe/Paris")],
     }
-    assert not [path for path in ("/home", "/root", "/work", "/srv", "/opt", "/tmp") if path in text]
+    assert not [word for word in text.split() if word.strip("'\"[],").startswith("/")]
 
 
 def test_the_command_line_does_not_load_prefect() -> None:
@@ -353,9 +355,16 @@ def test_the_command_line_does_not_load_prefect() -> None:
     assert "prefect" not in done.stdout
 
 
-def test_a_real_server_and_worker_run_what_is_deployed_when_asked_and_on_schedule() -> None:
+def test_a_real_server_and_worker_run_what_is_deployed_when_asked_and_on_schedule(tmp_path: Path) -> None:
+    users_own = {"ECLUSE_DATABASE_URL": f"sqlite:///{tmp_path}/log.db", "PREFECT_HOME": str(tmp_path / "prefect")}
     done = subprocess.run(
-        [sys.executable, "-m", "flows.rehearse"], cwd=PROJECT, capture_output=True, text=True, timeout=240
+        [sys.executable, "-m", "flows.rehearse"],
+        cwd=PROJECT,
+        env=os.environ | users_own,
+        capture_output=True,
+        text=True,
+        timeout=240,
     )
     assert done.returncode == 0, done.stderr
     assert "both runs completed" in done.stdout
+    assert not list(tmp_path.iterdir())  # a user's own are left alone

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import polars as pl
 import pytest
-from connectors.synthetic import DEFECTS, Recipe, damage, fictional_finess, records
 from oracle_rsa import Verdict, judge
 
 from checks.rows import Gate
 from connectors import pmsi
+from connectors.synthetic import DEFECTS, Recipe, damage, fictional_finess, records
 from contracts_schema.layouts import layouts
 from contracts_schema.rules import catalogue
 

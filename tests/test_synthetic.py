@@ -288,9 +288,7 @@ def test_defects_of_a_whole_file_are_accepted_where_they_belong() -> None:
     assert [verdict.offset for verdict in verdicts[:2]] == [3, len(lines[0]) + 2]
 
 
-def test_a_file_is_written_with_its_defects_at_the_records_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_is_written_with_its_defects_at_the_records_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(synthetic, "BLOCK", 16)
     defects = {0: "month_13", 15: "same_line_twice", 16: "extra_bytes", 299: "blank_line_after", 5000: "quote"}
     recipe = Recipe(FINESS, 2025, 1, 300, seed=7, late=0.0)

@@ -140,9 +140,7 @@ def _damaged(kind: str, sha: str) -> BlobDamaged:
 
 
 def unwritable(path: Path, problem: OSError) -> BlobUnwritable:
-    return BlobUnwritable(
-        f"cannot write in {path.parent}: {problem.strerror}; put that right and run the same command again"
-    )
+    return BlobUnwritable(f"cannot write in {path.parent}: {problem.strerror}; put that right and run the same command again")
 
 
 @contextmanager

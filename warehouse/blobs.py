@@ -207,6 +207,4 @@ def _asking(kind: str, sha: str, error: type[BlobError] = BlobError) -> Iterator
     except FileNotFoundError:
         raise _missing(kind, sha) from None
     except Exception as problem:
-        raise error(
-            f"the object store fails on {kind} {sha} ({type(problem).__name__}): run the same command again"
-        ) from None
+        raise error(f"the object store fails on {kind} {sha} ({type(problem).__name__}): run the same command again") from None

@@ -30,9 +30,9 @@ class Head:
     """Data of the DeliveryAccepted event."""
 
 
-def rank(data: dict[str, Any], position: int) -> tuple[int, str, int]:
-    """How a delivery compares with the others of its scope."""
-    return int(data["period"]), str(data.get("stamp") or ""), position
+def rank(data: dict[str, Any], reception: int) -> tuple[int, str, int]:
+    """How a delivery, received at a position of the log, compares with the others of its scope."""
+    return int(data["period"]), str(data.get("stamp") or ""), reception
 
 
 def fold(events: Iterable[Event]) -> dict[str, Head]:
@@ -54,7 +54,7 @@ def _head(event: Event) -> Head:
         scope=data["scope"],
         delivery_id=data["delivery_id"],
         position=event.position,
-        rank=rank(data, event.position),
+        rank=rank(data, int(data["reception"])),
         period=int(data["period"]),
         rows=int(data["rows_accepted"]),
         tables=dict(data["tables"]),

@@ -101,8 +101,7 @@ class Log:
             try:
                 with transaction(self._engine, writes=True) as connection:
                     written = [
-                        self._append(connection, row, event.expected_version)
-                        for row, event in zip(rows, events, strict=True)
+                        self._append(connection, row, event.expected_version) for row, event in zip(rows, events, strict=True)
                     ]
                     faults.reached("log.before_commit")
                 faults.reached("log.after_commit")
@@ -121,9 +120,7 @@ class Log:
             return _event(known), False
         version = _version(connection, row["stream"])
         if expected is not None and expected != version:
-            raise VersionConflict(
-                f"stream {row['stream']} is at version {version}, not {expected}: read it, decide again"
-            )
+            raise VersionConflict(f"stream {row['stream']} is at version {version}, not {expected}: read it, decide again")
         position, previous = _head(connection)
         row = row | {"position": position + 1, "version": version + 1, "recorded_at": _stamp(self._clock())}
         row["hash"] = _chained(previous, row)

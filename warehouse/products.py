@@ -27,7 +27,7 @@ from warehouse.log import Event, canonical
 
 THRESHOLD = "publication.small_cell_threshold"
 MANIFEST = "datapackage.json"
-TYPES = {"string": pl.String, "integer": pl.Int64, "number": pl.Decimal(18, 2), "boolean": pl.Boolean}
+TYPES = {"string": pl.String(), "integer": pl.Int64(), "number": pl.Decimal(18, 2), "boolean": pl.Boolean()}
 FORMATS = {"parquet": "application/vnd.apache.parquet", "csv": "text/csv"}
 
 

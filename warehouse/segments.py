@@ -3,6 +3,7 @@
 The bytes depend on the rows, their order and the versions of the libraries, never on how the rows came in blocks.
 """
 
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -22,9 +23,9 @@ class SegmentWriter:
 
     def __init__(self, path: Path, schema: pl.Schema) -> None:
         self._schema = pl.DataFrame(schema=schema).to_arrow(compat_level=pl.CompatLevel.oldest()).schema
-        self._writer = pq.ParquetWriter(
-            path, self._schema, compression=COMPRESSION, compression_level=COMPRESSION_LEVEL
-        )
+        self._writer = pq.ParquetWriter(path, self._schema, compression=COMPRESSION, compression_level=COMPRESSION_LEVEL)
+        self._encoder = ThreadPoolExecutor(1)  # a group is encoded while the next is read, and no more than one waits
+        self._encoding: Future[None] | None = None
         self._pending: list[pl.DataFrame] = []
         self._height = 0
         self.rows = 0
@@ -42,12 +43,20 @@ class SegmentWriter:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if kind is None and self._height:
-            self._group(pl.concat(self._pending))
-        self._writer.close()
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        with self._encoder:
+            if kind is None and self._height:
+                self._group(pl.concat(self._pending))
+        try:
+            if self._encoding and kind is None:
+                self._encoding.result()
+        finally:
+            self._writer.close()
 
     def _group(self, frame: pl.DataFrame) -> None:
+        if self._encoding:
+            self._encoding.result()
+        self._encoding = self._encoder.submit(self._encode, frame)
+
+    def _encode(self, frame: pl.DataFrame) -> None:
         self._writer.write_table(frame.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(self._schema), GROUP_ROWS)

@@ -140,19 +140,20 @@ def reading(
 
 
 def tables_read(sql: str) -> set[str]:
-    """The tables that a query reads. NotAQuery when it is not one SELECT statement."""
+    """The tables that a query reads, in lower case. NotAQuery when it is not one SELECT statement."""
     with duckdb.connect(":memory:") as engine:
         parsed = json.loads(engine.execute("select json_serialize_sql($sql)", {"sql": sql}).fetchall()[0][0])
     if parsed["error"] or len(parsed["statements"]) != 1:
         raise NotAQuery(parsed.get("error_message") or "one SELECT statement is expected")
-    names, local = set(), set()
+    names: set[str] = set()
+    local: set[str] = set()
     pending = [parsed["statements"]]
     while pending:
         node = pending.pop()
         if isinstance(node, dict):
             if node.get("type") == "BASE_TABLE":
-                names.add(node["table_name"])
-            local.update(entry["key"] for entry in (node.get("cte_map") or {}).get("map", []))
+                names.add(node["table_name"].lower())
+            local.update(entry["key"].lower() for entry in (node.get("cte_map") or {}).get("map", []))
             pending += node.values()
         elif isinstance(node, list):
             pending += node
@@ -176,7 +177,7 @@ def head_rows(heads: Mapping[str, Head]) -> pl.DataFrame:
 
 @cache
 def zone_fields() -> pl.DataFrame:
-    """Where each field of a repeated zone stands, per format number: format_version, zone, field, start (from 1), zone_width."""
+    """Where each field of a zone stands, per format number: format_version, zone, field, start (from 1), zone_width."""
     rows = [
         (found.version, zone.name, field.name, field.offset + 1, zone.width)
         for found in (layout(entry["format_id"]) for entry in index().values() if entry["record"] == "RSA")
