@@ -4,7 +4,6 @@ Heavy libraries are imported by the commands that need them, so that help and co
 imported here, except by ``demo``. Exit codes: 0 done, 1 data refused or falls short, 2 wrong usage.
 """
 
-import json
 import os
 import sys
 import traceback
@@ -211,11 +210,10 @@ def main() -> None:
         app()
     except WrongUsage as error:
         _fail(str(error), 2)
-    except KeyboardInterrupt:
+    except SystemExit as end:  # Typer turns Ctrl-C into a silent one
+        if end.code != 130:
+            raise
         _fail("interrompu ; relancez la même commande pour reprendre", 130)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
     except Exception as error:
         _fail(_told(error), 1)
 
@@ -249,7 +247,9 @@ def _hub(context: typer.Context) -> Any:
 
 
 def _print_json(answer: Any) -> None:
-    typer.echo(json.dumps(answer, ensure_ascii=False, indent=2, default=str))
+    from flows.display import as_json
+
+    typer.echo(as_json(answer))
 
 
 if __name__ == "__main__":

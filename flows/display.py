@@ -1,9 +1,11 @@
 """What a person sees on the terminal, in French. Data is shown as plain text: no markup or control character is obeyed."""
 
+import json
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,12 +29,24 @@ STATUS = {
     "held": ("retenue", "yellow"),
     "rejected": ("refusée", "red"),
 }
-HIDDEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+HIDDEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
+"""Characters that a terminal obeys, that turn the direction of text, that show as nothing, or that no encoding can write."""
 
 
 def plain(text: object) -> str:
-    """Text of a file's name or of data, with control and direction characters shown as ``?``."""
-    return HIDDEN.sub("?", str(text))
+    """Text of a file's name or of data on one line, its hidden characters spelt out (``\\x1b``)."""
+    return HIDDEN.sub(lambda found: found[0].encode("unicode_escape").decode(), str(text)).replace("\n", "\\n")
+
+
+def as_json(answer: object) -> str:
+    """JSON for programs and terminals alike: hidden characters are escaped, which changes no value."""
+    text = json.dumps(answer, ensure_ascii=False, indent=2, default=_exact)
+    return HIDDEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def _exact(value: object) -> object:
+    """What JSON has no type for: a whole decimal (DuckDB's sums are) is a number, all else text."""
+    return int(value) if isinstance(value, Decimal) and value.as_tuple().exponent == 0 else str(value)
 
 
 def console() -> Console:
@@ -186,11 +200,30 @@ def rows(frame: "pl.DataFrame", form: str, output: Path | None) -> None:
             table.add_row(*("" if value is None else plain(value) for value in line))
         console().print(table)
         return
-    text = frame.write_csv() if form in ("csv", "table") else frame.write_json() + "\n"
+    text = as_json(_finite(frame).to_dicts()) + "\n" if form == "json" else _csv(frame)
     if output is None:
         sys.stdout.write(text)
     else:
         output.write_text(text, encoding="utf-8")
+
+
+def _finite(frame: "pl.DataFrame") -> "pl.DataFrame":
+    """Without NaN and infinities, which JSON cannot say."""
+    import polars as pl
+    from polars import selectors
+
+    return frame.with_columns(pl.when(selectors.float().is_finite()).then(selectors.float()))
+
+
+def _csv(frame: "pl.DataFrame") -> str:
+    from polars.exceptions import ComputeError
+
+    from flows.hub import WrongUsage
+
+    try:
+        return frame.write_csv()
+    except ComputeError:
+        raise WrongUsage("une colonne composée ne s'écrit pas en csv : choisissez --format json ou parquet") from None
 
 
 def verified(answer: Mapping[str, Any]) -> None:

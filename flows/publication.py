@@ -109,7 +109,7 @@ def query(hub: Hub, sql: str, until: int | None = None) -> "pl.DataFrame":
             rows: pl.DataFrame = engine.sql(sql).pl()
             return rows
     except (duckdb.Error, views.NotAQuery) as error:
-        raise WrongUsage(f"requête refusée : {error}") from None
+        raise WrongUsage(f"requête refusée : {' '.join(str(error).split())}") from None
 
 
 @contextmanager

@@ -37,7 +37,7 @@ def status(hub: Hub, until: int | None = None) -> dict[str, Any]:
         "settings": {
             "home": {"value": str(settings.home), "from": settings.origins["home"]},
             "database_url": {"value": redacted(settings.database_url), "from": settings.origins["database_url"]},
-            "store_url": {"value": settings.store_url, "from": settings.origins["store_url"]},
+            "store_url": {"value": redacted(settings.store_url) if "://" in settings.store_url else settings.store_url, "from": settings.origins["store_url"]},
             "test": settings.test,
         },
         "log": {"position": position, "hash": hash_, "as_of": position if until is None else until},
