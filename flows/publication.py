@@ -102,29 +102,30 @@ def query(hub: Hub, sql: str, until: int | None = None) -> "pl.DataFrame":
     Tables: every view, ``segment_pmsi_rsa``, ``ref_pmsi__head``, ``ref_pmsi__zone_field``. WrongUsage for anything else.
     """
     import duckdb
+    from polars.exceptions import PolarsError
 
     try:
         names = views.tables_read(sql)
         with reading(hub, names, until) as engine:
             rows: pl.DataFrame = engine.sql(sql).pl()
             return rows
-    except (duckdb.Error, views.NotAQuery) as error:
+    except (duckdb.Error, PolarsError, views.NotAQuery) as error:
         raise WrongUsage(f"requête refusée : {' '.join(str(error).split())}") from None
 
 
 @contextmanager
 def reading(hub: Hub, names: set[str], until: int | None = None) -> "Iterator[duckdb.DuckDBPyConnection]":
     """A connection on these tables as of a position; what is missing of them is built first."""
-    known = {*views.views(), *REPORTED_TABLES}
-    segments = {name for name in names if name.startswith(views.SEGMENT)}
-    unknown = names - known - segments
-    if unknown:
-        raise WrongUsage(f"table inconnue : {', '.join(sorted(unknown))} ; tables : {', '.join(sorted(known))}")
     standing = heads(hub, until)
     if not standing:
         raise WrongUsage("aucune transmission acceptée à cette date : rien à lire")
+    segments = {f"{views.SEGMENT}{table}" for head in standing.values() for table in head.tables}
+    known = {*views.views(), *REPORTED_TABLES, *segments}
+    if names - known:
+        raise WrongUsage(f"table inconnue : {', '.join(sorted(names - known))} ; tables : {', '.join(sorted(known))}")
     tables = _built(hub, standing, names & set(views.views()))
-    with views.reading({n: tables[n] for n in names if n in tables}, standing, hub.blobs.segment_path, segments) as engine:
+    asked = {name: tables[name] for name in names & set(tables)}
+    with views.reading(hub.views_folder, asked, standing, hub.blobs.segment_path, names & segments) as engine:
         yield engine
 
 

@@ -139,8 +139,9 @@ def _damaged(kind: str, sha: str) -> BlobDamaged:
     return BlobDamaged(f"{kind} {sha} is damaged in the store: restore it from a backup")
 
 
-def unwritable(path: Path, problem: OSError) -> BlobUnwritable:
-    return BlobUnwritable(f"cannot write in {path.parent}: {problem.strerror}; put that right and run the same command again")
+def unwritable(path: Path, problem: Exception) -> BlobUnwritable:
+    told = getattr(problem, "strerror", None) or " ".join(str(problem).split())
+    return BlobUnwritable(f"cannot write in {path.parent}: {told}; put that right and run the same command again")
 
 
 @contextmanager

@@ -16,6 +16,7 @@ POINTS: tuple[str, ...] = (
     "gate.done",
     "log.before_commit",
     "log.after_commit",
+    "view.written",
     "product.file_written",
     "product.before_rename",
     "product.renamed",

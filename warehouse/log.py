@@ -7,7 +7,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import Any
 
@@ -39,12 +39,11 @@ PAGE = 1000
 # (type, schema_version) -> function from the data of that version to data of a greater schema_version
 UPCASTERS: dict[tuple[str, int], Callable[[dict[str, Any]], dict[str, Any]]] = {}
 
-COLUMNS = ("position", "stream", "version", "type", "data", "meta", "recorded_at", "idempotency_key", "hash")
-EVENT = sa.table("event", *(sa.column(name) for name in COLUMNS))
-
 
 @dataclass(frozen=True)
 class Event:
+    """One row of the log, in the order of its columns; ``data`` is that of the present schema version."""
+
     position: int
     stream: str
     version: int
@@ -54,6 +53,10 @@ class Event:
     recorded_at: str
     idempotency_key: str
     hash: str
+
+
+COLUMNS = tuple(field.name for field in fields(Event))
+EVENT = sa.table("event", *(sa.column(name) for name in COLUMNS))
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,8 @@ import duckdb
 import polars as pl
 
 from contracts_schema.layouts import index, layout
+from warehouse import faults
+from warehouse.blob_files import unwritable
 from warehouse.heads import Head
 from warehouse.log import canonical
 
@@ -116,14 +118,14 @@ def build(
 
 @contextmanager
 def reading(
+    folder: Path,
     tables: Mapping[str, Table],
     heads: Mapping[str, Head],
     segment_path: Callable[[str], Path],
     segments: Iterable[str] = (),
 ) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection that reads these tables, the references and the named segment tables, and nothing else on the machine."""
-    engine = duckdb.connect(":memory:", config={"memory_limit": MEMORY_LIMIT})
-    try:
+    with _engine(folder) as engine:
         allowed: list[str] = []
         sources = {table.name: table.paths for table in tables.values()}
         sources |= {name: _segment_paths(name, heads, segment_path) for name in segments}
@@ -135,8 +137,6 @@ def reading(
         engine.execute("set enable_external_access = false")
         engine.execute("set lock_configuration = true")
         yield engine
-    finally:
-        engine.close()
 
 
 def tables_read(sql: str) -> set[str]:
@@ -144,7 +144,8 @@ def tables_read(sql: str) -> set[str]:
     with duckdb.connect(":memory:") as engine:
         parsed = json.loads(engine.execute("select json_serialize_sql($sql)", {"sql": sql}).fetchall()[0][0])
     if parsed["error"] or len(parsed["statements"]) != 1:
-        raise NotAQuery(parsed.get("error_message") or "one SELECT statement is expected")
+        unreadable = parsed.get("error_type") == "parser"
+        raise NotAQuery(parsed["error_message"] if unreadable else "une seule instruction SELECT est attendue")
     names: set[str] = set()
     local: set[str] = set()
     pending = [parsed["statements"]]
@@ -250,15 +251,18 @@ def _engine(folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 def _write(engine: duckdb.DuckDBPyConnection, sql: str, path: Path) -> None:
-    """Compute a table beside its place, then put it there in one step."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Compute a table beside its place, then put it there in one step. BlobUnwritable."""
     beside = path.with_name(f".{path.stem}.{uuid.uuid4().hex}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         target = str(beside).replace("'", "''")
         engine.execute(f"copy ({sql}) to '{target}' (format parquet, compression zstd)")
         with beside.open("rb+") as written:
             os.fsync(written.fileno())
+        faults.reached("view.written")
         beside.replace(path)
+    except (OSError, duckdb.IOException) as problem:
+        raise unwritable(path, problem) from None
     finally:
         beside.unlink(missing_ok=True)
 

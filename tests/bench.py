@@ -1,0 +1,183 @@
+"""The figures of `make bench`: ingestion set against a floor measured on the same file in the same run, and what else costs.
+
+The floor is what no reader can avoid: slicing the fixed fields of every line to zstd Parquet, hashing and compressing the
+bytes. Whole processes are timed, alternately, and medians printed; nothing here is a test.
+"""
+
+import argparse
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from connectors.synthetic import Recipe, fictional_finess, write_rsa
+
+FLOOR = """
+import hashlib, sys
+import polars as pl, zstandard
+from contracts_schema.layouts import layouts
+source, folder = sys.argv[1:]
+fields = layouts("MCO", "RSA")["229"].fields
+lines = pl.scan_csv(source, separator="\\x01", quote_char=None, has_header=False, new_columns=["line"], infer_schema=False)
+cut = [pl.col("line").str.slice(field.offset, field.length).alias(field.name) for field in fields]
+lines.select(cut).sink_parquet(folder + "/floor.parquet", compression="zstd")
+digest, frame = hashlib.sha256(), zstandard.ZstdCompressor(level=3)
+with open(source, "rb") as read, open(folder + "/floor.zst", "wb") as out, frame.stream_writer(out) as packed:
+    while chunk := read.read(1 << 22):
+        digest.update(chunk)
+        packed.write(chunk)
+"""
+
+STAGES = """
+import sys, time
+from pathlib import Path
+started = time.perf_counter()
+from checks.rows import Gate, segment_schema
+from connectors import pmsi
+from contracts_schema.layouts import layouts
+from warehouse.blobs import open_blobs
+from warehouse.segments import SegmentWriter
+spent = {"imports": time.perf_counter() - started}
+
+def timed(stage, work, *arguments):
+    began = time.perf_counter()
+    answer = work(*arguments)
+    spent[stage] = spent.get(stage, 0.0) + time.perf_counter() - began
+    return answer
+
+source, folder = Path(sys.argv[1]), Path(sys.argv[2])
+name, blobs = pmsi.parse_name(source), open_blobs(folder)
+read = lambda file: iter(lambda: file.read(16 << 20), b"")
+with source.open("rb") as file:
+    sha = timed("hash, compress, store", lambda: blobs.put_stream(read(file))).sha256
+gate, end = Gate(layouts("MCO", "RSA"), name.year, name.period), object()
+with blobs.open_raw(sha) as raw, SegmentWriter(folder / "rows.parquet", segment_schema()) as writer:
+    blocks = pmsi.read(read(raw), name)
+    while (block := timed("decompress, cut", next, blocks, end)) is not end:
+        rows, _ = timed("gate", gate.judge, block.cut, block.refused, block.ignored)
+        timed("segment (what is not hidden beside the reading)", writer.write, rows)
+for stage, seconds in spent.items():
+    print(f"{stage}\\t{seconds:.2f}")
+"""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One whole process: wall and CPU seconds, peak memory in MB."""
+
+    wall: float
+    cpu: float
+    memory: float
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=5, help="alternated runs of each command")
+    parser.add_argument("--large", action="store_true", help="also 3,000,000 lines, for memory")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="ecluse-bench-") as name:
+        bench(Path(name), options.runs, large=options.large)
+
+
+def bench(folder: Path, runs: int, *, large: bool) -> None:
+    out = Console()
+    source = _file(folder, 600_000)
+    out.print(f"600 000 RSA de format 229, {source.stat().st_size / 1e6:.0f} Mo, {os.cpu_count()} cœurs, {runs} tours alternés")
+    home = folder / "home"
+
+    def fresh() -> None:
+        shutil.rmtree(home, ignore_errors=True)
+        _ecluse(home, "init")
+
+    floors, ingests, again = [], [], []
+    for _ in range(runs):
+        floors.append(_run([sys.executable, "-c", FLOOR, str(source), str(folder)]))
+        fresh()
+        ingests.append(_ecluse(home, "ingest", "--json", str(source)))
+        again.append(_ecluse(home, "ingest", "--json", str(source)))
+    built = _ecluse(home, "build")
+    unchanged = _ecluse(home, "build")
+    table = Table("commande", "temps (s)", "processeur (s)", "mémoire (Mo)", "× plancher", box=SIMPLE_HEAD)
+    floor = statistics.median(run.wall for run in floors)
+    for title, measured in (
+        ("plancher : champs fixes, empreinte, compression", floors),
+        ("ecluse ingest", ingests),
+        ("ecluse ingest, les mêmes octets", again),
+        ("ecluse build", [built]),
+        ("ecluse build, rien n'a changé", [unchanged]),
+        ("ecluse query (petite vue)", [_ecluse(home, "query", "select * from out_ars__pmsi_indicator")]),
+        ("ecluse publish", [_ecluse(home, "publish")]),
+        ("ecluse --help", [_ecluse(home, "--help") for _ in range(runs)]),
+    ):
+        _row(table, title, measured, floor)
+    if large:
+        big = _file(folder, 3_000_000)
+        fresh()
+        _row(
+            table,
+            f"ecluse ingest, 3 000 000 lignes, {big.stat().st_size / 1e6:.0f} Mo",
+            [_ecluse(home, "ingest", str(big))],
+            floor,
+        )
+    out.print(table)
+    stages = subprocess.run(
+        [sys.executable, "-c", STAGES, str(source), str(folder / "stages")], capture_output=True, text=True, check=True
+    )
+    where = Table("où va le temps de l'ingestion", "secondes", box=SIMPLE_HEAD)
+    for line in stages.stdout.splitlines():
+        where.add_row(*line.split("\t"))
+    out.print(where)
+
+
+def _file(folder: Path, lines: int) -> Path:
+    finess = fictional_finess()
+    folder = folder / str(lines)
+    folder.mkdir()
+    path = folder / f"{finess}.2025.12.rsa"
+    per_month = lines // 12
+    write_rsa(
+        path, Recipe(finess=finess, year=2025, months=12, stays_per_month=per_month, seed=1, changed=0, vanished=0, late=0)
+    )
+    return path
+
+
+def _ecluse(home: Path, *arguments: str) -> Run:
+    return _run([str(Path(sys.executable).with_name("ecluse")), "--home", str(home), *arguments])
+
+
+def _run(command: list[str]) -> Run:
+    started = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    _, code, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(code)
+    if process.returncode:
+        raise SystemExit(f"{' '.join(command[:3])} … a échoué ({process.returncode})")
+    return Run(time.perf_counter() - started, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+
+
+def _row(table: Table, title: str, runs: list[Run], floor: float) -> None:
+    def median(of: Callable[[Run], float]) -> float:
+        return statistics.median(map(of, runs))
+
+    wall = median(lambda run: run.wall)
+    table.add_row(
+        title,
+        f"{wall:.2f}",
+        f"{median(lambda run: run.cpu):.2f}",
+        f"{median(lambda run: run.memory):.0f}",
+        f"{wall / floor:.2f}",
+    )
+
+
+if __name__ == "__main__":
+    main()
