@@ -34,18 +34,23 @@ class Format(StrEnum):
     parquet = "parquet"
 
 
-@app.callback(invoke_without_command=True)
+def _show_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"ecluse {version('ecluse')}")
+        raise typer.Exit
+
+
+@app.callback()
 def _options(
     context: typer.Context,
     home: Annotated[Path | None, typer.Option(help="Dossier du hub (sinon ECLUSE_HOME, sinon ~/.ecluse).")] = None,
     actor: Annotated[str | None, typer.Option(help="Compte pseudonyme qui agit (sinon l'utilisateur du système).")] = None,
-    version: Annotated[bool, typer.Option("--version", help="Version, puis fin.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Version, puis fin.", callback=_show_version, is_eager=True)
+    ] = False,
 ) -> None:
-    if version:
-        from importlib.metadata import version as installed
-
-        typer.echo(f"ecluse {installed('ecluse')}")
-        raise typer.Exit
     context.obj = {"home": home, "actor": actor}
 
 

@@ -105,7 +105,7 @@ def status(answer: Mapping[str, Any]) -> None:
     out = console()
     settings = answer["settings"]
     for name, title in (("home", "hub"), ("database_url", "journal"), ("store_url", "octets")):
-        out.print(f"{title:8} {plain(settings[name]['value'])}  ({settings[name]['from']})")
+        out.print(f"{title:8} {plain(settings[name]['value'])}  ({settings[name]['from']})", soft_wrap=True)
     log = answer["log"]
     out.print(f"position {log['as_of']} sur {log['position']}, empreinte {log['hash'][:16]}…")
     heads = _table("en place", "période >", "lignes >", "à l'écart >", "alertes")

@@ -12,6 +12,7 @@ from contracts_schema.products import Product, products
 from flows.deliveries import heads
 from flows.hub import Hub, WrongUsage
 from warehouse import views
+from warehouse.blob_files import storing
 from warehouse.log import Event, NewEvent, VersionConflict
 
 if TYPE_CHECKING:
@@ -138,7 +139,7 @@ def publications(hub: Hub, recipient: str | None = None, product: str | None = N
 
 def folder_of(hub: Hub, event: Event) -> Path:
     """The folder of a publication."""
-    return hub.products_folder / str(event.data["recipient"]) / event.data["product"] / f"{event.data['number']:04d}"
+    return hub.products_folder / str(event.data["recipient"]) / str(event.data["product"]) / f"{event.data['number']:04d}"
 
 
 def _publish(
@@ -156,7 +157,7 @@ def _publish(
     rows = {table.name: made.rows_of(product, frames[table.view], table, region, on) for table in product.tables}
     folder = hub.products_folder / recipient / product.id
     while True:
-        with made.exclusive(folder), made.beside(folder) as making:
+        with storing(folder), made.exclusive(folder), made.beside(folder) as making:
             version = hub.log.version(f"product/{recipient}/{product.id}")
             before = publications(hub, recipient, product.id)
             number = len(before) + 1

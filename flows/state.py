@@ -3,7 +3,7 @@
 from typing import Any
 
 from flows.deliveries import heads
-from flows.hub import Hub, WrongUsage, parse_instant
+from flows.hub import Hub, Settings, WrongUsage, parse_instant
 from flows.publication import folder_of, publications
 
 DECISIONS = frozenset({"DeliveryAccepted", "DeliveryRejected"})
@@ -23,21 +23,18 @@ def position_of(hub: Hub, as_of: str | None) -> int | None:
 
 def status(hub: Hub, until: int | None = None) -> dict[str, Any]:
     """Settings (without secrets) and their origins, log head, heads, deliveries held, last publication of each product."""
-    from warehouse.log import redacted
-
     settings = hub.settings
     position, hash_ = hub.log.head()
     standing = heads(hub, until)
     last = {event.data["delivery_id"]: event for event in hub.log.read(until=until, types=DECISIONS)}
+    since = {head.scope: head.position for head in standing.values()}  # what was held before is settled
     published = {}
     for event in publications(hub):
         if until is None or event.position <= until:
             published[event.stream] = event
     return {
         "settings": {
-            "home": {"value": str(settings.home), "from": settings.origins["home"]},
-            "database_url": {"value": redacted(settings.database_url), "from": settings.origins["database_url"]},
-            "store_url": {"value": redacted(settings.store_url) if "://" in settings.store_url else settings.store_url, "from": settings.origins["store_url"]},
+            **{name: _setting(settings, name) for name in ("home", "database_url", "store_url")},
             "test": settings.test,
         },
         "log": {"position": position, "hash": hash_, "as_of": position if until is None else until},
@@ -63,7 +60,7 @@ def status(hub: Hub, until: int | None = None) -> dict[str, Any]:
                 "position": event.position,
             }
             for event in last.values()
-            if event.type == "DeliveryRejected" and event.data["held"]
+            if event.type == "DeliveryRejected" and event.data["held"] and event.position > since.get(event.stream, 0)
         ],
         "publications": [
             {
@@ -100,3 +97,10 @@ def verify(hub: Hub) -> dict[str, Any]:
     position, hash_ = hub.log.head()
     checked = {"events": position, "raw": len(raw), "segments": len(segments), "publications": len(made)}
     return {"sound": not problems, "problems": problems, "log": {"position": position, "hash": hash_}, "checked": checked}
+
+
+def _setting(settings: Settings, name: str) -> dict[str, str]:
+    from warehouse.log import redacted
+
+    value = str(getattr(settings, name))
+    return {"value": redacted(value) if "://" in value else value, "from": settings.origins[name]}

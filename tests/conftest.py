@@ -1,23 +1,34 @@
-"""What tests share: a fixed clock, a real PostgreSQL, a fresh log in each database, programs run beside the test."""
+"""What tests share: a fixed clock, a real PostgreSQL, a fresh log in each database, a hub and its command line, exports."""
 
 import itertools
+import json
 import os
 import subprocess
 import sys
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
+from connectors.synthetic import Recipe, fictional_finess, write_rsa
+from flows import cli
+from flows.hub import TEST_CLOCK, Hub, init_hub, open_hub
 from warehouse.log import Log, create_log, open_log
 
 Clock = Callable[[], datetime]
 Program = Callable[..., "subprocess.Popen[str]"]
+Ecluse = Callable[..., "Said"]
+Export = Callable[..., Path]
 
 _schemas = itertools.count(1)
+
+for _name in [name for name in os.environ if name.startswith("ECLUSE_")]:
+    del os.environ[_name]  # a user's hub is not what is tested
 
 
 class TickingClock:
@@ -104,3 +115,68 @@ def program() -> Iterator[Program]:
     for process in started:
         process.kill()
         process.communicate()
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a command answered."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The home of a test hub without deliveries, whose clock stands still."""
+    monkeypatch.setenv(TEST_CLOCK, "2026-03-31T18:00")
+    init_hub(tmp_path / "hub", test=True)
+    return tmp_path / "hub"
+
+
+@pytest.fixture
+def hub(home: Path) -> Hub:
+    """The test hub, open."""
+    return open_hub(home)
+
+
+@pytest.fixture
+def ecluse(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Ecluse:
+    """Runs the command line in this process, on the test hub: ``ecluse("ingest", path, "--json")``."""
+    monkeypatch.setenv("COLUMNS", "240")
+
+    def run(*arguments: object, home: Path = home) -> Said:
+        monkeypatch.setattr(sys, "argv", ["ecluse", "--home", str(home), *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        return Said(int(end.value.code or 0), *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def export(tmp_path: Path) -> Export:
+    """Writes an RSA file of an establishment: ``export(number=1, months=2, stays=50, name=…, defects=…, version=…)``."""
+    folder = tmp_path / "exports"
+    folder.mkdir()
+
+    def write(
+        number: int = 1,
+        months: int = 2,
+        stays: int = 50,
+        name: str | None = None,
+        defects: dict[int, str] | None = None,
+        **more: Any,
+    ) -> Path:
+        finess = fictional_finess(number=number)
+        recipe = Recipe(finess, 2025, months, stays, **{"seed": number, "changed": 0.0, "vanished": 0.0, "late": 0.0} | more)
+        path = folder / (name or f"{finess}.2025.{months}.rsa")
+        write_rsa(path, recipe, defects=defects)
+        return path
+
+    return write

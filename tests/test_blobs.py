@@ -366,6 +366,12 @@ def test_an_upload_that_failed_is_told_without_secrets_and_made_good_by_a_rerun(
     assert blobs.exists("raw", sha256(RECEIVED))
 
 
+def test_a_bucket_that_does_not_exist_is_told_as_such_not_as_a_missing_blob(tmp_path: Path) -> None:
+    blobs = open_blobs(f"local://{tmp_path / 'nowhere'}", tmp_path / "cache")
+    with pytest.raises(BlobUnwritable, match="no such bucket"):
+        blobs.put_stream([RECEIVED])
+
+
 def test_a_store_of_an_unknown_kind_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BlobError, match="cannot use this kind of store"):
         open_blobs("carrier-pigeon://roof", tmp_path)

@@ -205,6 +205,8 @@ def _asking(kind: str, sha: str, error: type[BlobError] = BlobError) -> Iterator
     except BlobError:
         raise
     except FileNotFoundError:
+        if error is BlobUnwritable:
+            raise error("the object store has no such bucket or folder: make it, or correct the store's URL") from None
         raise _missing(kind, sha) from None
     except Exception as problem:
         raise error(f"the object store fails on {kind} {sha} ({type(problem).__name__}): run the same command again") from None

@@ -6,6 +6,7 @@ Writes Parquet, canonical CSV and a ``datapackage.json`` that holds counts, hash
 
 import fcntl
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -90,11 +91,12 @@ def write(folder: Path, publication: Publication) -> dict[str, dict[str, str]]:
         rows = publication.tables[table.name]
         hashes[table.name] = {}
         for kind, media_type in FORMATS.items():
-            path = folder / f"{table.name}.{kind}"
+            path, content = folder / f"{table.name}.{kind}", io.BytesIO()
             if kind == "parquet":
-                rows.write_parquet(path, compression="zstd", statistics=True)
+                rows.write_parquet(content, compression="zstd", statistics=True)
             else:
-                rows.write_csv(path, line_terminator="\n")
+                rows.write_csv(content, line_terminator="\n")
+            path.write_bytes(content.getvalue())  # by Python, which tells a full disk in one way
             _sync(path)
             faults.reached("product.file_written")
             hashes[table.name][kind] = _sha256(path)

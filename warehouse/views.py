@@ -22,7 +22,7 @@ import polars as pl
 
 from contracts_schema.layouts import index, layout
 from warehouse import faults
-from warehouse.blob_files import unwritable
+from warehouse.blob_files import storing, unwritable
 from warehouse.heads import Head
 from warehouse.log import canonical
 
@@ -68,7 +68,7 @@ def views() -> dict[str, View]:
             name, sql = path.name.removesuffix(".sql"), path.read_text(encoding="utf-8")
             inputs = tuple(sorted(tables_read(sql)))
             found[name] = View(name, sql, inputs, PER_HEAD in sql)
-    graph = {name: {entry for entry in found[name].inputs if entry in found} for name in sorted(found)}
+    graph = {name: [entry for entry in found[name].inputs if entry in found] for name in sorted(found)}
     return {name: found[name] for name in TopologicalSorter(graph).static_order()}
 
 
@@ -242,9 +242,12 @@ def _create_references(engine: duckdb.DuckDBPyConnection, heads: Mapping[str, He
 
 @contextmanager
 def _engine(folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    folder.mkdir(parents=True, exist_ok=True)
-    engine = duckdb.connect(":memory:", config={"memory_limit": MEMORY_LIMIT, "temp_directory": str(folder / "spill")})
+    spill = folder / "spill"
+    with storing(spill):
+        folder.mkdir(parents=True, exist_ok=True)
+    engine = duckdb.connect(":memory:", config={"memory_limit": MEMORY_LIMIT, "temp_directory": str(spill)})
     try:
+        engine.execute("set enable_progress_bar = false")  # it would be drawn into the answer of a command
         yield engine
     finally:
         engine.close()
@@ -256,7 +259,7 @@ def _write(engine: duckdb.DuckDBPyConnection, sql: str, path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         target = str(beside).replace("'", "''")
-        engine.execute(f"copy ({sql}) to '{target}' (format parquet, compression zstd)")
+        engine.execute(f"copy ({sql}\n) to '{target}' (format parquet, compression zstd)")
         with beside.open("rb+") as written:
             os.fsync(written.fileno())
         faults.reached("view.written")

@@ -1,0 +1,182 @@
+"""Writes the generated parts of these pages: ``python docs/generate.py``.
+
+They come from the rule catalogue, the contracts, the views and the command line, so that nothing is written twice; the same
+sources always give the same text. Must never touch what stands outside the markers.
+"""
+
+import re
+import sys
+from collections.abc import Callable, Iterable
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import polars as pl
+import typer.main
+import yaml
+from typer.testing import CliRunner
+
+from checks.deliveries import limits
+from checks.rows import segment_schema
+from contracts_schema.layouts import index, layouts
+from contracts_schema.products import Product, products
+from contracts_schema.rules import catalogue
+from flows.cli import app
+from warehouse import views
+
+FOLDER = Path(__file__).parent
+PARTS = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+WIDTH = 100
+COMPUTED = {"ACTIVITY": "out_ars__pmsi_activity", "OS_13": "out_ars__pmsi_indicator"}
+"""Definitions of indicators.yaml that a view computes."""
+
+
+def page(path: Path) -> str:
+    """The text of a page with its generated parts as they should be. KeyError for a part that is not known."""
+    return PARTS.sub(lambda part: f"{part[1]}\n{GENERATED[part[2]]()}\n{part[3]}", path.read_text(encoding="utf-8"))
+
+
+def commands() -> str:
+    """The help of the program, then of each command."""
+    names = typer.main.get_group(app).commands
+    parts = ["## ecluse", _help()]
+    for name in names:
+        parts += [f"## ecluse {name}", _help(name)]
+    return "\n".join(parts)
+
+
+def formats() -> str:
+    """The record formats that are read, with who confirms them."""
+    rows = []
+    for version, found in layouts("MCO", "RSA").items():
+        entry = index()[found.format_id]
+        zones = ", ".join(f"{zone.name} ({zone.width})" for zone in found.zones)
+        rows.append((version, entry["years"], found.fixed_length, zones, entry["status"], entry["confirmed_by"]))
+    return _table(("format", "years", "fixed bytes", "zones (bytes each)", "status", "confirmed by"), rows)
+
+
+def rules() -> str:
+    """The rule catalogue, rules of a line first."""
+    parts = []
+    for level, title in (("line", "### Rules of a line"), ("delivery", "### Rules of a delivery")):
+        found = [rule for rule in catalogue().values() if rule.level == level]
+        rows = ((f"`{rule.id}`", rule.outcome, rule.label_fr, rule.source, rule.status) for rule in found)
+        parts += [title, "", _table(("rule", "outcome", "what it says", "source", "status"), rows)]
+    return "\n".join(parts)
+
+
+def thresholds() -> str:
+    """When a whole delivery is held."""
+    text = _yaml("pmsi", "transmission.yaml")
+    rows = [(f"`{name}`", f"{value} %") for name, value in limits().items()]
+    return _table(("threshold", "value"), rows) + f"\nStatus: {text['status']}. Source: {text['source']}.\n"
+
+
+def view_columns() -> str:
+    """Every view: what its SQL file says of it, and its columns as the engine sees them."""
+    parts = []
+    with duckdb.connect(":memory:") as engine:
+        engine.register("segment_pmsi_rsa", pl.DataFrame(schema=segment_schema()))
+        engine.register(views.HEAD_REFERENCE, views.head_rows({}))
+        engine.register(views.ZONE_REFERENCE, views.zone_fields())
+        for name, view in views.views().items():
+            engine.execute(f"create temp view {name} as {view.sql}")
+            columns = engine.execute(f"describe {name}").fetchall()
+            known = _labels(name)
+            rows = ((f"`{column}`", kind.lower(), known.get(column, "")) for column, kind, *_ in columns)
+            parts += [f"### {name}", "", _comment(view.sql), "", _table(("column", "type", "label"), rows)]
+    return "\n".join(parts)
+
+
+def definitions() -> str:
+    """The definitions behind the published figures, as indicators.yaml writes them."""
+    entries = {entry["id"]: entry for entry in _yaml("pmsi", "indicators.yaml")["indicators"]}
+    parts = []
+    for name, view in COMPUTED.items():
+        entry = entries[name]
+        facts = [(key, _fact(value)) for key, value in entry.items() if key not in ("id", "label_fr")]
+        parts += [f"### {name}", "", f"{entry['label_fr']}. View: `{view}`.", "", _table(("", ""), facts)]
+    return "\n".join(parts)
+
+
+def dictionary() -> str:
+    """What a recipient gets, column by column."""
+    return "\n".join(part for product in products().values() for part in _product(product))
+
+
+def parameters() -> str:
+    """The dated parameters that a publication depends on."""
+    rows = [
+        (f"`{entry['id']}`", entry["label_fr"], value["value"], value["valid_from"], value["valid_to"] or "", value["status"])
+        for entry in _yaml("parameters", "publication.yaml")
+        for value in entry["values"]
+    ]
+    return _table(("parameter", "label", "value", "from", "until", "status"), rows)
+
+
+GENERATED: dict[str, Callable[[], str]] = {
+    part.__name__: part for part in (commands, formats, rules, thresholds, view_columns, definitions, dictionary, parameters)
+}
+
+
+def _help(*command: str) -> str:
+    shown = CliRunner().invoke(app, [*command, "--help"], prog_name="ecluse", terminal_width=WIDTH).output
+    return f"\n```text\n{shown.rstrip()}\n```\n"
+
+
+def _product(product: Product) -> Iterable[str]:
+    yield f"### `{product.recipient_kind}-<region>/{product.id}`\n\n{product.label_fr}. {product.description_fr}"
+    for table in product.tables:
+        rows = ((f"`{c.name}`", c.type, c.classification, c.label_fr) for c in table.columns)
+        yield f"#### {table.name}\n\n{table.label_fr}, from `{table.view}`. One row per {_code(table.keys)}.\n"
+        yield _table(("column", "type", "classification", "label"), rows)
+        for mask in table.mask:
+            yield f"- {_code(mask.hides)}: empty where {_code(mask.counts, ' or ')} is under the threshold."
+        yield ""
+
+
+def _labels(view: str) -> dict[str, str]:
+    """What a column is called: in a product made from this view, else by the record formats, newest first."""
+    found: dict[str, str] = {}
+    for layout in layouts("MCO", "RSA").values():
+        zones = (field for zone in layout.zones for field in zone.fields)
+        found |= {field.name: field.label_fr for field in (*zones, *layout.fields)}
+    tables = (table for product in products().values() for table in product.tables if table.view == view)
+    return found | {column.name: column.label_fr for table in tables for column in table.columns}
+
+
+def _comment(sql: str) -> str:
+    lines = [line.removeprefix("-- ") for line in sql.splitlines() if line.startswith("-- ")]
+    return " ".join("Built head by head." if line == views.PER_HEAD.removeprefix("-- ") else line for line in lines)
+
+
+def _fact(value: Any) -> str:
+    if isinstance(value, dict):
+        return "<br>".join(f"`{name}`: {part}" for name, part in value.items())
+    return "; ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _code(names: Iterable[str], between: str = ", ") -> str:
+    return between.join(f"`{name}`" for name in names)
+
+
+def _yaml(*path: str) -> Any:
+    return yaml.safe_load(files("contracts_schema").joinpath(*path).read_text(encoding="utf-8"))
+
+
+def _table(head: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
+    head = list(head)
+    lines = [head, ["---"] * len(head), *([_cell(str(value)) for value in row] for row in rows)]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _cell(text: str) -> str:
+    """Text that neither ends its cell nor passes for a tag."""
+    return re.sub(r"<(?!br>)", r"\\<", text.replace("|", "\\|"))
+
+
+if __name__ == "__main__":
+    for found in sorted(FOLDER.glob("*.md")):
+        found.write_text(page(found), encoding="utf-8")
+        sys.stdout.write(f"{found.name}\n")

@@ -1,0 +1,423 @@
+"""Faults: a process killed, a disk full, a database gone, a race, damage. The log stays sound, the same command converges."""
+
+import dataclasses
+import json
+import os
+import shutil
+import signal
+import subprocess
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from conftest import Ecluse, Export, Program
+from test_log import database_gone
+
+from flows import deliveries, state
+from flows.hub import Hub, init_hub, open_hub
+from warehouse import faults, log_database
+from warehouse.log import LogUnavailable
+
+Jobs = Callable[..., list[int]]
+
+FORKING = """
+import json, os, resource, sys
+import duckdb, pandera.polars, polars, pyarrow.parquet, sqlalchemy
+import checks.rows, warehouse.products, warehouse.segments
+from flows import cli, deliveries, display, explanation, publication, state
+
+# nothing was used yet, so that no library has threads, which a fork would lose
+def start(job):
+    child = os.fork()
+    if child:
+        return child
+    os.environ.update(job["environment"])
+    os.dup2(os.open(job["said"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 1)
+    os.dup2(1, 2)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (job["file_size"], resource.RLIM_INFINITY))
+    code = 0
+    for arguments in job["commands"]:
+        sys.argv = ["ecluse", *arguments]
+        try:
+            cli.main()
+        except SystemExit as end:
+            code = max(code, end.code or 0)
+    sys.stdout.flush()
+    os._exit(code)
+
+for line in sys.stdin:
+    children = [start(job) for job in json.loads(line)]
+    ended = [os.waitpid(child, 0)[1] for child in children]
+    print(json.dumps([os.waitstatus_to_exitcode(status) for status in ended]), flush=True)
+"""
+
+
+@pytest.fixture
+def jobs(program: Program, tmp_path: Path, home: Path) -> Jobs:
+    """Runs lists of commands, each list in a process of its own, all at once; gives their exit codes. What they said is in
+    files: ``said_0`` and so on.
+
+    The processes are forked from one that has imported everything: starting a new interpreter each time would cost minutes.
+    """
+    parent = program(FORKING)
+
+    def run(*commands: list[list[object]], file_size: int = -1, **environment: str) -> list[int]:
+        started = [
+            {
+                "commands": [[str(argument) for argument in arguments] for arguments in listed],
+                "environment": environment,
+                "file_size": file_size,
+                "said": str(tmp_path / f"said_{number}"),
+            }
+            for number, listed in enumerate(commands)
+        ]
+        assert parent.stdin
+        assert parent.stdout
+        print(json.dumps(started), file=parent.stdin, flush=True)
+        codes: list[int] = json.loads(parent.stdout.readline())
+        return codes
+
+    return run
+
+
+def what_stands(home: Path) -> tuple[list[Any], dict[str, bytes]]:
+    """Every event as the log holds it, hashes included, and every file of the store, the views and the publications."""
+    found = {
+        str(path.relative_to(home)): path.read_bytes()
+        for folder in ("store", "views", "products")
+        for path in (home / folder).rglob("*")
+        if path.is_file() and not path.name.startswith(".")
+    }
+    return [dataclasses.astuple(event) for event in open_hub(home).log.read()], found
+
+
+def assert_sound(home: Path) -> None:
+    answer = state.verify(open_hub(home))
+    assert answer["sound"], answer["problems"]
+
+
+def steps(home: Path, path: Path) -> list[list[object]]:
+    return [["--home", home, "ingest", path], ["--home", home, "publish"]]
+
+
+# --- killed at a numbered point
+
+
+def numbered(trace: Path, *, all_of_them: bool) -> list[int]:
+    """The numbers of the calls to stop at: all, or the first and the last of each name."""
+    names = trace.read_text().split()
+    places = defaultdict(list)
+    for number, name in enumerate(names, start=1):
+        places[name].append(number)
+    assert set(names) == set(faults.POINTS), "a kill point that is never reached, or one without a name"
+    return sorted({n for found in places.values() for n in (found if all_of_them else {found[0], found[-1]})})
+
+
+@pytest.mark.parametrize(
+    ("database", "all_of_them"),
+    [
+        ("sqlite", False),
+        pytest.param("sqlite", True, marks=pytest.mark.soak),
+        pytest.param("postgresql", True, marks=pytest.mark.soak),
+    ],
+)
+def test_killed_at_any_numbered_point_no_event_lacks_its_bytes_and_the_same_commands_converge(
+    jobs: Jobs, export: Export, tmp_path: Path, request: pytest.FixtureRequest, database: str, all_of_them: bool
+) -> None:
+    path, trace = export(defects={3: "month_13"}), tmp_path / "trace"
+    base = sa.make_url(request.getfixturevalue("postgresql_url")) if database == "postgresql" else None
+
+    def new_hub(name: str) -> Path:
+        home = tmp_path / name
+        home.mkdir()
+        settings = "test = true\n"
+        if base:
+            schema = f"{base.query['options']}_{name}".partition("=")[2]
+            with sa.create_engine(base).begin() as connection:
+                connection.execute(sa.text(f"CREATE SCHEMA {schema}"))
+            url = base.update_query_dict({"options": f"-csearch_path={schema}"}).render_as_string(hide_password=False)
+            settings += f'database_url = "{url}"\n'
+        (home / "ecluse.toml").write_text(settings)
+        init_hub(home, test=True)
+        return home
+
+    whole = new_hub("undisturbed")
+    assert jobs(steps(whole, path), ECLUSE_CRASH_TRACE=str(trace)) == [0]
+    undisturbed = what_stands(whole)
+    assert len(undisturbed[0]) == 3
+    for number in numbered(trace, all_of_them=all_of_them):
+        home = new_hub(f"killed_{number}")
+        assert jobs(steps(home, path), ECLUSE_CRASH_AT=str(number)) == [-signal.SIGKILL]
+        assert_sound(home)
+        assert jobs(steps(home, path)) == [0]
+        assert what_stands(home) == undisturbed
+        assert not list((home / "products").rglob(".making-*"))
+    assert jobs(steps(new_hub("not_killed"), path), ECLUSE_CRASH_AT=str(len(trace.read_text().split()) + 1)) == [0]
+
+
+def test_what_a_killed_process_left_unfinished_is_removed_by_the_next_one(jobs: Jobs, export: Export, home: Path) -> None:
+    path = export()
+    jobs(steps(home, path), ECLUSE_CRASH_AT="1")
+    assert len(list((home / "store" / "tmp").iterdir())) == 1
+    assert jobs(steps(home, path), ECLUSE_CRASH_AT="") == [0]
+    assert list((home / "store" / "tmp").iterdir()) == []
+
+
+# --- at the same time
+
+
+def test_eight_processes_that_ingest_one_file_make_one_delivery(
+    jobs: Jobs, export: Export, home: Path, log_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("ECLUSE_DATABASE_URL", log_url)
+    init_hub(home, test=True)
+    assert jobs(*[[["--home", home, "ingest", export(), "--json"]]] * 8, ECLUSE_DATABASE_URL=log_url) == [0] * 8
+    reports = [json.loads((tmp_path / f"said_{number}").read_text())["deliveries"][0] for number in range(8)]
+    assert sorted(report["status"] for report in reports) == ["accepted"] + ["already_known"] * 7
+    assert {report["decision"] for report in reports} == {"accepted"}
+    assert len({report["delivery_id"] for report in reports}) == 1
+    assert [event.type for event in open_hub(home).log.read()] == ["DeliveryReceived", "DeliveryAccepted"]
+    assert_sound(home)
+
+
+def test_eight_processes_that_publish_make_one_publication(jobs: Jobs, export: Export, home: Path, hub: Hub) -> None:
+    deliveries.ingest(hub, export())
+    assert jobs(*[[["--home", home, "publish"]]] * 8) == [0] * 8
+    assert [event.data["number"] for event in hub.log.read(types={"ProductPublished"})] == [1]
+    assert_sound(home)
+
+
+def test_a_race_between_two_deciders_reports_one_acceptance_and_one_already_known(
+    hub: Hub, export: Export, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    delivery = deliveries.receive(hub, export())
+    assert isinstance(delivery, str)
+    judged = deliveries._gate
+
+    def overtaken(*arguments: Any) -> Any:
+        found = judged(*arguments)
+        monkeypatch.setattr(deliveries, "_gate", judged)
+        assert deliveries.decide(hub, delivery).status == "accepted"
+        return found
+
+    monkeypatch.setattr(deliveries, "_gate", overtaken)
+    report = deliveries.decide(hub, delivery)
+    assert (report.status, report.decision, report.alerts) == ("already_known", "accepted", [])
+    assert len(list(hub.log.read())) == 2
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_of_two_transmissions_of_a_month_the_last_received_stands_in_whatever_order_they_are_decided(
+    hub: Hub, export: Export, order: tuple[int, int]
+) -> None:
+    first, second = export(stays=50, name="a"), export(stays=49, name="b")
+    received = []
+    for path in (first, second):
+        named = path.rename(path.with_name("990000010.2025.2.rsa"))
+        received.append(deliveries.receive(hub, named))
+    decided = {place: deliveries.decide(hub, str(received[place])) for place in order}
+    assert [head.delivery_id for head in deliveries.heads(hub).values()] == [received[1]]
+    assert decided[1].alerts == []
+    assert decided[0].alerts == (["pmsi.late_month"] if order == (1, 0) else [])
+
+
+def test_a_shrunken_transmission_is_held_even_when_decided_after_one_received_before_it(hub: Hub, export: Export) -> None:
+    whole = export(stays=50, name="990000010.2025.2.rsa")
+    first = deliveries.receive(hub, whole)
+    second = deliveries.receive(hub, export(stays=10, name="990000010.2025.2.rsa"))
+    assert deliveries.decide(hub, str(first)).status == "accepted"
+    report = deliveries.decide(hub, str(second))
+    assert (report.status, report.reasons) == ("held", ["pmsi.shrunken"])
+
+
+# --- no room, no permission
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """An empty disk of 2 MB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", folder], capture_output=True, check=False)
+    if mounted.returncode:
+        pytest.skip("only root can mount a small disk; a limit on the size of files is tested without")
+    yield folder
+    subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def fill(disk: Path, left: int) -> Path:
+    """Take all of the disk but some kilobytes."""
+    ballast = disk / "ballast"
+    free = os.statvfs(disk)
+    ballast.write_bytes(b"x" * (free.f_bavail * free.f_bsize - left * 1024))
+    return ballast
+
+
+def test_a_disk_that_fills_up_anywhere_is_told_in_one_line_and_the_same_commands_work_once_there_is_room(
+    small_disk: Path, ecluse: Ecluse, export: Export, home: Path
+) -> None:
+    path = export(stays=300)
+    told = set()
+    empty = shutil.copytree(home, small_disk.parent / "empty")
+    assert [ecluse(*command, home=home).code for command in (["ingest", path], ["publish"])] == [0, 0]
+    undisturbed = what_stands(home)
+    for left in (0, 16, 32, 48, 64, 96, 128, 144, 160, 176, 192, 208, 224, 240):
+        full = shutil.copytree(empty, small_disk / "hub")
+        ballast = fill(small_disk, left)
+        for command in (["ingest", path], ["publish"]):
+            said = ecluse(*command, home=full)
+            if said.code:
+                assert said.code == 1, said
+                assert said.err.startswith("ecluse : ")
+                assert said.err.count("\n") == 1
+                assert "run the same command again" in said.err
+                told.add(said.err.removeprefix("ecluse : ").split(":")[0].replace(str(full), ""))
+                break
+        ballast.unlink()
+        assert_sound(full)
+        assert set(what_stands(full)[1].items()) <= set(undisturbed[1].items()), "something unfinished has a final name"
+        assert [ecluse(*command, home=full).code for command in (["ingest", path], ["publish"])] == [0, 0]
+        assert what_stands(full) == undisturbed
+        shutil.rmtree(full)
+    places = ("/store/tmp", "/views", "/products", "the log at sqlite")
+    assert all(any(place in line for line in told) for place in places), told
+
+
+def test_a_limit_on_the_size_of_files_is_told_like_a_full_disk(jobs: Jobs, export: Export, home: Path, tmp_path: Path) -> None:
+    path = export(stays=2000)
+    assert jobs([["--home", home, "ingest", path]], file_size=60_000) == [1]
+    assert (tmp_path / "said_0").read_text() == (
+        f"ecluse : cannot write in {home}/store/tmp: File too large; put that right and run the same command again\n"
+    )
+    assert_sound(home)
+    assert what_stands(home) == ([], {})
+    assert jobs([["--home", home, "ingest", path]]) == [0]
+
+
+@pytest.mark.parametrize("folder", ["store", "views", "products"])
+def test_a_folder_that_cannot_be_written_is_told_and_the_same_commands_work_once_it_can(
+    ecluse: Ecluse, export: Export, home: Path, folder: str
+) -> None:
+    path = export()
+    (home / folder).write_text("a file where a folder should be")
+    codes = [ecluse("ingest", path).code]
+    said = ecluse("publish") if folder != "store" else ecluse("ingest", path)
+    assert codes == [1 if folder == "store" else 0]
+    assert said.code == 1
+    assert said.err.startswith(f"ecluse : cannot write in {home}/{folder}")
+    assert said.err.count("\n") == 1
+    assert_sound(home)
+    (home / folder).unlink()
+    assert [ecluse(*command).code for command in (["ingest", path], ["publish"])] == [0, 0]
+
+
+def test_a_file_that_cannot_be_read_is_reported_and_the_others_are_ingested(
+    ecluse: Ecluse, export: Export, tmp_path: Path, hub: Hub
+) -> None:
+    unreadable = tmp_path / "990000028.2025.1.rsa"
+    unreadable.symlink_to("/proc/self/mem")  # opens, even for root, and cannot be read at its start
+    said = ecluse("ingest", unreadable, export(), "--json")
+    assert said.code == 1
+    assert [(found["files"][0]["name"], found["status"], found["message"]) for found in said.json["deliveries"]] == [
+        ("990000010.2025.2.rsa", "accepted", None),
+        ("990000028.2025.1.rsa", "rejected", "lecture impossible : Input/output error"),
+    ]
+    assert {event.stream for event in hub.log.read()} == {"pmsi/mco/990000010/2025"}
+
+
+def test_a_file_that_changes_while_it_is_read_is_refused(
+    hub: Hub, export: Export, ecluse: Ecluse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = export()
+    land = deliveries._land
+
+    def grown(*arguments: Any) -> None:
+        with path.open("ab") as file:
+            file.write(b"more\r\n")
+        land(*arguments)
+
+    monkeypatch.setattr(deliveries, "_land", grown)
+    said = ecluse("ingest", path)
+    assert said.code == 2
+    assert "a changé pendant la lecture" in said.err
+    assert list(hub.log.read()) == []
+
+
+# --- the database
+
+
+def test_a_database_gone_between_reception_and_decision_is_told_and_a_rerun_decides(
+    log_url: str, postgresql: sa.Engine, home: Path, export: Export, ecluse: Ecluse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ECLUSE_DATABASE_URL", log_url)
+    init_hub(home, test=True)
+    monkeypatch.setattr(log_database, "LOCK_SECONDS", 0)
+    hub, path = open_hub(home), export()
+    delivery = str(deliveries.receive(hub, path))
+    with database_gone(log_url, postgresql):
+        with pytest.raises(LogUnavailable):
+            deliveries.decide(hub, delivery)
+        said = ecluse("ingest", path)
+    assert said.code == 1
+    assert said.err.startswith("ecluse : the log at ")
+    assert said.err.endswith("run the same command again\n")
+    assert said.err.count("\n") == 1
+    assert_sound(home)
+    assert ecluse("ingest", path, "--json").json["deliveries"][0]["status"] == "accepted"
+    assert [event.type for event in hub.log.read()] == ["DeliveryReceived", "DeliveryAccepted"]
+
+
+def test_a_log_that_is_no_file_any_more_is_told_and_nothing_is_made_in_its_place(
+    ecluse: Ecluse, export: Export, home: Path
+) -> None:
+    path = export()
+    assert ecluse("ingest", path).code == 0
+    aside = (home / "ecluse.db").rename(home / "aside.db")
+    assert "no log at sqlite" in ecluse("status").err
+    (home / "ecluse.db").mkdir()
+    said = ecluse("ingest", path)
+    assert (said.code, said.err.count("\n")) == (1, 1)
+    assert "no log at sqlite" in said.err
+    (home / "ecluse.db").rmdir()
+    aside.rename(home / "ecluse.db")
+    assert ecluse("ingest", path, "--json").json["deliveries"][0]["status"] == "already_known"
+
+
+def test_a_file_that_is_no_database_is_told(ecluse: Ecluse, home: Path) -> None:
+    (home / "ecluse.db").write_bytes(b"not a database, whatever its name says " * 200)
+    said = ecluse("status")
+    assert (said.code, said.err.count("\n")) == (1, 1)
+    assert "file is not a database" in said.err
+
+
+# --- damage
+
+
+def flip_one_bit(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 4
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    "damage", [flip_one_bit, Path.unlink, lambda path: path.write_bytes(b"")], ids=["flip", "remove", "empty"]
+)
+@pytest.mark.parametrize("part", ["raw", "segments", "products"])
+def test_damage_on_disk_is_named_by_verify(
+    ecluse: Ecluse, export: Export, home: Path, part: str, damage: Callable[[Path], None]
+) -> None:
+    assert [ecluse(*command).code for command in (["ingest", export(defects={3: "month_13"})], ["publish"])] == [0, 0]
+    folder = home / part if part == "products" else home / "store" / part
+    for path in sorted(path for path in folder.rglob("*") if path.is_file() and path.name != ".lock"):
+        sound = path.read_bytes()
+        damage(path)
+        said = ecluse("verify", "--json")
+        assert (said.code, said.json["sound"]) == (1, False)
+        assert len(said.json["problems"]) == 1
+        assert path.name.split(".")[0] in said.json["problems"][0]
+        assert said.json["problems"][0] in ecluse("verify").out
+        path.write_bytes(sound)
+    assert ecluse("verify").code == 0
