@@ -3,6 +3,7 @@
 Works on counts only; never sees a row.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
@@ -11,6 +12,9 @@ from typing import Literal
 import yaml
 
 from contracts_schema.rules import catalogue
+
+MAIN = "rsa"
+"""The family that holds the stays: without it there is nothing to stand for a scope."""
 
 Outcome = Literal["accepted", "held", "rejected"]
 
@@ -39,9 +43,9 @@ class Tally:
 
 @dataclass(frozen=True)
 class Standing:
-    """The delivery that now stands for the scope: its rows, and whether the new one would take its place."""
+    """The delivery that now stands for the scope: its rows per family, and whether the new one would take its place."""
 
-    rows: int
+    rows: Mapping[str, int]
     displaced: bool
 
 
@@ -61,9 +65,10 @@ def limits() -> dict[str, int]:
     return {name: value for name, value in yaml.safe_load(text).items() if name.endswith("_percent")}
 
 
-def judge(tally: Tally, standing: Standing | None) -> Judgement:
-    """Apply every delivery rule; the gravest outcome wins, and each rule that was broken is named."""
-    broken = [rule for rule, holds in _breaches(tally, standing).items() if holds]
+def judge(tallies: Mapping[str, Tally], standing: Standing | None) -> Judgement:
+    """Apply every delivery rule to the families of a delivery; the gravest outcome wins, each rule broken is named once."""
+    breaches = [_breaches_of_file(tally) for tally in tallies.values()] + [_breaches_of_whole(tallies, standing)]
+    broken = [rule for rule in catalogue() if any(found.get(rule) for found in breaches)]
     rules = catalogue()
     outcomes: dict[str, Outcome] = {"refuse": "rejected", "hold": "held", "warn": "accepted"}
     found = {outcomes[rules[rule].outcome] for rule in broken}
@@ -72,26 +77,35 @@ def judge(tally: Tally, standing: Standing | None) -> Judgement:
     return Judgement(outcome, grave, tuple(rule for rule in broken if rules[rule].outcome == "warn"))
 
 
-def _breaches(tally: Tally, standing: Standing | None) -> dict[str, bool]:
+def _breaches_of_file(tally: Tally) -> dict[str, bool]:
+    """The rules about one file alone."""
     limit = limits()
     unknown = tally.quarantined.get("pmsi.unknown_format", 0)
     foreign = tally.quarantined.get("pmsi.finess_mismatch", 0)
-    late = sum(tally.warnings.get("pmsi.after_period", {}).values())
-    refused = sum(tally.quarantined.values())
-    filled = tally.rows > 0
-    lost = 0 if standing is None or not standing.displaced else standing.rows - tally.accepted
-    before = 0 if standing is None else standing.rows
-    shrunken = _exceeds(lost, before, limit["shrink_hold_percent"])
+    late = max(tally.warnings.get("pmsi.after_period", {}).values(), default=0)
     return {
-        "pmsi.empty": not filled,
         "pmsi.wrong_family": tally.resembles is not None,
         "pmsi.new_format": tally.resembles is None and _exceeds(unknown, tally.rows, limit["new_format_percent"]),
-        "pmsi.finess_file": filled and foreign == tally.rows,
-        "pmsi.quarantine_rate": _exceeds(refused, tally.rows, limit["quarantine_percent"]),
+        "pmsi.finess_file": tally.rows > 0 and foreign == tally.rows,
+        "pmsi.quarantine_rate": _exceeds(sum(tally.quarantined.values()), tally.rows, limit["quarantine_percent"]),
         "pmsi.period_file": _exceeds(late, tally.rows, limit["after_period_percent"]),
+    }
+
+
+def _breaches_of_whole(tallies: Mapping[str, Tally], standing: Standing | None) -> dict[str, bool]:
+    """The rules about a delivery set against what stands for its scope; rows are those of the stays."""
+    limit = limits()
+    rows = tallies[MAIN].accepted if MAIN in tallies else 0
+    before = standing.rows.get(MAIN, 0) if standing else 0
+    lost = before - rows if standing and standing.displaced and MAIN in tallies else 0
+    shrunken = _exceeds(lost, before, limit["shrink_hold_percent"])
+    return {
+        "pmsi.main_missing": MAIN not in tallies,
+        "pmsi.empty": MAIN in tallies and not tallies[MAIN].rows,
         "pmsi.shrunken": shrunken,
         "pmsi.shrink": not shrunken and _exceeds(lost, before, limit["shrink_warn_percent"]),
         "pmsi.late_month": standing is not None and not standing.displaced,
+        "pmsi.family_missing": standing is not None and standing.displaced and not set(standing.rows) <= set(tallies),
     }
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from contracts_schema.families import is_number
 from contracts_schema.layouts import Field, Layout, Zone
 
 PADDING_LIMIT = 20
@@ -107,6 +108,29 @@ def _has_control(data: bytes) -> bool:
     return low != data.count(b"\n") + data.count(b"\r\n")
 
 
+def padding_limit(layout: Layout) -> int:
+    """Blanks that a right-stripped line may lack: few where zones follow, as many as were stripped where none does."""
+    return PADDING_LIMIT if layout.zones else layout.fixed_length
+
+
+def least_length(layout: Layout) -> int:
+    """Length under which a line cannot be read: the fixed part where zones follow, else up to the last field it must have."""
+    if layout.zones:
+        return layout.fixed_length
+    return max((field.offset + field.length for field in layout.fields if not field.nullable), default=0)
+
+
+def cut_columns(frame: pl.DataFrame, layout: Layout) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Cut lines of columns between semicolons, as ``cut`` does for fixed widths; the number of columns must be exact."""
+    names = [field.name for field in layout.fields]
+    parts = pl.col("raw").str.split(";")
+    right = frame.select(exact=parts.list.len() == len(names))["exact"]
+    columns = [parts.list.get(rank, null_on_oob=True).alias(name) for rank, name in enumerate(names)]
+    kept = frame.filter(right).select(*LINE_COLUMNS, *columns, padded=pl.lit(value=False))
+    refused = frame.filter(~right).with_columns(rule=pl.lit("pmsi.line_length"))
+    return kept, _refused(refused, pl.lit([], pl.List(pl.String)))
+
+
 def cut(frame: pl.DataFrame, layout: Layout) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Cut lines of one format into text columns.
 
@@ -123,7 +147,7 @@ def cut(frame: pl.DataFrame, layout: Layout) -> tuple[pl.DataFrame, pl.DataFrame
     starts = _zone_starts(layout)
     accented = bool(frame.select((pl.col("raw").str.len_bytes() > pl.col("raw").str.len_chars()).any()).item())
     judged = counted.with_columns(expected=starts["end"]).with_columns(
-        rule=pl.when(pl.any_horizontal(pl.col(f"n_{zone.name}").is_null() for zone in layout.zones))
+        rule=pl.when(pl.any_horizontal(pl.lit(value=False), *(pl.col(f"n_{zone.name}").is_null() for zone in layout.zones)))
         .then(pl.lit("pmsi.invalid_count"))
         .when(_wrong_length(layout, starts, accented=accented))
         .then(pl.lit("pmsi.line_length")),
@@ -138,7 +162,7 @@ def _slice(kept: pl.DataFrame, layout: Layout, starts: dict[str, pl.Expr], *, ac
     padded = pl.col("length") < pl.col("expected")
     whole = pl.col("raw")
     if kept.select(padded.any()).item():
-        whole = pl.when(padded).then(whole + " " * PADDING_LIMIT).otherwise(whole)
+        whole = pl.when(padded).then(whole + " " * padding_limit(layout)).otherwise(whole)
     # where each character is one byte, slicing bytes gives the same and costs half
     whole = whole if accented else whole.cast(pl.Binary)
 
@@ -171,7 +195,8 @@ def _blank_is_zero(field: Field) -> pl.Expr:
 def _wrong_length(layout: Layout, starts: dict[str, pl.Expr], *, accented: bool) -> pl.Expr:
     length, expected = pl.col("length"), pl.col("expected")
     too_long = (length > expected) & (pl.col("raw").str.slice(expected).str.strip_chars(" ") != "")
-    too_short = (length < expected - PADDING_LIMIT) | ((length < expected) & _blanks_required_field(layout, starts))
+    cut_off = _blanks_required_field(layout, starts) | _ends_inside_a_number(layout)
+    too_short = (length < expected - padding_limit(layout)) | ((length < expected) & cut_off)
     # an accent written on two bytes shifts what follows: blanks at the end of a line must not make up for it
     shifted = (length != expected) & pl.col("raw").str.contains(UTF8_PAIR) if accented else pl.lit(value=False)
     return too_long | too_short | shifted
@@ -188,9 +213,16 @@ def _blanks_required_field(layout: Layout, starts: dict[str, pl.Expr]) -> pl.Exp
     return reduce(pl.Expr.or_, found, pl.lit(value=False))
 
 
+def _ends_inside_a_number(layout: Layout) -> pl.Expr:
+    """Whether a line without zones ends inside a number: it was cut, not right-stripped, and padding would make it another."""
+    numbers = [] if layout.zones else [field for field in layout.fields if is_number(field)]
+    inside = (pl.col("length").is_between(field.offset + 1, field.offset + field.length - 1) for field in numbers)
+    return reduce(pl.Expr.or_, inside, pl.lit(value=False))
+
+
 def _bad_counts(layout: Layout) -> pl.Expr:
     names = (pl.when(pl.col(f"n_{zone.name}").is_null()).then(pl.lit(zone.count_field)) for zone in layout.zones)
-    return pl.concat_list(*names).list.drop_nulls()
+    return pl.concat_list(*names).list.drop_nulls() if layout.zones else pl.lit([], pl.List(pl.String))
 
 
 def _refused(frame: pl.DataFrame, fields: pl.Expr) -> pl.DataFrame:

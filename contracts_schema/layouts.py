@@ -11,6 +11,7 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 
 FIXED = "fixed"
+DELIMITED = "delimited"
 
 
 @dataclass(frozen=True)
@@ -88,11 +89,11 @@ def layout(format_id: str) -> Layout:
         version=entry["detect_value"],
         detect_offset=int(entry["detect_position"]) - 1 if entry["detect_position"] else None,
         fixed_length=int(entry["fixed_length"] or 0),
-        fields=fields.get(FIXED, ()),
+        fields=fields.get(FIXED) or fields.get(DELIMITED, ()),
         zones=tuple(
             Zone(zone, rows[0]["count_field"], fields[zone][-1].offset + fields[zone][-1].length, fields[zone])
             for zone, rows in parts.items()
-            if zone != FIXED
+            if zone not in (FIXED, DELIMITED)
         ),
         status=entry["status"],
     )
@@ -100,9 +101,9 @@ def layout(format_id: str) -> Layout:
 
 @cache
 def layouts(field_of_care: str, record: str) -> dict[str, Layout]:
-    """All formats of one record kind by the format number that its lines carry, for example ``{"224": …, "229": …}``."""
+    """All formats of one record kind by the number that their lines carry (``{"224": …}``), by format id where none does."""
     found = (row for row in index().values() if (row["field_of_care"], row["record"]) == (field_of_care, record))
-    return {row["detect_value"]: layout(row["format_id"]) for row in found}
+    return {row["detect_value"] or row["format_id"]: layout(row["format_id"]) for row in found}
 
 
 def _field(row: dict[str, str]) -> Field:

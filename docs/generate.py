@@ -18,7 +18,8 @@ import yaml
 from typer.testing import CliRunner
 
 from checks.deliveries import limits
-from checks.rows import segment_schema
+from connectors.transmissions import FAMILIES as ENDINGS
+from contracts_schema import families as pmsi
 from contracts_schema.layouts import index, layouts
 from contracts_schema.products import Product, products
 from contracts_schema.rules import catalogue
@@ -28,8 +29,12 @@ from warehouse import views
 FOLDER = Path(__file__).parent
 PARTS = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 WIDTH = 100
-COMPUTED = {"ACTIVITY": "out_ars__pmsi_activity", "OS_13": "out_ars__pmsi_indicator"}
-"""Definitions of indicators.yaml that a view computes."""
+INDICATORS = ("OS_11", "OS_13", "HPR_3_2", "HPR_4_3")
+COMPUTED = {
+    "ACTIVITY": ("out_ars__pmsi_activity", "out_ars__pmsi_activity_by_ghm", "out_ars__pmsi_unit_activity"),
+    **dict.fromkeys(INDICATORS, ("out_ars__pmsi_indicator",)),
+}
+"""Definitions of indicators.yaml that views compute."""
 
 
 def page(path: Path) -> str:
@@ -46,14 +51,30 @@ def commands() -> str:
     return "\n".join(parts)
 
 
+def families() -> str:
+    """The families of files, the table that each one's rows make, and what is kept apart."""
+    rows = []
+    for name, family in pmsi.FAMILIES.items():
+        endings = ", ".join(f"`.{ending}`" for ending in ENDINGS[name])
+        apart = set(pmsi.restricted_columns(family)) - {"line_number", family.key}
+        open_table = "" if family.closed else f"`{family.table}`"
+        closed_table = f"`{family.table}`: all" if family.closed else ""
+        if family.restricted_table:
+            closed_table = f"`{family.restricted_table}`: {_code(sorted(apart))}"
+        rows.append((family.record, endings, family.key or "", open_table, closed_table))
+    return _table(("record", "endings", "once in a file", "table", "restricted table: fields kept apart"), rows)
+
+
 def formats() -> str:
     """The record formats that are read, with who confirms them."""
     rows = []
-    for version, found in layouts("MCO", "RSA").items():
-        entry = index()[found.format_id]
-        zones = ", ".join(f"{zone.name} ({zone.width})" for zone in found.zones)
-        rows.append((version, entry["years"], found.fixed_length, zones, entry["status"], entry["confirmed_by"]))
-    return _table(("format", "years", "fixed bytes", "zones (bytes each)", "status", "confirmed by"), rows)
+    for family in pmsi.FAMILIES.values():
+        for found in pmsi.formats(family).values():
+            entry = index()[found.format_id]
+            zones = ", ".join(f"{zone.name} ({zone.width})" for zone in found.zones)
+            length = found.fixed_length or entry["variable_formula"]
+            rows.append((family.record, found.version, entry["years"], length, zones, entry["status"], entry["confirmed_by"]))
+    return _table(("record", "format", "years", "fixed bytes", "zones (bytes each)", "status", "confirmed by"), rows)
 
 
 def rules() -> str:
@@ -77,15 +98,16 @@ def view_columns() -> str:
     """Every view: what its SQL file says of it, and its columns as the engine sees them."""
     parts = []
     with duckdb.connect(":memory:") as engine:
-        engine.register("segment_pmsi_rsa", pl.DataFrame(schema=segment_schema()))
-        engine.register(views.HEAD_REFERENCE, views.head_rows({}))
-        engine.register(views.ZONE_REFERENCE, views.zone_fields())
+        rsa = pmsi.FAMILIES["rsa"]
+        engine.register(f"{views.SEGMENT}{rsa.table}", pl.DataFrame(schema=pmsi.schema(rsa)))
+        for name, rows in views.references({}).items():
+            engine.register(name, rows)
         for name, view in views.views().items():
             engine.execute(f"create temp view {name} as {view.sql}")
             columns = engine.execute(f"describe {name}").fetchall()
             known = _labels(name)
-            rows = ((f"`{column}`", kind.lower(), known.get(column, "")) for column, kind, *_ in columns)
-            parts += [f"### {name}", "", _comment(view.sql), "", _table(("column", "type", "label"), rows)]
+            described = ((f"`{column}`", kind.lower(), known.get(column, "")) for column, kind, *_ in columns)
+            parts += [f"### {name}", "", _comment(view.sql), "", _table(("column", "type", "label"), described)]
     return "\n".join(parts)
 
 
@@ -93,10 +115,10 @@ def definitions() -> str:
     """The definitions behind the published figures, as indicators.yaml writes them."""
     entries = {entry["id"]: entry for entry in _yaml("pmsi", "indicators.yaml")["indicators"]}
     parts = []
-    for name, view in COMPUTED.items():
+    for name, made in COMPUTED.items():
         entry = entries[name]
         facts = [(key, _fact(value)) for key, value in entry.items() if key not in ("id", "label_fr")]
-        parts += [f"### {name}", "", f"{entry['label_fr']}. View: `{view}`.", "", _table(("", ""), facts)]
+        parts += [f"### {name}", "", f"{entry['label_fr']}. Computed by {_code(made)}.", "", _table(("", ""), facts)]
     return "\n".join(parts)
 
 
@@ -116,7 +138,8 @@ def parameters() -> str:
 
 
 GENERATED: dict[str, Callable[[], str]] = {
-    part.__name__: part for part in (commands, formats, rules, thresholds, view_columns, definitions, dictionary, parameters)
+    part.__name__: part
+    for part in (commands, families, formats, rules, thresholds, view_columns, definitions, dictionary, parameters)
 }
 
 

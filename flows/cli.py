@@ -7,6 +7,7 @@ imported here, except by ``demo``. Exit codes: 0 done, 1 data refused or falls s
 import os
 import sys
 import traceback
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -81,17 +82,25 @@ def ingest(
     context: typer.Context,
     paths: Annotated[list[Path], typer.Argument(metavar="PATH…", help="Fichiers, ou dossiers à parcourir.")],
     received_at: Annotated[str | None, typer.Option(metavar="DATE", help="Réception déclarée, si ce n'est maintenant.")] = None,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Processus (un par cœur quand les établissements sont nombreux).")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Reçoit des exports, contrôle chaque ligne, décide. Les mêmes octets une seconde fois ne changent rien."""
-    from flows import deliveries, display
+    from flows import deliveries, display, parallel
     from flows.hub import parse_instant
 
     hub = _hub(context)
     stated = parse_instant(received_at) if received_at else None
-    files = deliveries.find_files(paths)
-    with display.progress(quiet=as_json) as progress:
-        reports = [deliveries.ingest(hub, path, stated, progress(path.name)) for path in files]
+    found, reports = deliveries.find(paths)
+    count = parallel.workers(found, jobs)
+    if count > 1:
+        with display.counter(len(found), quiet=as_json) as done:
+            reports += parallel.ingest_all(hub, found, count, stated, done)
+    else:
+        with display.progress(quiet=as_json) as progress:
+            reports += [deliveries.ingest(hub, one, stated, progress(one.name)) for one in found]
     if as_json:
         _print_json({"deliveries": [report.as_json() for report in reports]})
     else:
@@ -130,6 +139,83 @@ def quarantine(
         ]})  # fmt: skip
     else:
         display.quarantine(found, limit)
+
+
+@app.command()
+def waive(
+    context: typer.Context,
+    delivery: Annotated[str, typer.Argument(metavar="ID", help="Début de l'empreinte de la transmission retenue.")],
+    reason: Annotated[str, typer.Option(help="Pourquoi elle peut entrer.")],
+    until: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="Dernier jour où la dérogation vaut.")],
+    reference: Annotated[str | None, typer.Option(help="Courrier, ticket ou texte qui l'appuie.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Laisse entrer une transmission retenue : qui, pourquoi, jusqu'à quand."""
+    from flows import decisions, display
+
+    report = decisions.waive(_hub(context), delivery, reason, until.date(), reference)
+    _print_json(report.as_json()) if as_json else display.ingested([report])
+
+
+@app.command()
+def withdraw(
+    context: typer.Context,
+    delivery: Annotated[str, typer.Argument(metavar="ID", help="Début de l'empreinte de la transmission.")],
+    reason: Annotated[str, typer.Option(help="Pourquoi elle est retirée.")],
+    as_json: AsJson = False,
+) -> None:
+    """Retire une transmission acceptée : la précédente reprend sa place. Ses octets restent."""
+    from flows import decisions
+
+    answer = decisions.withdraw(_hub(context), delivery, reason)
+    _print_json(answer) if as_json else typer.echo(f"retirée : {answer['scope']} (position {answer['position']})")
+
+
+@app.command()
+def redecide(
+    context: typer.Context,
+    delivery: Annotated[str | None, typer.Argument(metavar="[ID]", help="Une transmission (toutes par défaut).")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Juge à nouveau les octets gardés, après un changement de format, de contrat ou de règle."""
+    from flows import decisions, display
+
+    reports = decisions.redecide(_hub(context), delivery)
+    _print_json({"deliveries": [report.as_json() for report in reports]}) if as_json else display.ingested(reports)
+
+
+@app.command()
+def missing(
+    context: typer.Context,
+    year: Annotated[int | None, typer.Option(help="Année des séjours (celle du dernier mois écoulé par défaut).")] = None,
+    month: Annotated[int | None, typer.Option(help="Dernier mois attendu.")] = None,
+    as_of: AsOf = None,
+    as_json: AsJson = False,
+) -> None:
+    """Qui n'a pas envoyé quoi : mois reçus, retenus, manquants, par établissement. Code 1 s'il en manque."""
+    from flows import display, expected, state
+
+    hub = _hub(context)
+    answer = expected.missing(hub, year, month, state.position_of(hub, as_of))
+    _print_json(answer) if as_json else display.missing(answer)
+    if answer["missing"]:
+        raise typer.Exit(1)
+
+
+@app.command("reject-report")
+def reject_report(
+    context: typer.Context,
+    delivery: Annotated[str, typer.Argument(metavar="ID", help="Début de l'empreinte de la transmission.")],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Fichier CSV à écrire pour l'émetteur.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Ce qu'il faut dire à l'émetteur : fichiers, lignes, règles et champs ; jamais une valeur."""
+    from flows import display, expected
+
+    rows = expected.reject_report(_hub(context), delivery)
+    if output:
+        expected.write_reject_report(rows, output)
+    _print_json({"lines": rows}) if as_json else display.reject_report(rows, output)
 
 
 @app.command()
@@ -183,17 +269,45 @@ def explain(
     table: Annotated[str, typer.Argument(metavar="TABLE", help="Par exemple activity ou indicator.")],
     keys: Annotated[list[str], typer.Argument(metavar="CLÉ=VALEUR…", help="La ligne : finess=990000010 exit_month=3 …")],
     number: Annotated[int | None, typer.Option("--publication", help="Numéro de publication (la dernière par défaut).")] = None,
+    as_of: AsOf = None,
     as_json: AsJson = False,
 ) -> None:
     """Remonte d'une ligne publiée aux transmissions, fichiers et numéros de ligne qui la font."""
-    from flows import display, explanation
+    from flows import display, explanation, state
     from flows.hub import WrongUsage
 
     pairs = [key.partition("=") for key in keys]
     if any(not sign for _, sign, _ in pairs):
         raise WrongUsage("les clés s'écrivent CLÉ=VALEUR, par exemple finess=990000010")
-    answer = explanation.explain(_hub(context), product, table, {name: value for name, _, value in pairs}, number)
+    hub, chosen = _hub(context), {name: value for name, _, value in pairs}
+    answer = explanation.explain(hub, product, table, chosen, number, state.position_of(hub, as_of))
     _print_json(answer) if as_json else display.explained(answer)
+
+
+@app.command()
+def diff(
+    context: typer.Context,
+    before: Annotated[str | None, typer.Argument(metavar="AVANT", help="Date ou position du journal.")] = None,
+    after: Annotated[str | None, typer.Argument(metavar="APRÈS", help="Date ou position (maintenant par défaut).")] = None,
+    scope: Annotated[
+        str | None, typer.Option(metavar="PÉRIMÈTRE", help="Un seul périmètre ; sans AVANT, son dernier changement.")
+    ] = None,
+    limit: Annotated[int, typer.Option(help="Lignes montrées par table.")] = 5,
+    as_json: AsJson = False,
+) -> None:
+    """Ce qui a changé entre deux positions : lignes, puis chiffres publiables, avec l'apport de chaque transmission."""
+    from flows import difference, display, state
+    from flows.hub import WrongUsage
+
+    hub = _hub(context)
+    start, end = (state.position_of(hub, given) for given in (before, after))
+    if start is None:
+        if scope is None:
+            raise WrongUsage("donnez AVANT et APRÈS (positions ou dates), ou --scope PÉRIMÈTRE")
+        start, end = difference.last_change(hub, scope)
+    with display.spinner("différence", quiet=as_json) as step:
+        answer = difference.difference(hub, start, hub.log.head()[0] if end is None else end, scope, step)
+    _print_json(answer) if as_json else display.difference(answer, limit)
 
 
 @app.command()

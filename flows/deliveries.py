@@ -5,33 +5,30 @@ decision. Whoever calls gets counts, hashes and rule ids, never a row.
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, field, replace
-from datetime import datetime
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from connectors import pmsi
+from connectors import transmissions
+from connectors.transmissions import Transmission
 from contracts_schema.fingerprint import fingerprint
-from contracts_schema.layouts import layouts
 from flows.hub import Hub, WrongUsage
-from warehouse import faults
-from warehouse.heads import Head, fold, rank
+from warehouse.heads import FOLDED, Head, fold, newer
 from warehouse.log import Event, KeyConflict, NewEvent, VersionConflict, canonical
 
 if TYPE_CHECKING:
-    from checks.deliveries import Standing, Tally
+    from checks.deliveries import Standing
+    from flows.gate import Judged, Progress
 
 READ_BYTES = 16 << 20
-"""Bytes of a file read and judged at a time: bounds memory."""
+"""Bytes of a file read at a time: bounds memory."""
 
-TABLE = "pmsi_rsa"
-
-CARRIED = ("delivery_id", "source", "scope", "finess", "year", "period", "field_of_care", "record")
+CARRIED = ("delivery_id", "source", "scope", "finess", "year", "period", "flow", "stamp", "field_of_care", "received", "files")
 """What a decision repeats of the reception, so that it can be read alone."""
 
-Progress = Callable[[str, int, int], None]
-"""Called with a step's name, bytes done and bytes in all."""
+DECIDED = frozenset({"DeliveryAccepted", "DeliveryRejected", "DeliveryWithdrawn"})
 
 
 @dataclass(frozen=True)
@@ -41,6 +38,7 @@ class Report:
     status: str
     """accepted, held, rejected, or already_known when these bytes were decided before."""
     files: list[dict[str, Any]]
+    """The files as received: name, sha256, size."""
     scope: str | None = None
     delivery_id: str | None = None
     period: int | None = None
@@ -53,91 +51,120 @@ class Report:
     alerts: list[str] = field(default_factory=list)
     message: str | None = None
     decision: str | None = None
-    """What was decided, now or before: accepted, held or rejected."""
+    """What was decided, now or before: accepted, held, rejected or withdrawn."""
+    families: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Counts per family of files."""
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
 
 
-def find_files(paths: Iterable[Path]) -> list[Path]:
-    """The files to ingest: those named, and under a folder every file whose name a reader knows, month after month.
+def find(paths: Iterable[Path]) -> tuple[list[Transmission], list[Report]]:
+    """The transmissions among these files and folders, month after month; and a report for each file refused at the door.
 
-    WrongUsage when a path does not exist or a folder holds nothing to read.
+    Under a folder, files whose names say nothing are passed over. WrongUsage when a path does not exist or a folder holds
+    nothing to read.
     """
-    found: list[Path] = []
+    files: list[Path] = []
     for path in paths:
         if path.is_dir():
-            inside = sorted(entry for entry in path.rglob("*") if entry.is_file() and pmsi.is_known(entry))
+            inside = sorted(entry for entry in path.rglob("*") if entry.is_file() and transmissions.is_known(entry.name))
             if not inside:
-                raise WrongUsage(
-                    f"rien à ingérer dans {path} : aucun fichier au nom reconnu (par exemple 990000017.2025.3.rsa)"
-                )
-            found += inside
+                example = "par exemple 990000010.2025.3.rsa ou 990000010.2025.3.20250420101500.out.zip"
+                raise WrongUsage(f"rien à ingérer dans {path} : aucun fichier au nom reconnu ({example})")
+            files += inside
         elif path.exists():
-            found.append(path)
+            files.append(path)
         else:
             raise WrongUsage(f"fichier introuvable : {path}")
-    return sorted(dict.fromkeys(found), key=_stated_order)
+    found, refused = transmissions.gather(dict.fromkeys(files))
+    return found, [refusal_report(path.name, refusal) for path, refusal in refused]
 
 
-def ingest(hub: Hub, path: Path, received_at: datetime | None = None, progress: Progress = lambda *_: None) -> Report:
-    """Ingest one file: land it, judge it, decide; ``already_known`` when these bytes were decided before."""
-    delivery = receive(hub, path, received_at, progress)
+def refusal_report(name: str, refusal: transmissions.Refused) -> Report:
+    """The report of a file refused at the door."""
+    reasons = [refusal.rule] if refusal.rule else []
+    return Report("rejected", [{"name": name}], reasons=reasons, message=str(refusal), decision="rejected")
+
+
+def ingest(
+    hub: Hub, found: Transmission, received_at: datetime | None = None, progress: "Progress" = lambda *_: None
+) -> Report:
+    """Ingest one transmission: land it, judge it, decide; ``already_known`` when these bytes were decided before."""
+    delivery = receive(hub, found, received_at, progress)
     return delivery if isinstance(delivery, Report) else decide(hub, delivery, progress)
 
 
-def receive(hub: Hub, path: Path, received_at: datetime | None = None, progress: Progress = lambda *_: None) -> Report | str:
-    """Land one file's exact bytes and record their reception; gives the delivery's id, or a report when there is no more to do.
-
-    A file that cannot be named is refused at the door: nothing of it is kept, since it may hold what must not enter.
-    """
+def receive(
+    hub: Hub, found: Transmission, received_at: datetime | None = None, progress: "Progress" = lambda *_: None
+) -> Report | str:
+    """Land a transmission's exact bytes and record its reception; gives its id, or a report when there is no more to do."""
+    stated = found.stated
     try:
-        name = pmsi.parse_name(path)
-        sha256, size = _hash(path, progress)
-    except pmsi.UnreadableName as refused:
-        return Report("rejected", [{"name": path.name}], reasons=[refused.rule], message=str(refused))
+        received = [_described(path, progress) for path in found.received]
+        stated_bytes = {"scope": stated.scope, "flow": stated.flow, "period": stated.period,
+                        "received": sorted(file["sha256"] for file in received)}  # fmt: skip
+        delivery_id = hashlib.sha256(canonical(stated_bytes).encode()).hexdigest()
+        known = decision(hub, stated.scope, delivery_id)
+        if known:
+            return report(known, already=True)
+        hub.blobs.sweep()
+        key = f"received/{delivery_id}"
+        if hub.log.find(key) is None:
+            files = [_member(found, member) for member in found.members]
+            for path, file in zip(found.received, received, strict=True):
+                _land(hub, path, file["sha256"], progress)
+            data = {"delivery_id": delivery_id, "source": "pmsi", "scope": stated.scope, **asdict(stated),
+                    "received": received, "files": files, "unread": list(found.unread)}  # fmt: skip
+            if received_at:
+                data["received_at"] = received_at.isoformat()
+            _append_once(hub, NewEvent(stated.scope, "DeliveryReceived", data, key), hub.meta())
+        return delivery_id
+    except transmissions.Refused as refusal:
+        return refusal_report(found.name, refusal)
     except OSError as error:
-        return Report("rejected", [{"name": path.name}], message=f"lecture impossible : {error.strerror}")
-    file = {"name": path.name, "family": name.record.lower(), "sha256": sha256, "size": size}
-    delivery_id = _delivery_id(name, sha256)
-    known = decision(hub, name.scope, delivery_id)
-    if known:
-        return _report(known, already=True)
-    hub.blobs.sweep()
-    if hub.log.find(f"received/{delivery_id}") is None:
-        _land(hub, path, sha256, progress)
-        data = {"delivery_id": delivery_id, "source": "pmsi", "scope": name.scope, "files": [file], **asdict(name)}
-        if received_at:
-            data["received_at"] = received_at.isoformat()
-        _append_once(hub, NewEvent(name.scope, "DeliveryReceived", data, f"received/{delivery_id}"), hub.meta())
-    return delivery_id
+        return refusal_report(found.name, transmissions.unreadable(error))
 
 
-def decide(hub: Hub, delivery_id: str, progress: Progress = lambda *_: None) -> Report:
+def decide(hub: Hub, delivery_id: str, progress: "Progress" = lambda *_: None) -> Report:
     """Judge a received delivery and record what becomes of it; a second call gives the first answer."""
+    received = reception(hub, delivery_id)
+    known = decision(hub, received.stream, delivery_id)
+    if known:
+        return report(known, already=True)
+    return judge_again(hub, received, progress)
+
+
+def judge_again(hub: Hub, received: Event, progress: "Progress" = lambda *_: None, before: Event | None = None) -> Report:
+    """Judge a delivery's kept bytes under the present contracts and record the answer, which replaces ``before``."""
+    from flows.gate import gate
+
+    judged = gate(hub, received, progress)
+    while True:
+        version = hub.log.version(received.stream)
+        last = decision(hub, received.stream, received.data["delivery_id"])
+        if last and last != before:  # decided elsewhere in the meantime, or withdrawn
+            return report(last, already=True)
+        event = _decision(hub, received, judged, version, before)
+        try:
+            decided, ours = hub.log.append(event, hub.meta(caused_by=received.position))
+            return report(decided, already=not ours)
+        except (VersionConflict, KeyConflict):
+            continue  # another event of this scope came in between: what stands may have changed
+
+
+def reception(hub: Hub, delivery_id: str) -> Event:
+    """The reception of a delivery; LookupError when there is none."""
     received = hub.log.find(f"received/{delivery_id}")
     if received is None:
         raise LookupError(f"no delivery {delivery_id} was received")
-    known = decision(hub, received.stream, delivery_id)
-    if known:
-        return _report(known, already=True)
-    tally, tables, quarantine = _gate(hub, received, progress)
-    while True:
-        version = hub.log.version(received.stream)
-        event = _decision(hub, received, tally, tables, quarantine, version)
-        try:
-            decided, ours = hub.log.append(event, hub.meta(caused_by=received.position))
-            return _report(decided, already=not ours)
-        except VersionConflict:
-            continue  # another delivery of this scope came in between: what stands may have changed
-        except KeyConflict:
-            return _report(_decided(hub, received, delivery_id), already=True)
+    return received
 
 
 def decision(hub: Hub, scope: str, delivery_id: str) -> Event | None:
     """The last decision on a delivery, if any."""
     found = None
-    for event in hub.log.read(stream=scope, types={"DeliveryAccepted", "DeliveryRejected"}):
+    for event in hub.log.read(stream=scope, types=DECIDED):
         if event.data["delivery_id"] == delivery_id:
             found = event
     return found
@@ -145,30 +172,66 @@ def decision(hub: Hub, scope: str, delivery_id: str) -> Event | None:
 
 def heads(hub: Hub, until: int | None = None) -> dict[str, Head]:
     """Heads by scope, now or as of a position of the log."""
-    return fold(hub.log.read(until=until, types={"DeliveryAccepted", "DeliveryWithdrawn"}))
+    return fold(hub.log.read(until=until, types=FOLDED))
 
 
-def _stated_order(path: Path) -> tuple[str, int, str]:
-    """Months in their order, so that a folder of a year's files raises no alert for a late month."""
-    try:
-        name = pmsi.parse_name(path)
-    except pmsi.UnreadableName:
-        return "", 0, path.name
-    return name.scope, name.period, path.name
+def report(decided: Event, *, already: bool) -> Report:
+    """What a decision says, as the answer to who asks."""
+    data = decided.data
+    verdict = verdict_of(decided)
+    families = data["families"]
+    rules: dict[str, int] = {}
+    for tally in families.values():
+        warned = {rule: sum(fields.values()) for rule, fields in tally["warnings"].items()}
+        for rule, count in (tally["quarantined"] | warned).items():
+            rules[rule] = rules.get(rule, 0) + count
+    return Report(
+        status="already_known" if already else verdict,
+        decision=verdict,
+        files=data["received"],
+        scope=data["scope"],
+        delivery_id=data["delivery_id"],
+        period=data["period"],
+        rows_in=data["rows_in"],
+        rows_accepted=data["rows_accepted"],
+        rows_quarantined=data["rows_quarantined"],
+        lines_ignored=data["lines_ignored"],
+        rules=dict(sorted(rules.items())),
+        reasons=data.get("reasons", []),
+        alerts=data["alerts"],
+        message=f"le contenu ressemble à {data['resembles']}" if data.get("resembles") else None,
+        families={
+            name: {"rows_in": tally["rows_in"], "rows_accepted": tally["rows_accepted"],
+                   "rows_quarantined": tally["rows_quarantined"]}
+            for name, tally in families.items()
+        },
+    )  # fmt: skip
 
 
-def _delivery_id(name: pmsi.FileName, sha256: str) -> str:
-    stated = {"scope": name.scope, "period": name.period, "files": [[name.record.lower(), sha256]]}
-    return hashlib.sha256(canonical(stated).encode()).hexdigest()
+def names_of(received: Iterable[Mapping[str, Any]]) -> str:
+    """The names of the files as received, for people."""
+    return ", ".join(str(file["name"]) for file in received)
 
 
-def _hash(path: Path, progress: Progress) -> tuple[str, int]:
+def verdict_of(decided: Event) -> str:
+    """accepted, held, rejected or withdrawn."""
+    if decided.type == "DeliveryRejected":
+        return "held" if decided.data["held"] else "rejected"
+    return "accepted" if decided.type == "DeliveryAccepted" else "withdrawn"
+
+
+def _described(path: Path, progress: "Progress") -> dict[str, Any]:
     digest, size, total = hashlib.sha256(), 0, path.stat().st_size
     for chunk in _chunks(path):
         digest.update(chunk)
         size += len(chunk)
         progress("lecture", size, total)
-    return digest.hexdigest(), size
+    return {"name": path.name, "sha256": digest.hexdigest(), "size": size}
+
+
+def _member(found: Transmission, member: transmissions.Member) -> dict[str, Any]:
+    sha256, size = transmissions.fingerprint(member)
+    return {"family": member.family, "name": member.name, "entry": member.entry, "sha256": sha256, "size": size}
 
 
 def _chunks(path: Path) -> Iterator[bytes]:
@@ -177,7 +240,7 @@ def _chunks(path: Path) -> Iterator[bytes]:
             yield chunk
 
 
-def _land(hub: Hub, path: Path, sha256: str, progress: Progress) -> None:
+def _land(hub: Hub, path: Path, sha256: str, progress: "Progress") -> None:
     total = path.stat().st_size
 
     def counted() -> Iterator[bytes]:
@@ -201,112 +264,75 @@ def _append_once(hub: Hub, event: NewEvent, meta: dict[str, Any]) -> None:
             raise
 
 
-def _decided(hub: Hub, received: Event, delivery_id: str) -> Event:
-    found = decision(hub, received.stream, delivery_id)
-    if found is None:
-        raise LookupError(f"no decision on delivery {delivery_id}")
-    return found
-
-
-def _gate(hub: Hub, received: Event, progress: Progress) -> tuple["Tally", dict[str, str], str | None]:
-    """Read the landed bytes through the row gate; gives the counts, the segment of each table, the quarantine segment."""
-    from checks.rows import QUARANTINE, Gate, segment_schema
-    from warehouse.segments import SegmentWriter
-
-    data = received.data
-    name = pmsi.FileName(data["finess"], data["year"], data["period"], data["field_of_care"], data["record"])
-    gate = Gate(layouts(name.field_of_care, name.record), name.year, name.period)
-    file = data["files"][0]
-    with hub.blobs.scratch(".parquet") as rows_path, hub.blobs.scratch(".parquet") as quarantine_path:
-        with (
-            SegmentWriter(rows_path, segment_schema()) as rows,
-            SegmentWriter(quarantine_path, QUARANTINE) as quarantined,
-            hub.blobs.open_raw(file["sha256"]) as raw,
-        ):
-            done = 0
-            for block in pmsi.read(iter(lambda: raw.read(READ_BYTES), b""), name):
-                accepted, refused = gate.judge(block.cut, block.refused, block.ignored)
-                rows.write(accepted)
-                quarantined.write(refused)
-                done += block.size
-                progress("contrôle", done, file["size"])
-        other_kind = _other_kind(quarantine_path, gate.tally, name)
-        faults.reached("gate.done")
-        tables = {TABLE: hub.blobs.adopt_segment(rows_path)}
-        quarantine = hub.blobs.adopt_segment(quarantine_path) if quarantined.rows else None
-    return replace(gate.tally, resembles=other_kind), tables, quarantine
-
-
-def _other_kind(quarantine: Path, tally: "Tally", name: pmsi.FileName) -> str | None:
-    """The record kind that a file of unknown formats looks like, when it is not the one that its name says."""
-    import polars as pl
-
-    if tally.quarantined.get("pmsi.unknown_format", 0) * 2 <= tally.rows:
-        return None
-    unknown = pl.scan_parquet(quarantine).filter(pl.col("rule") == "pmsi.unknown_format").head(1000).collect()
-    kind = pmsi.resembles(unknown["raw"])
-    return None if kind == f"{name.field_of_care} {name.record}" else kind
-
-
-def _decision(
-    hub: Hub, received: Event, tally: "Tally", tables: dict[str, str], quarantine: str | None, version: int
-) -> NewEvent:
+def _decision(hub: Hub, received: Event, judged: "Judged", version: int, before: Event | None) -> NewEvent:
     """The event that decides, given what stands for the scope at this version of its stream."""
     from checks.deliveries import judge
 
     data = received.data
-    judgement = judge(tally, _standing(hub, received))
+    judgement = judge(judged.tallies, _standing(hub, received))
+    same = _same_content(hub, received, judged.tables)
     decided = {
         **{name: data[name] for name in CARRIED},
         "reception": received.position,
-        "files": data["files"],
-        "rows_in": tally.rows,
-        "rows_accepted": tally.accepted,
-        "rows_quarantined": sum(tally.quarantined.values()),
-        "lines_ignored": tally.ignored,
-        "padded": tally.padded,
-        "formats": tally.formats,
-        "quarantined": tally.quarantined,
-        "warnings": tally.warnings,
-        "alerts": list(judgement.alerts),
-        "tables": tables,
-        "quarantine": quarantine,
         "basis": fingerprint(),
+        "uid": judged.uid,
+        "tables": judged.tables,
+        "quarantine": judged.quarantine,
+        "same_content": same,
+        "alerts": list(judgement.alerts),
+        **totals(judged),
     }
     kind = "DeliveryAccepted"
-    if judgement.outcome != "accepted":
+    waiver = active_waiver(hub, received, judgement.rules) if judgement.outcome == "held" else None
+    if waiver:
+        decided |= {"waiver": waiver.idempotency_key, "waived": list(judgement.rules)}
+    elif judgement.outcome != "accepted":
         kind = "DeliveryRejected"
-        decided |= {"held": judgement.outcome == "held", "reasons": list(judgement.rules), "resembles": tally.resembles}
-    key = f"decided/{data['delivery_id']}/{fingerprint()}"
+        decided |= {"held": judgement.outcome == "held", "reasons": list(judgement.rules), "resembles": judged.resembles}
+    # contracts may go back to what they were: what is replaced is part of the fact
+    key = f"decided/{data['delivery_id']}/{fingerprint()}" + (f"/{before.position}" if before else "")
     return NewEvent(received.stream, kind, decided, key, expected_version=version)
+
+
+def totals(judged: "Judged") -> dict[str, Any]:
+    """The counts of a decision: of the whole delivery, then of each family."""
+    families: dict[str, dict[str, Any]] = {
+        name: {"lines": tally.lines, "lines_ignored": tally.ignored, "rows_in": tally.rows, "rows_accepted": tally.accepted,
+               "rows_quarantined": sum(tally.quarantined.values()), "padded": tally.padded, "formats": tally.formats,
+               "quarantined": tally.quarantined, "warnings": tally.warnings}
+        for name, tally in judged.tallies.items()
+    }  # fmt: skip
+    counted = ("rows_in", "rows_accepted", "rows_quarantined", "lines_ignored")
+    return {name: sum(tally[name] for tally in families.values()) for name in counted} | {"families": families}
+
+
+def active_waiver(hub: Hub, received: Event, rules: tuple[str, ...]) -> Event | None:
+    """The last waiver of this delivery that covers these rules and still holds today."""
+    found = None
+    for event in hub.log.read(stream=received.stream, types={"DecisionTaken"}):
+        decided = event.data
+        covers = decided["kind"] == "waiver" and decided["subject"] == received.data["delivery_id"]
+        if covers and set(rules) <= set(decided["value"]) and date.fromisoformat(decided["until"]) >= hub.today():
+            found = event
+    return found
 
 
 def _standing(hub: Hub, received: Event) -> "Standing | None":
     from checks.deliveries import Standing
 
-    head = fold(hub.log.read(stream=received.stream)).get(received.stream)
+    others = (event for event in hub.log.read(stream=received.stream, types=FOLDED)
+              if event.data["delivery_id"] != received.data["delivery_id"])  # fmt: skip
+    head = fold(others).get(received.stream)
     if head is None:
         return None
-    return Standing(head.rows, displaced=rank(received.data, received.position) > head.rank)
+    rows = {name: tally["rows_accepted"] for name, tally in head.data["families"].items()}
+    return Standing(rows, displaced=newer(received.data, received.position, head))
 
 
-def _report(decided: Event, *, already: bool) -> Report:
-    data = decided.data
-    status = "accepted" if decided.type == "DeliveryAccepted" else "held" if data["held"] else "rejected"
-    warnings = {rule: sum(fields.values()) for rule, fields in data["warnings"].items()}
-    return Report(
-        status="already_known" if already else status,
-        decision=status,
-        files=data["files"],
-        scope=data["scope"],
-        delivery_id=data["delivery_id"],
-        period=data["period"],
-        rows_in=data["rows_in"],
-        rows_accepted=data["rows_accepted"],
-        rows_quarantined=data["rows_quarantined"],
-        lines_ignored=data["lines_ignored"],
-        rules=dict(sorted((data["quarantined"] | warnings).items())),
-        reasons=data.get("reasons", []),
-        alerts=data["alerts"],
-        message=f"le contenu ressemble à {data['resembles']}" if data.get("resembles") else None,
-    )
+def _same_content(hub: Hub, received: Event, tables: dict[str, str]) -> str | None:
+    """An earlier delivery of the scope whose rows are the same to the cell, though its bytes differ."""
+    same = None
+    for event in hub.log.read(stream=received.stream, types={"DeliveryAccepted"}):
+        if event.data["tables"] == tables and event.data["delivery_id"] != received.data["delivery_id"]:
+            same = event.data["delivery_id"]
+    return same

@@ -15,11 +15,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 from rich.text import Text
 
+from flows.deliveries import names_of
 from flows.explanation import Quarantined, label
 
 if TYPE_CHECKING:
     import polars as pl
 
+    from connectors.transmissions import Transmission
     from flows.deliveries import Report
     from flows.publication import BuildReport, PublishReport
 
@@ -28,7 +30,12 @@ STATUS = {
     "already_known": ("déjà connue", "cyan"),
     "held": ("retenue", "yellow"),
     "rejected": ("refusée", "red"),
+    "withdrawn": ("retirée", "red"),
 }
+MOVED = {"DeliveryAccepted": "acceptée", "DeliveryRejected": "refusée", "DeliveryWithdrawn": "retirée"}
+SHORT = 8
+"""Characters of a delivery's id that are shown: enough to name it to a command."""
+
 HIDDEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 """Characters that a terminal obeys, that turn the direction of text, that show as nothing, or that no encoding can write."""
 
@@ -74,6 +81,18 @@ def progress(*, quiet: bool = False) -> Iterator[Callable[[str], Callable[[str, 
 
 
 @contextmanager
+def counter(total: int, *, quiet: bool = False) -> "Iterator[Callable[[Transmission, Report], None]]":
+    """Gives a function to tell that a transmission is done; a bar of all of them is shown on a terminal only."""
+    shown = Progress(
+        SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(),
+        console=Console(stderr=True), transient=True, disable=quiet or not sys.stderr.isatty(),
+    )  # fmt: skip
+    with shown:
+        task = shown.add_task("transmissions", total=total)
+        yield lambda one, report: shown.update(task, description=plain(one.name), advance=1)
+
+
+@contextmanager
 def spinner(title: str, *, quiet: bool = False) -> Iterator[Callable[[str], None]]:
     """Gives a function to tell which step is under way; shown on a terminal only."""
     shown = Progress(
@@ -90,13 +109,13 @@ def ingested(reports: "Sequence[Report]") -> None:
     table = _table("fichier", "état", "lignes >", "acceptées >", "à l'écart >")
     for report in reports:
         word, colour = STATUS[report.status]
-        table.add_row(plain(report.files[0]["name"]), Text(word, colour), number(report.rows_in),
+        table.add_row(plain(names_of(report.files)), Text(word, colour), number(report.rows_in),
                       number(report.rows_accepted), number(report.rows_quarantined))  # fmt: skip
     out.print(table)
     for report in reports:
         reasons = list(_reasons(report))
         if reasons:
-            out.print(Text(plain(report.files[0]["name"]), STATUS[report.decision or report.status][1]))
+            out.print(Text(plain(names_of(report.files)), STATUS[report.decision or report.status][1]))
             for reason in reasons:
                 out.print(f"  {reason}", soft_wrap=True)
 
@@ -108,16 +127,15 @@ def status(answer: Mapping[str, Any]) -> None:
         out.print(f"{title:8} {plain(settings[name]['value'])}  ({settings[name]['from']})", soft_wrap=True)
     log = answer["log"]
     out.print(f"position {log['as_of']} sur {log['position']}, empreinte {log['hash'][:16]}…")
-    heads = _table("en place", "période >", "lignes >", "à l'écart >", "alertes")
+    heads = _table("id", "en place", "période >", "lignes >", "à l'écart >", "alertes")
     for head in answer["heads"]:
-        heads.add_row(head["scope"], str(head["period"]), number(head["rows"]), number(head["rows_quarantined"]),
-                      "\n".join(map(label, head["alerts"])))  # fmt: skip
+        counts = (str(head["period"]), number(head["rows"]), number(head["rows_quarantined"]))
+        heads.add_row(head["delivery_id"][:SHORT], head["scope"], *counts, "\n".join(map(label, head["alerts"])))
     out.print(heads if answer["heads"] else "Aucune transmission en place.")
-    if answer["held"]:
-        held = _table("retenue", "fichier", "motif")
-        for entry in answer["held"]:
-            held.add_row(entry["scope"], plain(entry["file"]), "\n".join(map(label, entry["reasons"])))
-        out.print(held)
+    for entry in answer["held"]:
+        out.print(Text.assemble(("retenue", "yellow"), f" {entry['delivery_id'][:SHORT]}  {plain(entry['file'])}"))
+        for rule in entry["reasons"]:
+            out.print(f"  {label(rule)}", soft_wrap=True)
     for entry in answer["publications"]:
         out.print(
             f"publié   {entry['recipient']}/{entry['product']} n° {entry['number']} → {plain(entry['folder'])}", soft_wrap=True
@@ -131,12 +149,38 @@ def quarantine(found: Sequence[Quarantined], limit: int) -> None:
     for entry in found:
         word, colour = STATUS[entry.status]
         out.print(Text.assemble(plain(entry.file), "  ", (word, colour), f"  {number(entry.lines.height)} lignes à l'écart"))
-        table = _table("ligne >", "règle", "ce qui ne va pas", "champs")
+        table = _table("famille", "ligne >", "règle", "ce qui ne va pas", "champs")
         for line in entry.lines.head(limit).iter_rows(named=True):
-            table.add_row(str(line["line_number"]), line["rule"], label(line["rule"]), ", ".join(line["fields"]))
+            table.add_row(
+                line["family"], str(line["line_number"]), line["rule"], label(line["rule"]), ", ".join(line["fields"])
+            )
         out.print(table)
         if entry.lines.height > limit:
             out.print(f"… et {number(entry.lines.height - limit)} autres (--limit, --json)\n")
+
+
+def missing(answer: Mapping[str, Any]) -> None:
+    out = console()
+    signs = {"accepted": ("✓", "green"), "held": ("retenu", "yellow"), "rejected": ("refusé", "red"),
+             "withdrawn": ("retiré", "red"), "missing": ("—", "red")}  # fmt: skip
+    table = _table("établissement", *(f"{month:02d}" for month in range(1, answer["month"] + 1)), "à jour")
+    for row in answer["establishments"]:
+        covered = Text("oui", "green") if row["covered"] else Text("non", "red")
+        table.add_row(row["finess"], *(Text(*signs[state]) for state in row["months"].values()), covered)
+    out.print(f"Transmissions {answer['year']} attendues jusqu'au mois {answer['month']}")
+    out.print(table)
+    out.print(f"{number(answer['missing'])} établissements en retard sur {number(len(answer['establishments']))}.")
+
+
+def reject_report(lines: Sequence[Mapping[str, Any]], output: Path | None, most: int = 20) -> None:
+    out = console()
+    for line in lines[:most]:
+        where = f"{plain(line['fichier'])}" + (f", ligne {line['ligne']}" if line["ligne"] else "")
+        out.print(f"{where} : {line['libelle']}" + (f" ({line['champs']})" if line["champs"] else ""), soft_wrap=True)
+    if len(lines) > most:
+        out.print(f"… et {number(len(lines) - most)} autres")
+    if output:
+        out.print(f"{number(len(lines))} lignes écrites dans {plain(output)}")
 
 
 def built(report: "BuildReport") -> None:
@@ -176,7 +220,7 @@ def explained(answer: Mapping[str, Any]) -> None:
         row.add_row(name, "" if value is None else plain(value))
     out.print(row)
     for delivery in answer["deliveries"]:
-        file = delivery["files"][0]
+        file = next(file for file in delivery["files"] if file["family"] == "rsa")
         out.print(f"{plain(file['name'])}  sha256 {file['sha256']}", soft_wrap=True)
         received, accepted = delivery["received"], delivery["accepted"]
         out.print(f"  reçu le {received['at']} par {plain(received['by'])} (position {received['position']}),")
@@ -224,6 +268,82 @@ def _csv(frame: "pl.DataFrame") -> str:
         return frame.write_csv()
     except ComputeError:
         raise WrongUsage("une colonne composée ne s'écrit pas en csv : choisissez --format json ou parquet") from None
+
+
+def difference(answer: Mapping[str, Any], limit: int) -> None:
+    """Moves of heads, rows per scope, then changed figures with what each move contributed."""
+    out = console()
+    out.print(f"De la position {answer['before']} à la position {answer['after']} du journal.")
+    if not answer["moves"]:
+        out.print("Aucune transmission en place n'a changé.")
+        return
+    moves = _table("position >", "ce qui a changé", "transmission")
+    for move in answer["moves"]:
+        moves.add_row(str(move["position"]), f"{move['scope']}\n{MOVED[move['type']]}", plain(", ".join(move["files"])))
+    out.print(moves)
+    for scope in answer["scopes"]:
+        ends = (_named(scope[end]) for end in ("before", "after"))
+        out.print(f"{scope['scope']} : {' → '.join(ends)}", soft_wrap=True)
+        _rows_changed(out, scope["tables"])
+    _figures_changed(out, answer["figures"], limit)
+
+
+def _named(stood: Mapping[str, Any] | None) -> str:
+    return f"{plain(', '.join(stood['files']))} (mois {stood['period']})" if stood else "rien"
+
+
+def _rows_changed(out: Console, tables: Sequence[Mapping[str, Any]]) -> None:
+    shown = _table("lignes", "avant >", "retirées >", "inchangées >", "ajoutées >", "après >")
+    for table in tables:
+        counts = (number(table[name]) for name in ("before", "removed", "unchanged", "added", "after"))
+        shown.add_row(table["table"], *counts)
+    out.print(shown)
+    for table in tables:
+        months = (f"{month} : {of['removed']}/{of['added']}" for month, of in table["by_exit_month"].items())
+        if table["by_exit_month"]:
+            out.print(f"  {table['table']}, retirées/ajoutées par mois de sortie : {', '.join(months)}")
+        if table["not_compared"]:
+            out.print(
+                f"  {table['table']} comparée sans les champs qu'un des formats n'a pas : {', '.join(table['not_compared'])}"
+            )
+
+
+def _figures_changed(out: Console, figures: Sequence[Mapping[str, Any]], limit: int) -> None:
+    out.print(f"\n{number(len(figures))} chiffres changés, avant masquage ; apport de chaque mouvement, par position")
+    for name, of_table in _grouped(figures, lambda figure: f"{figure['product']} {figure['table']}").items():
+        rows = _grouped(of_table, lambda figure: " ".join(f"{key}={plain(value)}" for key, value in figure["keys"].items()))
+        for keys, changed in list(rows.items())[:limit]:
+            out.print(f"\n{name} {keys}", soft_wrap=True)
+            table = Table.grid(padding=(0, 2))
+            for width, justify in ((20, "left"), (9, "right"), (9, "right"), (9, "right"), (0, "left")):
+                table.add_column(min_width=width, justify=justify)  # type: ignore[arg-type]
+            for figure in changed:
+                parts = "\n".join(f"{signed(part['contribution'])} en {part['position']}" for part in figure["parts"])
+                table.add_row(f"  {figure['figure']}", _value(figure["before"]), _value(figure["after"]),
+                              signed(figure["change"]), parts)  # fmt: skip
+            out.print(table)
+        if len(rows) > limit:
+            out.print(f"… et {number(len(rows) - limit)} autres lignes de {name} (--limit, --json)")
+
+
+def _grouped(
+    figures: Sequence[Mapping[str, Any]], by: Callable[[Mapping[str, Any]], str]
+) -> dict[str, list[Mapping[str, Any]]]:
+    groups: dict[str, list[Mapping[str, Any]]] = {}
+    for figure in figures:
+        groups.setdefault(by(figure), []).append(figure)
+    return groups
+
+
+def _value(value: int | Decimal | None) -> str:
+    if value is None:
+        return "—"
+    return number(value) if isinstance(value, int) else str(value).replace(".", ",")
+
+
+def signed(value: int | Decimal) -> str:
+    """A change, with its sign."""
+    return f"−{_value(-value)}" if value < 0 else f"+{_value(value)}"
 
 
 def verified(answer: Mapping[str, Any]) -> None:

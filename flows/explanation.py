@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from contracts_schema.products import Table, products
 from contracts_schema.rules import catalogue
-from flows.deliveries import heads
+from flows.deliveries import heads, names_of, verdict_of
 from flows.hub import Hub, WrongUsage
 from flows.publication import folder_of, publications, reading
 from warehouse.log import Event
@@ -24,7 +24,7 @@ DECISIONS = frozenset({"DeliveryAccepted", "DeliveryRejected"})
 
 @dataclass(frozen=True)
 class Quarantined:
-    """Lines set aside in one delivery: ``line_number``, ``rule``, ``fields``, in the order of the file."""
+    """Lines set aside in one delivery: ``family``, ``line_number``, ``rule``, ``fields``, in the order of the files."""
 
     delivery_id: str
     scope: str
@@ -33,13 +33,15 @@ class Quarantined:
     lines: "pl.DataFrame"
 
 
-def explain(hub: Hub, product_name: str, table_name: str, keys: Mapping[str, str], number: int | None = None) -> dict[str, Any]:
+def explain(
+    hub: Hub, product_name: str, table_name: str, keys: Mapping[str, str], number: int | None = None, until: int | None = None
+) -> dict[str, Any]:
     """From one published row to its publication, view, deliveries, files and line numbers.
 
     ``product_name`` is ``<recipient>/<product>``; ``keys`` are the row's key columns as text; ``number`` is that of the
-    publication (the last by default). WrongUsage when nothing published is named so.
+    publication (by default the last, or the last made at the position ``until``). WrongUsage when nothing is named so.
     """
-    event = _publication(hub, product_name, number)
+    event = _publication(hub, product_name, number, until)
     table = _table(event, table_name)
     row = _row(hub, event, table, keys)
     position = int(event.data["log"]["position"])
@@ -73,10 +75,11 @@ def quarantine(hub: Hub, until: int | None = None, delivery: str | None = None) 
         segment = event.data["quarantine"]
         if segment:
             path = hub.blobs.segment_path(segment)
-            lines = pl.read_parquet(path, columns=["line_number", "rule", "fields"])
-            status = "accepted" if event.type == "DeliveryAccepted" else "held" if event.data["held"] else "rejected"
+            lines = pl.read_parquet(path, columns=["family", "line_number", "rule", "fields"])
             found.append(
-                Quarantined(event.data["delivery_id"], event.data["scope"], event.data["files"][0]["name"], status, lines)
+                Quarantined(
+                    event.data["delivery_id"], event.data["scope"], names_of(event.data["received"]), verdict_of(event), lines
+                )
             )
     return found
 
@@ -103,9 +106,9 @@ def _deciding(hub: Hub, until: int | None, delivery: str | None) -> list[Event]:
     ]
 
 
-def _publication(hub: Hub, product_name: str, number: int | None) -> Event:
+def _publication(hub: Hub, product_name: str, number: int | None, until: int | None) -> Event:
     recipient, _, product = product_name.partition("/")
-    found = publications(hub, recipient, product)
+    found = [event for event in publications(hub, recipient, product) if until is None or event.position <= until]
     if not found:
         made = sorted({f"{event.data['recipient']}/{event.data['product']}" for event in publications(hub)})
         raise WrongUsage(f"aucune publication de {product_name} ; publiés : {', '.join(made) or 'aucun'}")
@@ -182,7 +185,9 @@ def _origin(hub: Hub, head: "Head", measures: dict[str, Any]) -> dict[str, Any]:
     return {
         "scope": head.scope,
         "delivery_id": head.delivery_id,
+        "received_files": head.data["received"],
         "files": head.data["files"],
+        "uid": head.data["uid"],
         "received": {"position": received.position, "at": received.recorded_at, "by": received.meta["actor"],
                      "stated": received.data.get("received_at")},
         "accepted": {"position": accepted.position, "at": accepted.recorded_at, "by": accepted.meta["actor"]},

@@ -38,6 +38,8 @@ class Settings:
     database_url: str
     store_url: str
     test: bool
+    expected: tuple[str, ...]
+    """FINESS of establishments whose transmissions are expected, beside those already known."""
     origins: dict[str, str]
 
 
@@ -70,6 +72,10 @@ class Hub:
     def products_folder(self) -> Path:
         return self.settings.home / "products"
 
+    def today(self) -> date:
+        """The civil day in Paris."""
+        return self.clock().astimezone(PARIS).date()
+
     def meta(self, **more: Any) -> dict[str, Any]:
         """What every event says of its making: who acted, with which version, in which flow run."""
         meta = {"actor": self.actor, "code_version": version("ecluse")}
@@ -96,7 +102,8 @@ def read_settings(home: Path | None = None) -> Settings:
             if value:
                 values[name], origins[name] = str(value), found
                 break
-    return Settings(home, values["database_url"], values["store_url"], bool(written.get("test")), origins)
+    return Settings(home, values["database_url"], values["store_url"], bool(written.get("test")),
+                    tuple(map(str, written.get("expected", []))), origins)  # fmt: skip
 
 
 def open_hub(home: Path | None = None, actor: str | None = None) -> Hub:
@@ -124,8 +131,11 @@ def init_hub(home: Path | None = None, *, test: bool = False) -> Settings:
             raise WrongUsage(f"un hub existe déjà dans {settings.home}, créé {'avec' if settings.test else 'sans'} --test")
     else:
         settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
-        text = "# Réglages du hub. Les variables ECLUSE_DATABASE_URL et ECLUSE_STORE_URL passent avant.\n"
-        text += '# database_url = "postgresql+psycopg://ecluse@localhost/ecluse"\n# store_url = "s3://ecluse"\n'
+        text = """# Réglages du hub. Les variables ECLUSE_DATABASE_URL et ECLUSE_STORE_URL passent avant.
+# database_url = "postgresql+psycopg://ecluse@localhost/ecluse"
+# store_url = "s3://ecluse"
+# expected = ["990000010"]  # établissements attendus, en plus de ceux déjà connus
+"""
         config.write_text(text + f"test = {str(test).lower()}\n", encoding="utf-8")
     create_log(settings.database_url)
     return read_settings(home)

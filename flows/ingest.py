@@ -16,10 +16,13 @@ from flows.steps import StepError, hub_of, step
 
 
 @step
-def receive(path: str, received_at: str | None, home: str | None, run: str) -> dict[str, Any] | str:
-    """Land a file: the id of its delivery, or the report when there is no more to do."""
+def receive(paths: list[str], received_at: str | None, home: str | None, run: str) -> dict[str, Any] | str:
+    """Land the files of one transmission: the id of its delivery, or the report when there is no more to do."""
     stated = parse_instant(received_at) if received_at else None
-    received = deliveries.receive(hub_of(home, run), Path(path), stated)
+    found, refused = deliveries.find(map(Path, paths))
+    if refused:  # it was readable when the flow looked at it
+        return refused[0].as_json()
+    received = deliveries.receive(hub_of(home, run), found[0], stated)
     return received if isinstance(received, str) else received.as_json()
 
 
@@ -31,9 +34,9 @@ def decide(delivery_id: str, home: str | None, run: str) -> dict[str, Any]:
 
 @flow(name="ingest", persist_result=False)
 def ingest(paths: list[str], home: str | None = None, received_at: str | None = None) -> list[dict[str, Any]]:
-    """Ingest files, and the known files of folders, one by one; gives their reports, in order.
+    """Ingest the transmissions among these files and folders, one by one; gives their reports, in order.
 
-    A refused delivery is a report; a file that cannot be judged fails the run, after the other files had their turn.
+    A refused delivery is a report; one that cannot be judged fails the run, after the others had their turn.
 
     Args:
         paths: files and folders; a relative path starts from the hub's home.
@@ -41,19 +44,19 @@ def ingest(paths: list[str], home: str | None = None, received_at: str | None = 
         received_at: when the files were received, if not now: 2026-03-31 or 2026-03-31T18:00.
     """
     hub_home = open_hub(Path(home) if home else None).settings.home
-    files = deliveries.find_files(hub_home / Path(path).expanduser() for path in paths)
+    found, refused = deliveries.find(hub_home / Path(path).expanduser() for path in paths)
     run = str(runtime.flow_run.id)
-    reports, failures = [], []
-    for file in files:
+    reports, failures = [report.as_json() for report in refused], []
+    for transmission in found:
         try:
-            received = receive(str(file), received_at, home, run)
+            received = receive([str(path) for path in transmission.received], received_at, home, run)
             reports.append(decide(received, home, run) if isinstance(received, str) else received)
         except StepError as failure:
             failures.append(str(failure))
     create_markdown_artifact(_summary(reports), key="ingest", description="Ce que sont devenues les livraisons")
     if failures:
         told = "; ".join(sorted(set(failures)))
-        raise StepError(f"{len(failures)} of {len(files)} files could not be judged: {told}")
+        raise StepError(f"{len(failures)} of {len(found)} deliveries could not be judged: {told}")
     return reports
 
 

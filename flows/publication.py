@@ -7,12 +7,14 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from contracts_schema.families import RESTRICTED
 from contracts_schema.fingerprint import fingerprint
 from contracts_schema.products import Product, products
 from flows.deliveries import heads
 from flows.hub import Hub, WrongUsage
 from warehouse import views
 from warehouse.blob_files import storing
+from warehouse.heads import FOLDED
 from warehouse.log import Event, NewEvent, VersionConflict
 
 if TYPE_CHECKING:
@@ -81,6 +83,7 @@ def publish(hub: Hub, recipient: str | None = None, progress: Callable[[str], No
     standing = heads(hub, receipt.position)
     reports = []
     for product in products().values():
+        _refuse_restricted(product)
         tables = _built(hub, standing, {table.view for table in product.tables}, progress)
         frames = {table.view: _frame(tables[table.view]) for table in product.tables} if standing else {}
         found = sorted(
@@ -97,6 +100,13 @@ def publish(hub: Hub, recipient: str | None = None, progress: Callable[[str], No
     return reports
 
 
+def _refuse_restricted(product: Product) -> None:
+    """A product must not rest on restricted segments, through whatever views."""
+    for name in views.closure(table.view for table in product.tables):
+        if any(source.startswith(views.SEGMENT + RESTRICTED) for source in views.views()[name].inputs):
+            raise PermissionError(f"{product.id}: view {name} reads a restricted segment, which no product may")
+
+
 def query(hub: Hub, sql: str, until: int | None = None) -> "pl.DataFrame":
     """The answer of one SELECT over the views, as they stand now or stood at a past position.
 
@@ -110,8 +120,12 @@ def query(hub: Hub, sql: str, until: int | None = None) -> "pl.DataFrame":
         with reading(hub, names, until) as engine:
             rows: pl.DataFrame = engine.sql(sql).pl()
             return rows
-    except (duckdb.Error, PolarsError, views.NotAQuery) as error:
+    except (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException, duckdb.PermissionException,
+            views.NotAQuery) as error:  # fmt: skip
         raise WrongUsage(f"requête refusée : {' '.join(str(error).split())}") from None
+    except (duckdb.Error, PolarsError) as error:  # raised on rows: its words may quote one
+        told = "une valeur ne s'y prête pas (try_cast la laisse vide), ou un fichier est abîmé (ecluse verify)"
+        raise WrongUsage(f"requête interrompue, {type(error).__name__} : {told}") from None
 
 
 @contextmanager
@@ -120,7 +134,8 @@ def reading(hub: Hub, names: set[str], until: int | None = None) -> "Iterator[du
     standing = heads(hub, until)
     if not standing:
         raise WrongUsage("aucune transmission acceptée à cette date : rien à lire")
-    segments = {f"{views.SEGMENT}{table}" for head in standing.values() for table in head.tables}
+    open_tables = {table for head in standing.values() for table in head.tables if not table.startswith(RESTRICTED)}
+    segments = {f"{views.SEGMENT}{table}" for table in open_tables}
     known = {*views.views(), *REPORTED_TABLES, *segments}
     if names - known:
         raise WrongUsage(f"table inconnue : {', '.join(sorted(names - known))} ; tables : {', '.join(sorted(known))}")
@@ -209,9 +224,12 @@ def _receipt(hub: Hub) -> "Receipt":
     """The last event that moved a head: publishing itself must not change what is published."""
     from warehouse.products import Receipt
 
-    last = None
-    for last in hub.log.read(types={"DeliveryAccepted", "DeliveryWithdrawn"}):  # noqa: B007
-        pass
+    last, let_in = None, set[str]()
+    for event in hub.log.read(types=FOLDED):
+        if event.type == "DeliveryAccepted":
+            let_in.add(event.data["delivery_id"])
+        if event.data["delivery_id"] in let_in:
+            last = event
     if last is None:
         raise WrongUsage("rien à publier : aucune transmission acceptée")
     return Receipt(last.position, last.hash, last.recorded_at)

@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from flows.deliveries import heads
+from flows.deliveries import heads, names_of, verdict_of
 from flows.hub import Hub, Settings, WrongUsage, parse_instant
 from flows.publication import folder_of, publications
 
-DECISIONS = frozenset({"DeliveryAccepted", "DeliveryRejected"})
+DECISIONS = frozenset({"DeliveryAccepted", "DeliveryRejected", "DeliveryWithdrawn"})
 
 
 def position_of(hub: Hub, as_of: str | None) -> int | None:
@@ -54,13 +54,13 @@ def status(hub: Hub, until: int | None = None) -> dict[str, Any]:
             {
                 "scope": event.data["scope"],
                 "period": event.data["period"],
-                "file": event.data["files"][0]["name"],
+                "file": names_of(event.data["received"]),
                 "reasons": event.data["reasons"],
                 "delivery_id": event.data["delivery_id"],
                 "position": event.position,
             }
             for event in last.values()
-            if event.type == "DeliveryRejected" and event.data["held"] and event.position > since.get(event.stream, 0)
+            if verdict_of(event) == "held" and event.position > since.get(event.stream, 0)
         ],
         "publications": [
             {
@@ -84,7 +84,7 @@ def verify(hub: Hub) -> dict[str, Any]:
     raw: set[str] = set()
     segments: set[str] = set()
     for event in hub.log.read(types=DECISIONS | {"DeliveryReceived"}):
-        raw.update(file["sha256"] for file in event.data["files"])
+        raw.update(file["sha256"] for file in event.data.get("received", []))
         segments.update(event.data.get("tables", {}).values())
         segments.update(filter(None, [event.data.get("quarantine")]))
     for name in sorted(raw):

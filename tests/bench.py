@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,9 +43,9 @@ STAGES = """
 import sys, time
 from pathlib import Path
 started = time.perf_counter()
-from checks.rows import Gate, segment_schema
+from checks.rows import Gate
 from connectors import pmsi
-from contracts_schema.layouts import layouts
+from contracts_schema.families import FAMILIES, schema
 from warehouse.blobs import open_blobs
 from warehouse.segments import SegmentWriter
 spent = {"imports": time.perf_counter() - started}
@@ -56,13 +57,13 @@ def timed(stage, work, *arguments):
     return answer
 
 source, folder = Path(sys.argv[1]), Path(sys.argv[2])
-name, blobs = pmsi.parse_name(source), open_blobs(folder)
+family, blobs = FAMILIES["rsa"], open_blobs(folder)
 read = lambda file: iter(lambda: file.read(16 << 20), b"")
 with source.open("rb") as file:
     sha = timed("hash, compress, store", lambda: blobs.put_stream(read(file))).sha256
-gate, end = Gate(layouts("MCO", "RSA"), name.year, name.period), object()
-with blobs.open_raw(sha) as raw, SegmentWriter(folder / "rows.parquet", segment_schema()) as writer:
-    blocks = pmsi.read(read(raw), name)
+gate, end = Gate(family, 2025, 12), object()
+with blobs.open_raw(sha) as raw, SegmentWriter(folder / "rows.parquet", schema(family)) as writer:
+    blocks = pmsi.read(read(raw), family, source.name[:9])
     while (block := timed("decompress, cut", next, blocks, end)) is not end:
         rows, _ = timed("gate", gate.judge, block.cut, block.refused, block.ignored)
         timed("segment (what is not hidden beside the reading)", writer.write, rows)
@@ -107,6 +108,8 @@ def bench(folder: Path, runs: int, *, large: bool) -> None:
         again.append(_ecluse(home, "ingest", "--json", str(source)))
     built = _ecluse(home, "build")
     unchanged = _ecluse(home, "build")
+    resent = _file(folder, 600_000, changed=0.02)
+    diff = ("diff", "--json", "--scope", f"pmsi/mco/{fictional_finess()}/2025")
     table = Table("commande", "temps (s)", "processeur (s)", "mémoire (Mo)", "× plancher", box=SIMPLE_HEAD)
     floor = statistics.median(run.wall for run in floors)
     for title, measured in (
@@ -117,9 +120,18 @@ def bench(folder: Path, runs: int, *, large: bool) -> None:
         ("ecluse build, rien n'a changé", [unchanged]),
         ("ecluse query (petite vue)", [_ecluse(home, "query", "select * from out_ars__pmsi_indicator")]),
         ("ecluse publish", [_ecluse(home, "publish")]),
+        ("ecluse ingest, 2 % des lignes changées", [_ecluse(home, "ingest", str(resent))]),
+        ("ecluse diff des deux, vues à construire", [_ecluse(home, *diff)]),
+        ("ecluse diff des deux, vues construites", [_ecluse(home, *diff) for _ in range(runs)]),
+        ("ecluse status", [_ecluse(home, "status") for _ in range(runs)]),
         ("ecluse --help", [_ecluse(home, "--help") for _ in range(runs)]),
     ):
         _row(table, title, measured, floor)
+    fresh()
+    _row(table, "ecluse ingest, la même transmission en archive", [_ecluse(home, "ingest", str(_archive(source)))], floor)
+    many = _hundred(folder)
+    fresh()
+    _row(table, "ecluse ingest, 100 établissements de 6 000 lignes", [_ecluse(home, "ingest", str(many))], floor)
     if large:
         big = _file(folder, 3_000_000)
         fresh()
@@ -139,16 +151,34 @@ def bench(folder: Path, runs: int, *, large: bool) -> None:
     out.print(where)
 
 
-def _file(folder: Path, lines: int) -> Path:
+def _file(folder: Path, lines: int, changed: float = 0) -> Path:
     finess = fictional_finess()
-    folder = folder / str(lines)
+    folder = folder / f"{lines}-{changed}"
     folder.mkdir()
     path = folder / f"{finess}.2025.12.rsa"
     per_month = lines // 12
     write_rsa(
-        path, Recipe(finess=finess, year=2025, months=12, stays_per_month=per_month, seed=1, changed=0, vanished=0, late=0)
+        path,
+        Recipe(finess=finess, year=2025, months=12, stays_per_month=per_month, seed=1, changed=changed, vanished=0, late=0),
     )
     return path
+
+
+def _archive(source: Path) -> Path:
+    path = source.with_name(f"{source.name.removesuffix('.rsa')}.20260115101500.out.zip")
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.write(source, source.name)
+    return path
+
+
+def _hundred(folder: Path) -> Path:
+    """A folder of a hundred establishments, one transmission each."""
+    many = folder / "hundred"
+    many.mkdir()
+    for number in range(1, 101):
+        finess = fictional_finess(number=number)
+        write_rsa(many / f"{finess}.2025.12.rsa", Recipe(finess=finess, year=2025, months=12, stays_per_month=500, seed=number))
+    return many
 
 
 def _ecluse(home: Path, *arguments: str) -> Run:

@@ -16,6 +16,7 @@ import pytest
 import sqlalchemy as sa
 
 from connectors.synthetic import Recipe, fictional_finess, write_rsa
+from connectors.transmissions import Transmission, gather
 from flows import cli
 from flows.hub import TEST_CLOCK, Hub, init_hub, open_hub
 from warehouse.log import Log, create_log, open_log
@@ -39,6 +40,12 @@ class TickingClock:
 
     def __call__(self) -> datetime:
         return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=next(self._seconds))
+
+
+def the(path: Path) -> Transmission:
+    """The transmission that one file makes."""
+    [found], _ = gather([path])
+    return found
 
 
 @pytest.fixture

@@ -254,6 +254,161 @@ def os_13(verdicts: Iterable[Verdict]) -> dict[tuple[Value, str], tuple[int, int
     return shares
 
 
+def by_ghm(verdicts: Iterable[Verdict]) -> dict[tuple[Value, str], Activity]:
+    """ACTIVITY by (exit_year, GHM); without a CMD there is no GHM, and the stay counts as INCONNU."""
+    groups: dict[tuple[Value, str], Activity] = defaultdict(Activity)
+    for stay in (verdict.values for verdict in verdicts if verdict.outcome == "accepted"):
+        if stay["stay_type"] == "B" or stay["ghm_cmd"] == "90":
+            continue
+        parts = [str(stay[f"ghm_{part}"] or "") for part in ("cmd", "type", "number", "severity")]
+        group = groups[stay["exit_year"], "".join(parts) if stay["ghm_cmd"] else "INCONNU"]
+        if stay["ghm_cmd"] == "28":
+            group.sessions += max(whole_number(stay["session_count"]), 1)
+        else:
+            group.stays += 1
+            group.nights += whole_number(stay["los_nights"])
+    return dict(groups)
+
+
+@dataclass
+class SiteActivity:
+    stays: int = 0
+    unit_stays: int = 0
+    nights: int = 0
+
+
+def unit_activity(verdicts: Iterable[Verdict]) -> dict[tuple[str, Value, Value], SiteActivity]:
+    """By (site, exit_year, exit_month): stays with a unit there, their units there, the nights in these. No sessions."""
+    sites: dict[tuple[str, Value, Value], SiteActivity] = defaultdict(SiteActivity)
+    for verdict in (verdict for verdict in verdicts if verdict.outcome == "accepted"):
+        stay = verdict.values
+        if is_base_stay(stay):
+            units = units_of(verdict)
+            for site in {unit["rum_finess_geo"] for unit in units}:
+                found = sites[site or "INCONNU", stay["exit_year"], stay["exit_month"]]
+                here = [unit for unit in units if unit["rum_finess_geo"] == site]
+                found.stays += 1
+                found.unit_stays += len(here)
+                found.nights += sum(int(unit["rum_partial_los"] or 0) for unit in here)
+    return dict(sites)
+
+
+@dataclass
+class Share:
+    """What a rate is made of. ``population`` counts stays of any format; ``stated``, those where the field is filled."""
+
+    numerator: int = 0
+    denominator: int = 0
+    population: int = 0
+    stated: int = 0
+    conflicts: int = 0
+
+
+Shares = dict[tuple[Value, str], Share]
+
+
+def os_11(verdicts: Iterable[Verdict]) -> Shares:
+    """OS_11 by (exit_year, variant). Formats without ``unscheduled`` (before 227) only count in the population."""
+    shares: Shares = defaultdict(Share)
+    for stay in (verdict.values for verdict in verdicts if verdict.outcome == "accepted"):
+        if not is_base_stay(stay) or stay["ghm_cmd"] in ("14", "15") or whole_number(stay["session_count"]) != 0:
+            continue
+        for age, least in (("ge75", 75), ("gt75", 76)):
+            if whole_number(stay["age_years"]) < least:
+                continue
+            unscheduled = stay.get("unscheduled")
+            denominators = {
+                "v1": unscheduled == "1" or came_by_emergency(stay),
+                "v2": unscheduled in ("1", "2"),
+                "v3": True,
+            }
+            for door, belongs in denominators.items():
+                share = shares[stay["exit_year"], f"{age}_{door}"]
+                share.population += 1
+                if "unscheduled" not in stay:
+                    continue
+                if belongs:
+                    share.denominator += 1
+                    if unscheduled == "1" and came_from_home(stay):
+                        share.numerator += 1
+                if unscheduled is not None:
+                    share.stated += 1
+                if unscheduled == "1" and (stay.get("ed_passage") is not None or stay["entry_mode"] != "8"):
+                    share.conflicts += 1
+    return dict(shares)
+
+
+def hpr_3_2(verdicts: Iterable[Verdict], sites: frozenset[str] = frozenset()) -> Shares:
+    """HPR_3_2 by (exit_year, variant), for the whole establishment and, if it has any, for its labelled sites."""
+    shares: Shares = defaultdict(Share)
+    for verdict in (verdict for verdict in verdicts if verdict.outcome == "accepted"):
+        stay = verdict.values
+        if not is_base_stay(stay) or stay["entry_mode"] == "N" or stay["ghm_cmd"] == "15":
+            continue
+        places = ["whole"]
+        if sites & {unit["rum_finess_geo"] for unit in units_of(verdict)}:
+            places.append("any_rum")
+        for place in places:
+            for home in ("with_medical_social", "without_medical_social"):
+                share = shares[stay["exit_year"], f"{place}_{home}"]
+                share.population += 1
+                if verdict.format in ("224", "225"):
+                    continue
+                share.denominator += 1
+                if stay["entry_mode"] is not None:
+                    share.stated += 1
+                if came_from_home(stay) and (home == "with_medical_social" or stay["entry_provenance"] != "7"):
+                    share.numerator += 1
+    return dict(shares)
+
+
+def hpr_4_3(verdicts: Iterable[Verdict], sites: frozenset[str] = frozenset()) -> Shares:
+    """HPR_4_3 by (exit_year, variant). The last unit is the one of the highest number, else the last of the record."""
+    shares: Shares = defaultdict(Share)
+    for verdict in (verdict for verdict in verdicts if verdict.outcome == "accepted"):
+        stay = verdict.values
+        if not is_base_stay(stay) or stay["exit_mode"] == "9":
+            continue
+        units = units_of(verdict)
+        _, _, last = max((int(unit["rum_number"] or 0), place, unit["rum_finess_geo"]) for place, unit in enumerate(units))
+        places = ["whole"]
+        if sites & {unit["rum_finess_geo"] for unit in units}:
+            places.append("any_rum")
+        if last in sites:
+            places.append("last_rum")
+        for place in places:
+            share = shares[stay["exit_year"], place]
+            share.population += 1
+            share.denominator += 1
+            if stay["exit_mode"] is not None:
+                share.stated += 1
+            if stay["exit_mode"] in ("6", "7") and stay["exit_destination"] == "6":
+                share.numerator += 1
+    return dict(shares)
+
+
+def is_base_stay(stay: dict[str, Value]) -> bool:
+    return stay["stay_type"] != "B" and stay["ghm_cmd"] not in ("90", "28")
+
+
+def came_by_emergency(stay: dict[str, Value]) -> bool:
+    return stay.get("ed_passage") in ("5", "U", "V") or stay["entry_provenance"] in ("5", "U")
+
+
+def came_from_home(stay: dict[str, Value]) -> bool:
+    by_the_door = stay.get("ed_passage") is None and stay["entry_provenance"] not in ("5", "U")
+    return stay["entry_mode"] == "8" and by_the_door
+
+
+def units_of(stay: Verdict) -> list[dict[str, str]]:
+    """The fields of each unit of a stay, as text without blanks, in the order of the record."""
+    rows = [row for row in formats()[str(stay.format)] if row["zone"] == "rum"]
+    width = max(end(row) for row in rows)
+    zone = stay.zones["rum"]
+    units = [zone[start : start + width] for start in range(0, len(zone), width)]
+    return [{row["field"]: unit[int(row["start"]) - 1 : end(row)].strip(" ") for row in rows} for unit in units]
+
+
 def whole_number(value: Value) -> int:
     """A blank number counts as 0 in a sum."""
     return value if isinstance(value, int) else 0

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from conftest import Ecluse, Export, Program
+from conftest import Ecluse, Export, Program, the
 from test_log import database_gone
 
-from flows import deliveries, state
+from flows import deliveries, gate, state
 from flows.hub import Hub, init_hub, open_hub
 from warehouse import faults, log_database
 from warehouse.log import LogUnavailable
@@ -184,7 +184,7 @@ def test_eight_processes_that_ingest_one_file_make_one_delivery(
 
 
 def test_eight_processes_that_publish_make_one_publication(jobs: Jobs, export: Export, home: Path, hub: Hub) -> None:
-    deliveries.ingest(hub, export())
+    deliveries.ingest(hub, the(export()))
     assert jobs(*[[["--home", home, "publish"]]] * 8) == [0] * 8
     assert [event.data["number"] for event in hub.log.read(types={"ProductPublished"})] == [1]
     assert_sound(home)
@@ -193,17 +193,17 @@ def test_eight_processes_that_publish_make_one_publication(jobs: Jobs, export: E
 def test_a_race_between_two_deciders_reports_one_acceptance_and_one_already_known(
     hub: Hub, export: Export, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    delivery = deliveries.receive(hub, export())
+    delivery = deliveries.receive(hub, the(export()))
     assert isinstance(delivery, str)
-    judged = deliveries._gate
+    judged = gate.gate
 
     def overtaken(*arguments: Any) -> Any:
         found = judged(*arguments)
-        monkeypatch.setattr(deliveries, "_gate", judged)
+        monkeypatch.setattr(gate, "gate", judged)
         assert deliveries.decide(hub, delivery).status == "accepted"
         return found
 
-    monkeypatch.setattr(deliveries, "_gate", overtaken)
+    monkeypatch.setattr(gate, "gate", overtaken)
     report = deliveries.decide(hub, delivery)
     assert (report.status, report.decision, report.alerts) == ("already_known", "accepted", [])
     assert len(list(hub.log.read())) == 2
@@ -217,7 +217,7 @@ def test_of_two_transmissions_of_a_month_the_last_received_stands_in_whatever_or
     received = []
     for path in (first, second):
         named = path.rename(path.with_name("990000010.2025.2.rsa"))
-        received.append(deliveries.receive(hub, named))
+        received.append(deliveries.receive(hub, the(named)))
     decided = {place: deliveries.decide(hub, str(received[place])) for place in order}
     assert [head.delivery_id for head in deliveries.heads(hub).values()] == [received[1]]
     assert decided[1].alerts == []
@@ -226,8 +226,8 @@ def test_of_two_transmissions_of_a_month_the_last_received_stands_in_whatever_or
 
 def test_a_shrunken_transmission_is_held_even_when_decided_after_one_received_before_it(hub: Hub, export: Export) -> None:
     whole = export(stays=50, name="990000010.2025.2.rsa")
-    first = deliveries.receive(hub, whole)
-    second = deliveries.receive(hub, export(stays=10, name="990000010.2025.2.rsa"))
+    first = deliveries.receive(hub, the(whole))
+    second = deliveries.receive(hub, the(export(stays=10, name="990000010.2025.2.rsa")))
     assert deliveries.decide(hub, str(first)).status == "accepted"
     report = deliveries.decide(hub, str(second))
     assert (report.status, report.reasons) == ("held", ["pmsi.shrunken"])
@@ -356,7 +356,7 @@ def test_a_database_gone_between_reception_and_decision_is_told_and_a_rerun_deci
     init_hub(home, test=True)
     monkeypatch.setattr(log_database, "LOCK_SECONDS", 0)
     hub, path = open_hub(home), export()
-    delivery = str(deliveries.receive(hub, path))
+    delivery = str(deliveries.receive(hub, the(path)))
     with database_gone(log_url, postgresql):
         with pytest.raises(LogUnavailable):
             deliveries.decide(hub, delivery)

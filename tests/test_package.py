@@ -103,7 +103,7 @@ def goes_from_a_file_to_a_publication(run: Command, environment: Path) -> None:
     assert delivery["status"] == "accepted"
     assert delivery["rows_in"] == delivery["rows_accepted"] > 100
     [publication] = json.loads(run("ecluse", "publish", "--json"))["publications"]
-    assert publication["rows"] == {"activity": 2, "indicator": 2}
+    assert publication["rows"] == {"activity": 2, "activity_by_ghm": 72, "unit_activity": 6, "indicator": 11}
     assert json.loads(run("ecluse", "verify", "--json"))["sound"]
 
 

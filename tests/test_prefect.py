@@ -113,7 +113,7 @@ def test_the_flow_reports_and_records_what_the_plain_functions_do(
     hub: Hub, landing: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain = make_hub(tmp_path / "plain", monkeypatch)
-    expected = [deliveries.ingest(plain, path).as_json() for path in deliveries.find_files([landing])]
+    expected = [deliveries.ingest(plain, found).as_json() for found in deliveries.find([landing])[0]]
     state = run_ingest(hub, landing)
     assert state.is_completed()
     assert state.result() == expected
@@ -204,7 +204,7 @@ def test_an_error_that_quotes_a_line_fails_the_run_by_type_and_place_after_the_o
     monkeypatch.setattr(Gate, "judge", quoting)
     state = run_ingest(hub, landing)
     assert state.is_failed()
-    told = "1 of 3 files could not be judged: ValueError, raised at test_prefect.py:"
+    told = "1 of 3 deliveries could not be judged: ValueError, raised at test_prefect.py:"
     assert told in state.message
     written = wait_until_written(prefect_files, told)
     for seen in (written, caplog.text.encode(), repr(state).encode()):

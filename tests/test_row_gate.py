@@ -11,13 +11,13 @@ from oracle_rsa import Verdict, judge
 from checks.rows import Gate
 from connectors import pmsi
 from connectors.synthetic import DEFECTS, Recipe, damage, fictional_finess, records
-from contracts_schema.layouts import layouts
+from contracts_schema.families import FAMILIES
 from contracts_schema.rules import catalogue
 
 FINESS = fictional_finess()
 VERSIONS = ["224", "225", "226", "227", "228", "229"]
 YEAR, PERIOD = 2025, 6
-NAME = pmsi.FileName(FINESS, YEAR, PERIOD, "MCO", "RSA")
+RSA = FAMILIES["rsa"]
 
 
 def file_of(version: str, stays: int = 40, seed: int = 1) -> list[bytes]:
@@ -27,9 +27,9 @@ def file_of(version: str, stays: int = 40, seed: int = 1) -> list[bytes]:
 
 def gate_of(data: bytes, chunk: int = 1 << 14) -> tuple[pl.DataFrame, pl.DataFrame, Gate]:
     """All accepted rows, all quarantined rows, and the gate, reading in chunks so small that many lines straddle them."""
-    gate = Gate(layouts("MCO", "RSA"), YEAR, PERIOD)
+    gate = Gate(RSA, YEAR, PERIOD)
     stream = io.BytesIO(data)
-    parts = [gate.judge(b.cut, b.refused, b.ignored) for b in pmsi.read(iter(lambda: stream.read(chunk), b""), NAME)]
+    parts = [gate.judge(b.cut, b.refused, b.ignored) for b in pmsi.read(iter(lambda: stream.read(chunk), b""), RSA, FINESS)]
     if not parts:
         return pl.DataFrame(), pl.DataFrame(), gate
     return pl.concat(p[0] for p in parts), pl.concat(p[1] for p in parts), gate

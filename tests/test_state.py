@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from conftest import the
+
 from connectors.synthetic import Recipe, fictional_finess, write_rsa
 from flows import deliveries, state
 from flows.hub import init_hub, open_hub
@@ -16,7 +18,7 @@ def test_a_held_delivery_waits_until_a_later_one_stands_for_its_scope(tmp_path: 
         write_rsa(tmp_path / f"{finess}.2026.{month}.rsa", recipe)
     waiting = []
     for month in (1, 2, 3):
-        deliveries.ingest(hub, tmp_path / f"{finess}.2026.{month}.rsa")
+        deliveries.ingest(hub, the(tmp_path / f"{finess}.2026.{month}.rsa"))
         waiting.append([held["period"] for held in state.status(hub)["held"]])
     assert waiting == [[], [2], []]
     assert [held["period"] for held in state.status(hub, until=4)["held"]] == [2], "as it was known then"

@@ -1,17 +1,21 @@
 """Heads: which accepted delivery stands for each scope, by folding the log up to a position.
 
-Nothing is stored: the log is the state. A delivery replaces the head of its scope whole; the greatest period wins, then the
-stamp of the archive, then the order of reception, so that a month sent late never displaces a later one.
+Nothing is stored: the log is the state. A delivery replaces the head of its scope whole. Corrections of the year (LAMDA) win
+over all months, then the greatest period, then the stamp of the archive, then the order of reception: a month sent late never
+displaces a later one.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from warehouse.log import Event
 
-FOLDED = frozenset({"DeliveryAccepted", "DeliveryWithdrawn"})
-"""Event types that move a head."""
+FOLDED = frozenset({"DeliveryAccepted", "DeliveryRejected", "DeliveryWithdrawn"})
+"""Event types that move a head: a delivery judged again may be refused after it was accepted."""
+
+LAMDA = "lamda"
+"""Flow of the corrections of a year sent during the next: they come after every month of the year."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +25,7 @@ class Head:
     scope: str
     delivery_id: str
     position: int
-    rank: tuple[int, str, int]
+    rank: tuple[bool, int, str, int]
     period: int
     rows: int
     tables: dict[str, str]
@@ -30,33 +34,44 @@ class Head:
     """Data of the DeliveryAccepted event."""
 
 
-def rank(data: dict[str, Any], reception: int) -> tuple[int, str, int]:
-    """How a delivery, received at a position of the log, compares with the others of its scope."""
-    return int(data["period"]), str(data.get("stamp") or ""), reception
-
-
 def fold(events: Iterable[Event]) -> dict[str, Head]:
     """Heads by scope, in the order of their scopes, after these events (of any type; given in order of position)."""
     accepted: dict[str, dict[str, Head]] = {}
     for event in events:
         if event.type == "DeliveryAccepted":
-            head = _head(event)
-            accepted.setdefault(head.scope, {})[head.delivery_id] = head
-        elif event.type == "DeliveryWithdrawn":
+            present = accepted.setdefault(event.data["scope"], {})
+            others = [head for head in present.values() if head.delivery_id != event.data["delivery_id"]]
+            present[event.data["delivery_id"]] = _head(event, others)
+        elif event.type in FOLDED:
             accepted.get(event.data["scope"], {}).pop(event.data["delivery_id"], None)
     best = {scope: max(heads.values(), key=lambda head: head.rank) for scope, heads in accepted.items() if heads}
     return dict(sorted(best.items()))
 
 
-def _head(event: Event) -> Head:
+def newer(data: Mapping[str, Any], reception: int, head: Head) -> bool:
+    """Whether a delivery, received at that position, would take the place of this head."""
+    return _rank(data, reception, [head]) > head.rank
+
+
+def _rank(data: Mapping[str, Any], reception: int, others: Iterable[Head]) -> tuple[bool, int, str, int]:
+    """What the greatest of wins: corrections, then the period, then the stamp of the archive, then the order of reception.
+
+    A delivery without a stamp counts as built just after those of its period that are known when it is accepted.
+    """
+    place = (data.get("flow") == LAMDA, int(data["period"]))
+    stamp = data.get("stamp") or max((head.rank[2] for head in others if head.rank[:2] == place), default="")
+    return (*place, stamp, reception)
+
+
+def _head(event: Event, others: Iterable[Head]) -> Head:
     data = event.data
     return Head(
         scope=data["scope"],
         delivery_id=data["delivery_id"],
         position=event.position,
-        rank=rank(data, int(data["reception"])),
+        rank=_rank(data, data["reception"], others),
         period=int(data["period"]),
-        rows=int(data["rows_accepted"]),
+        rows=int(data["families"].get("rsa", {}).get("rows_accepted", 0)),
         tables=dict(data["tables"]),
         data=data,
     )

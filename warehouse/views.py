@@ -23,13 +23,15 @@ import polars as pl
 from contracts_schema.layouts import index, layout
 from warehouse import faults
 from warehouse.blob_files import storing, unwritable
-from warehouse.heads import Head
+from warehouse.heads import LAMDA, Head
 from warehouse.log import canonical
 
 PER_HEAD = "-- grain: head"
 SEGMENT = "segment_"
 HEAD_REFERENCE = "ref_pmsi__head"
 ZONE_REFERENCE = "ref_pmsi__zone_field"
+HPR_SITE_REFERENCE = "ref_pmsi__hpr_site"
+FINESS_LINK_REFERENCE = "ref_finess__link"
 MEMORY_LIMIT = "1GB"
 """What DuckDB may hold before it spills to the views' folder."""
 
@@ -170,7 +172,7 @@ def head_rows(heads: Mapping[str, Head]) -> pl.DataFrame:
               "rows": pl.Int64, "position": pl.Int64, "provisional": pl.Boolean}  # fmt: skip
     rows = [
         (head.scope, head.data["finess"], head.data["year"], head.period, head.delivery_id, head.rows, head.position,
-         head.period < 12 or not head.data.get("lamda", False))
+         head.period < 12 or head.data["flow"] != LAMDA)
         for head in heads.values()
     ]  # fmt: skip
     return pl.DataFrame(rows, schema=schema, orient="row")
@@ -188,16 +190,45 @@ def zone_fields() -> pl.DataFrame:
     return pl.DataFrame(rows, schema=["format_version", "zone", "field", "start", "zone_width"], orient="row")
 
 
+@cache
+def hpr_sites() -> pl.DataFrame:
+    """The labelled HPR sites, all columns text: finess_epmsi, finess_geo, valid_from, valid_to (excluded), status, source.
+
+    The list is the ARS's to give: without a line, no figure is made for a site.
+    """
+    text = files("contracts_schema").joinpath("pmsi", "hpr_sites.csv").read_text(encoding="utf-8")
+    return pl.read_csv(text.encode(), infer_schema=False)
+
+
+@cache
+def finess_links() -> pl.DataFrame:
+    """Which legal entity (EJ) an establishment (ET) belongs to, from a day to another (excluded): et, ej, valid_from, valid_to.
+
+    Empty as long as no FINESS reference is loaded: every EJ is then unresolved.
+    """
+    return pl.DataFrame(schema=dict.fromkeys(("et", "ej", "valid_from", "valid_to"), pl.String))
+
+
+def references(heads: Mapping[str, Head]) -> dict[str, pl.DataFrame]:
+    """The tables that views read besides segments and other views, by name."""
+    return {
+        HEAD_REFERENCE: head_rows(heads),
+        ZONE_REFERENCE: zone_fields(),
+        HPR_SITE_REFERENCE: hpr_sites(),
+        FINESS_LINK_REFERENCE: finess_links(),
+    }
+
+
 def _key(
     view: View, heads: Mapping[str, Head], partitions: Mapping[str, Mapping[str, Path]], tables: Mapping[str, Table]
 ) -> str:
+    known = references(heads)
+
     def input_key(name: str) -> object:
         if name.startswith(SEGMENT):
             return [head.tables.get(name.removeprefix(SEGMENT), "") for head in heads.values()]
-        if name == HEAD_REFERENCE:
-            return head_rows(heads).rows()
-        if name == ZONE_REFERENCE:
-            return zone_fields().rows()
+        if name in known:
+            return known[name].rows()
         if view.per_head:
             return [partitions[name][scope].stem for scope in heads]
         return tables[name].key
@@ -234,7 +265,7 @@ def _create_view(engine: duckdb.DuckDBPyConnection, name: str, paths: Iterable[P
 
 
 def _create_references(engine: duckdb.DuckDBPyConnection, heads: Mapping[str, Head]) -> None:
-    for name, rows in ((HEAD_REFERENCE, head_rows(heads)), (ZONE_REFERENCE, zone_fields())):
+    for name, rows in references(heads).items():
         engine.register("incoming", rows)
         engine.execute(f"create or replace temp table {name} as select * from incoming")  # noqa: S608
         engine.unregister("incoming")

@@ -1,18 +1,31 @@
 -- Monthly MCO activity per establishment (e-PMSI FINESS), year and month of exit. Definition ACTIVITY of indicators.yaml.
+with counted as (
+    select
+        finess,
+        exit_year,
+        exit_month,
+        count(*) filter (where is_stay) as stays,
+        sum(nights) as nights,
+        sum(days) as days,
+        sum(sessions) as sessions
+    from int_pmsi__stay_measure
+    where is_stay or is_session
+    group by finess, exit_year, exit_month
+)
+
 select
-    m.finess,
-    m.exit_year,
-    m.exit_month,
+    c.finess,
+    t.finess_ej,
+    c.exit_year,
+    c.exit_month,
     'ACTIVITY' as definition_id,
-    cast(count(*) filter (where is_stay) as integer) as stays,
-    cast(sum(nights) as integer) as nights,
-    cast(sum(days) as integer) as days,
-    cast(sum(sessions) as integer) as sessions,
-    any_value(h.period) as transmission_period,
-    any_value(h.delivery_id) as transmission_id,
-    any_value(h.provisional) as provisional
-from int_pmsi__stay_measure as m
-inner join ref_pmsi__head as h on m.finess = h.finess and m.exit_year = h.year
-group by m.finess, m.exit_year, m.exit_month
-having count(*) filter (where is_stay or is_session) > 0
-order by m.finess, m.exit_year, m.exit_month
+    cast(c.stays as integer) as stays,
+    cast(c.nights as integer) as nights,
+    cast(c.days as integer) as days,
+    cast(c.sessions as integer) as sessions,
+    t.transmission_period,
+    t.transmission_id,
+    t.provisional
+from counted as c
+inner join int_pmsi__transmission as t using (finess, exit_year)
+order by c.finess, c.exit_year, c.exit_month

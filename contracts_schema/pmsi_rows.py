@@ -1,4 +1,4 @@
-"""Row contract of the RSA (PMSI MCO, one line per stay), as a Pandera schema made from the layouts and the code lists.
+"""Row contracts of the PMSI MCO families, as Pandera schemas made from the layouts and the code lists.
 
 A check that refuses a row names ``pmsi.invalid_value``; the others are warnings: code lists change every year, so an unknown
 code is accepted and counted.
@@ -11,17 +11,16 @@ from importlib.resources import files
 import pandera.polars as pa
 import polars as pl
 
-from contracts_schema.layouts import Field, Layout, layouts
+from contracts_schema.families import Family, dtype
+from contracts_schema.layouts import Field, Layout
 
 INVALID = "pmsi.invalid_value"
 UNKNOWN_CODE = "pmsi.unknown_code"
 MISSING = "pmsi.missing_value"
 OUT_OF_PERIOD = "pmsi.out_of_period"
 AFTER_PERIOD = "pmsi.after_period"
+MASKED = "pmsi.masked_value"
 BLOCKING = frozenset({INVALID})
-
-KEYS = frozenset({"finess", "format_version", "record_number", "rum_count"})
-"""Fields whose blank blocks a line; a blank in any other field marked not nullable is a warning."""
 
 CODED = {
     "entry_mode": "entry_mode.csv",
@@ -31,17 +30,6 @@ CODED = {
 }
 FLAGGED = ("sex", "stay_type", "raac", "unscheduled", "ed_passage")
 """Fields whose codes stand in mco_flags.csv."""
-
-DTYPES: dict[str, pl.DataType] = {"text": pl.String(), "int": pl.Int32()}
-
-
-@cache
-def columns() -> dict[str, Field]:
-    """Every fixed field of any RSA format but the fillers, in the order of the newest format: the columns of a segment."""
-    found: dict[str, Field] = {}
-    for layout in reversed(layouts("MCO", "RSA").values()):
-        found |= {field.name: field for field in layout.fields if not field.is_filler and field.name not in found}
-    return found
 
 
 @cache
@@ -55,29 +43,32 @@ def codes(field: str) -> frozenset[str]:
 
 
 @cache
-def contract(layout: Layout, year: int, period: int) -> pa.DataFrameSchema:
+def contract(family: Family, layout: Layout, year: int, period: int) -> pa.DataFrameSchema:
     """The Pandera schema of typed rows of one format, for a transmission of that year and month."""
+    by_month = {"rsa": _exit_within, "med": _period_is, "dmip": _period_is, "ium": _period_is}.get(family.name)
+    within = [] if by_month is None else [pa.Check(lambda data: by_month(data, year, period), error=AFTER_PERIOD)]
+    optional = {field.name for field in layout.fields if field.nullable} - family.required
     return pa.DataFrameSchema(
         {
-            field.name: pa.Column(DTYPES[field.type], _checks(field, year), nullable=field.nullable)
+            field.name: pa.Column(dtype(field), _checks(field, year), nullable=field.name in optional)
             for field in layout.fields
             if not field.is_filler
         },
-        checks=pa.Check(lambda data: _within(data, year, period), error=AFTER_PERIOD),
+        checks=within,
     )
 
 
-def broken_rule(check: str, field: str) -> str:
+def broken_rule(family: Family, check: str, field: str) -> str:
     """The rule behind a failure that Pandera reports: its own name for a blank is the only one that is not a rule id."""
     if check == "not_nullable":
-        return INVALID if field in KEYS else MISSING
+        return INVALID if field in family.required else MISSING
     return check
 
 
 def _checks(field: Field, year: int) -> list[pa.Check]:
-    if field.name == "exit_month":
+    if field.name in ("exit_month", "period_month"):
         return [pa.Check.in_range(1, 12, error=INVALID)]
-    if field.name == "exit_year":
+    if field.name in ("exit_year", "period_year"):
         return [pa.Check.equal_to(year, error=OUT_OF_PERIOD)]
     if field.name == "rum_count":
         return [pa.Check.ge(1, error=INVALID)]
@@ -86,8 +77,13 @@ def _checks(field: Field, year: int) -> list[pa.Check]:
     return []
 
 
-def _within(data: pa.PolarsData, year: int, period: int) -> pl.LazyFrame:
+def _exit_within(data: pa.PolarsData, year: int, period: int) -> pl.LazyFrame:
     late = (pl.col("exit_year") == year) & pl.col("exit_month").is_between(period + 1, 12)
+    return data.lazyframe.select(~late.fill_null(value=False))
+
+
+def _period_is(data: pa.PolarsData, year: int, period: int) -> pl.LazyFrame:
+    late = (pl.col("period_year") == year) & pl.col("period_month").is_between(period + 1, 12)
     return data.lazyframe.select(~late.fill_null(value=False))
 
 

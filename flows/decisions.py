@@ -1,0 +1,92 @@
+"""What a person decides about deliveries: let a held one in, take one back, have one judged again. Each is an event.
+
+A decision says who, why and until when; the older ones stay in the log. Nothing here looks at a row.
+"""
+
+from datetime import date
+from typing import Any
+
+from contracts_schema.fingerprint import fingerprint
+from flows.deliveries import DECIDED, Report, active_waiver, judge_again, reception, report, verdict_of
+from flows.hub import Hub, WrongUsage
+from warehouse.log import Event, NewEvent
+
+WITHOUT_STAYS = "pmsi.main_missing"
+"""What no waiver lifts: a head without stays would leave every view without its first table."""
+
+
+def waive(hub: Hub, delivery: str, reason: str, until: date, reference: str | None = None) -> Report:
+    """Let a held delivery in, in spite of the rules that hold it: a waiver and the acceptance, in one transaction.
+
+    ``delivery`` is the start of its id; ``until`` the last day on which the waiver holds, should the delivery be judged again.
+    """
+    decided = last_decision(hub, delivery)
+    if verdict_of(decided) != "held":
+        raise WrongUsage(f"cette transmission n'est pas retenue (état : {verdict_of(decided)}) : il n'y a rien à lever")
+    if until < hub.today():
+        raise WrongUsage(f"la dérogation s'arrêterait le {until:%d/%m/%Y}, avant aujourd'hui")
+    data = decided.data
+    if WITHOUT_STAYS in data["reasons"]:
+        raise WrongUsage("sans fichier RSA elle ne peut remplacer les séjours en place : elle est à renvoyer entière")
+    key = f"waiver/{data['delivery_id']}/{decided.position}"
+    waiver = {"kind": "waiver", "subject": data["delivery_id"], "value": data["reasons"], "reason": _said(reason),
+              "until": until.isoformat(), "reference": reference}  # fmt: skip
+    accepted = {name: value for name, value in data.items() if name not in ("held", "reasons", "resembles", "schema_version")}
+    accepted |= {"waiver": key, "waived": data["reasons"]}
+    version = hub.log.version(decided.stream)
+    written = hub.log.append_all(
+        [
+            NewEvent(decided.stream, "DecisionTaken", waiver, key, expected_version=version),
+            NewEvent(decided.stream, "DeliveryAccepted", accepted, f"{key}/accepted"),
+        ],
+        hub.meta(caused_by=decided.position),
+    )
+    return report(written[1][0], already=False)
+
+
+def withdraw(hub: Hub, delivery: str, reason: str) -> dict[str, Any]:
+    """Take an accepted delivery back: the one before it stands again. Its bytes and its history stay."""
+    decided = last_decision(hub, delivery)
+    if verdict_of(decided) != "accepted":
+        raise WrongUsage(f"cette transmission n'est pas acceptée (état : {verdict_of(decided)}) : rien à retirer")
+    data = {name: value for name, value in decided.data.items() if name != "schema_version"} | {"reason": _said(reason)}
+    key = f"withdrawn/{data['delivery_id']}/{decided.position}"
+    event, _ = hub.log.append(NewEvent(decided.stream, "DeliveryWithdrawn", data, key), hub.meta(caused_by=decided.position))
+    return {"delivery_id": data["delivery_id"], "scope": data["scope"], "position": event.position, "status": "withdrawn"}
+
+
+def redecide(hub: Hub, delivery: str | None = None) -> list[Report]:
+    """Judge kept bytes again under the present contracts: one delivery, or every one judged under others, or held.
+
+    A withdrawn delivery stays withdrawn. The older decision stays in the log; the same contracts give the same decision.
+    """
+    chosen = [last_decision(hub, delivery)] if delivery else list(last_decisions(hub).values())
+    found = []
+    for decided in sorted(chosen, key=lambda event: event.data["reception"]):
+        received = reception(hub, decided.data["delivery_id"])
+        held = verdict_of(decided) == "held"
+        waived = held and active_waiver(hub, received, tuple(decided.data["reasons"])) is not None
+        if verdict_of(decided) == "withdrawn" or (decided.data["basis"] == fingerprint() and not waived):
+            found.append(report(decided, already=True))
+        else:
+            found.append(judge_again(hub, received, before=decided))
+    return found
+
+
+def last_decision(hub: Hub, delivery: str) -> Event:
+    """The last decision on the delivery whose id starts so; WrongUsage unless there is exactly one."""
+    found = [event for name, event in last_decisions(hub).items() if name.startswith(delivery)] if delivery else []
+    if len(found) != 1:
+        raise WrongUsage(f"{len(found)} transmissions ont une empreinte qui commence par « {delivery} » ; voir ecluse status")
+    return found[0]
+
+
+def last_decisions(hub: Hub, until: int | None = None) -> dict[str, Event]:
+    """The last decision on every delivery, by id, now or as of a position."""
+    return {event.data["delivery_id"]: event for event in hub.log.read(until=until, types=DECIDED)}
+
+
+def _said(reason: str) -> str:
+    if not reason.strip():
+        raise WrongUsage("un motif est nécessaire")
+    return reason.strip()

@@ -1,0 +1,23 @@
+-- The MCO transmissions that stand, one row a head: what a published row says of its origin, and the legal entity (EJ) of
+-- its e-PMSI FINESS as of 31 December of the year. That FINESS is an ET or an EJ: where the links do not name one EJ alone,
+-- it is unresolved.
+with resolved as (
+    select h.scope, min(l.ej) as ej
+    from ref_pmsi__head as h
+    inner join ref_finess__link as l on h.finess in (l.et, l.ej)
+    where l.valid_from <= h.year || '-12-31' and coalesce(l.valid_to, '9999') > h.year || '-12-31'
+    group by h.scope
+    having count(distinct l.ej) = 1
+)
+
+select
+    h.finess,
+    h.year as exit_year,
+    r.ej as finess_ej,
+    h.period as transmission_period,
+    h.delivery_id as transmission_id,
+    h.provisional
+from ref_pmsi__head as h
+left join resolved as r using (scope)
+where h.scope like 'pmsi/mco/%'
+order by h.finess, h.year
