@@ -61,7 +61,9 @@ class Gate:
             accepted.append(rows)
             set_aside += bad
         empty = pl.DataFrame(schema={**schema(self.family), "byte_offset": pl.Int64(), "raw": pl.String()})
-        rows = pl.concat([empty, *accepted], how="diagonal").sort("line_number")
+        rows = pl.concat([empty, *accepted], how="diagonal")
+        if len(accepted) > 1:
+            rows = rows.sort("line_number")
         rows, again = self._first_of_each_record(rows)
         quarantined = pl.concat([*set_aside, again]).sort("line_number")
         if sum(lines.height for lines in text.values()) + refused.height != rows.height + quarantined.height:

@@ -8,7 +8,9 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import date, datetime
+from importlib import import_module
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from connectors import transmissions
@@ -111,7 +113,9 @@ def receive(
         hub.blobs.sweep()
         key = f"received/{delivery_id}"
         if hub.log.find(key) is None:
-            files = [_member(found, member) for member in found.members]
+            files = _members(found, received)
+            # compressing leaves the interpreter free: what judges is imported meanwhile
+            Thread(target=import_module, args=("flows.gate",)).start()
             for path, file in zip(found.received, received, strict=True):
                 _land(hub, path, file["sha256"], progress)
             data = {"delivery_id": delivery_id, "source": "pmsi", "scope": stated.scope, **asdict(stated),
@@ -229,9 +233,17 @@ def _described(path: Path, progress: "Progress") -> dict[str, Any]:
     return {"name": path.name, "sha256": digest.hexdigest(), "size": size}
 
 
-def _member(found: Transmission, member: transmissions.Member) -> dict[str, Any]:
-    sha256, size = transmissions.fingerprint(member)
-    return {"family": member.family, "name": member.name, "entry": member.entry, "sha256": sha256, "size": size}
+def _members(found: Transmission, received: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The files to read: entries of the archive, or the files received themselves, whose hash is known already."""
+    hashes = (
+        [(file["sha256"], file["size"]) for file in received]
+        if found.archive is None
+        else [transmissions.fingerprint(member) for member in found.members]
+    )
+    return [
+        {"family": member.family, "name": member.name, "entry": member.entry, "sha256": sha256, "size": size}
+        for member, (sha256, size) in zip(found.members, hashes, strict=True)
+    ]
 
 
 def _chunks(path: Path) -> Iterator[bytes]:

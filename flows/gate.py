@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,6 +13,7 @@ import polars as pl
 from checks.deliveries import Tally
 from checks.rows import BYTE_ORDER_MARK, QUARANTINE, Gate
 from connectors import pmsi, transmissions
+from connectors.pmsi import Block
 from contracts_schema.families import FAMILIES, Family, restricted_columns, schema
 from flows.hub import Hub
 from warehouse import faults
@@ -99,7 +101,7 @@ def _gate_family(
                 table: writing.enter_context(SegmentWriter(path, pl.Schema({name: schema(family)[name] for name in columns})))
                 for table, (columns, path) in parts.items()
             }
-            for block in pmsi.read(chunks, family, data["finess"]):
+            for block in _ahead(pmsi.read(chunks, family, data["finess"])):
                 row_gate.warn(BYTE_ORDER_MARK, "file", int(block.after_mark))
                 accepted, refused = row_gate.judge(block.cut, block.refused, block.ignored)
                 for table, writer in writers.items():
@@ -110,6 +112,15 @@ def _gate_family(
         for table, (_, path) in parts.items():
             judged.tables[table] = hub.blobs.adopt_segment(path)
     judged.tallies[family.name] = row_gate.tally
+
+
+def _ahead(blocks: Iterator[Block]) -> Iterator[Block]:
+    """The same blocks; while one is judged, a thread reads and cuts the next."""
+    with ThreadPoolExecutor(1) as reader:
+        pending = reader.submit(next, blocks, None)
+        while (block := pending.result()) is not None:
+            pending = reader.submit(next, blocks, None)
+            yield block
 
 
 def _parts(family: Family) -> list[tuple[str, list[str]]]:
