@@ -688,6 +688,13 @@ def test_small_counts_by_ghm_and_by_site_are_hidden(region: dict[str, list[Verdi
     assert not sessions["masked"].any(), "what a GHM cannot have is not a masked count"
 
 
+def test_a_site_that_few_stays_crossed_is_hidden_though_it_has_many_unit_stays(tmp_path: Path) -> None:
+    crossed = (10, {"units": ({"rum_finess_geo": HERE},) * 5}), (11, {"units": ({"rum_finess_geo": AWAY},)})
+    with warehouse(tmp_path / "w", {fictional_finess(): stays_of(*crossed)}, TABLES["unit_activity"].view) as read:
+        rows = published(read, "unit_activity").select("finess_geo", "stays", "unit_stays", "nights", "masked").rows()
+    assert rows == sorted([(HERE, None, None, None, True), (AWAY, 11, 11, 11, False)])
+
+
 def test_masks_read_columns_that_the_views_have(read: Reading) -> None:
     for contract in PRODUCT.tables:
         view = read(f"from {contract.view}").head(0)
