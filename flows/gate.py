@@ -15,13 +15,11 @@ from checks.rows import BYTE_ORDER_MARK, QUARANTINE, Gate
 from connectors import pmsi, transmissions
 from connectors.pmsi import Block
 from contracts_schema.families import FAMILIES, Family, restricted_columns, schema
+from flows.deliveries import READ_BYTES
 from flows.hub import Hub
 from warehouse import faults
 from warehouse.log import Event
 from warehouse.segments import SegmentWriter
-
-READ_BYTES = 16 << 20
-"""Bytes of a file read and judged at a time: bounds memory."""
 
 UNKNOWN_FORMAT = "pmsi.unknown_format"
 

@@ -77,18 +77,19 @@ def place(path: Path, final: Path) -> None:
     """Give a finished file its final name, durably; the first of equal files stays."""
     with storing(final):
         faults.reached("blob.temp_written")
-        _sync(path)
+        sync(path)
         faults.reached("blob.synced")
         if not final.exists():
             final.parent.mkdir(parents=True, exist_ok=True)
             path.replace(final)
         # even when another process renamed it: the name must outlive a power cut before an event may speak of it
-        _sync(final.parent)
-        _sync(final.parent.parent)
+        sync(final.parent)
+        sync(final.parent.parent)
         faults.reached("blob.renamed")
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Have the system put a file, or a folder's names, on disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -8,7 +8,6 @@ import fcntl
 import hashlib
 import io
 import json
-import os
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping
@@ -24,6 +23,7 @@ from contracts_schema import parameters
 from contracts_schema.geography import region_label, region_of
 from contracts_schema.products import Product, Table
 from warehouse import faults
+from warehouse.blob_files import sync
 from warehouse.log import Event, canonical
 
 THRESHOLD = "publication.small_cell_threshold"
@@ -97,15 +97,15 @@ def write(folder: Path, publication: Publication) -> dict[str, dict[str, str]]:
             else:
                 rows.write_csv(content, line_terminator="\n")
             path.write_bytes(content.getvalue())  # by Python, which tells a full disk in one way
-            _sync(path)
+            sync(path)
             faults.reached("product.file_written")
             hashes[table.name][kind] = _sha256(path)
             resources.append(_resource(table, rows, path, kind, media_type, hashes[table.name][kind]))
     manifest = publication.manifest | {"resources": resources}
     text = json.dumps(manifest, ensure_ascii=False, indent=2, sort_keys=True) + "\n"
     (folder / MANIFEST).write_text(text, encoding="utf-8")
-    _sync(folder / MANIFEST)
-    _sync(folder)
+    sync(folder / MANIFEST)
+    sync(folder)
     return hashes
 
 
@@ -162,7 +162,7 @@ def place(made: Path, final: Path) -> None:
         shutil.rmtree(final)
     faults.reached("product.before_rename")
     made.rename(final)
-    _sync(final.parent)
+    sync(final.parent)
     faults.reached("product.renamed")
 
 
@@ -216,11 +216,3 @@ def manifest_hash(folder: Path) -> str:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
