@@ -221,12 +221,12 @@ def reject_report(
 @app.command()
 def build(context: typer.Context, as_of: AsOf = None, as_json: AsJson = False) -> None:
     """Construit les vues dont une entrée a changé ; les autres restent telles quelles."""
-    from flows import display, publication, state
+    from flows import building, display, state
 
     hub = _hub(context)
     until = state.position_of(hub, as_of)
     with display.spinner("construction", quiet=as_json) as step:
-        report = publication.build(hub, until, step)
+        report = building.build(hub, until, step)
     _print_json(report.as_json()) if as_json else display.built(report)
 
 
@@ -240,10 +240,10 @@ def query(
     as_json: AsJson = False,
 ) -> None:
     """Interroge les vues en lecture seule, telles qu'elles sont ou telles qu'elles étaient."""
-    from flows import display, publication, state
+    from flows import building, display, state
 
     hub = _hub(context)
-    rows = publication.query(hub, sql, state.position_of(hub, as_of))
+    rows = building.query(hub, sql, state.position_of(hub, as_of))
     display.rows(rows, "json" if as_json else format_.value, output)
 
 

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     import polars as pl
 
     from connectors.transmissions import Transmission
+    from flows.building import BuildReport
     from flows.deliveries import Report
-    from flows.publication import BuildReport, PublishReport
+    from flows.publication import PublishReport
 
 STATUS = {
     "accepted": ("acceptée", "green"),

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from contracts_schema.products import Table, products
 from contracts_schema.rules import catalogue
+from flows.building import reading
 from flows.deliveries import heads, names_of, verdict_of
 from flows.hub import Hub, WrongUsage
-from flows.publication import folder_of, publications, reading
+from flows.publication import folder_of, publications
 from warehouse.log import Event
 
 if TYPE_CHECKING:

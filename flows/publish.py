@@ -7,14 +7,14 @@ from typing import Any
 
 from prefect import flow, runtime
 
-from flows import publication
+from flows import building, publication
 from flows.steps import hub_of, step
 
 
 @step
 def build_views(home: str | None, run: str) -> dict[str, Any]:
     """Build the views that are not up to date: what was built."""
-    return publication.build(hub_of(home, run)).as_json()
+    return building.build(hub_of(home, run)).as_json()
 
 
 @step

@@ -20,7 +20,7 @@ from checks.deliveries import limits
 from connectors.synthetic import Recipe, damage, fictional_finess
 from connectors.synthetic_families import transmission, write_archive, write_files
 from contracts_schema.rules import catalogue
-from flows import decisions, deliveries, expected, gate, publication
+from flows import building, decisions, deliveries, expected, gate, publication
 from flows.deliveries import Report
 from flows.hub import CONFIG, Hub, WrongUsage, open_hub, parse_instant
 from warehouse.log import Event
@@ -85,7 +85,7 @@ def test_what_cannot_be_trusted_waits_and_the_former_transmission_stands(hub: Hu
     assert rule in report.reasons
     assert {catalogue()[reason].outcome for reason in report.reasons} == {"hold"}
     assert standing(hub) == former.delivery_id
-    assert publication.query(hub, "select count(*) from core_pmsi__stay").item() == former.rows_accepted
+    assert building.query(hub, "select count(*) from core_pmsi__stay").item() == former.rows_accepted
     again = ingest(hub, rsa(tmp_path / "b", content()))
     assert (again.status, again.decision) == ("already_known", "held")
     following = ingest(hub, rsa(tmp_path / "c", lines(months=3), month=3))
@@ -126,7 +126,7 @@ def test_a_waiver_lets_a_held_transmission_in_and_says_who_why_and_until_when(hu
     assert (accepted.data["waiver"], accepted.data["waived"]) == (waiver.idempotency_key, waiver.data["value"])
     assert "held" not in accepted.data
     assert standing(hub) == waiting.delivery_id != former.delivery_id
-    assert publication.query(hub, "select count(*) from core_pmsi__stay").item() == 30
+    assert building.query(hub, "select count(*) from core_pmsi__stay").item() == 30
 
 
 def test_only_what_waits_can_be_let_in_for_a_reason_and_until_a_day_to_come(hub: Hub, tmp_path: Path) -> None:
@@ -285,7 +285,7 @@ def test_an_accepted_transmission_that_is_refused_when_judged_again_no_longer_st
     contracts("stricter", quarantine_percent=1)
     assert [report.status for report in decisions.redecide(hub)] == ["accepted", "held"]
     assert standing(hub) == january.delivery_id
-    assert publication.query(hub, "select count(*) from core_pmsi__stay").item() == january.rows_accepted
+    assert building.query(hub, "select count(*) from core_pmsi__stay").item() == january.rows_accepted
     [again] = publication.publish(hub)
     assert (again.status, again.number) == ("published", 2)
     assert again.position == hub.log.head()[0] - 1, "the receipt is the refusal that moved the head"

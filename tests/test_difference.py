@@ -18,7 +18,7 @@ from connectors import pmsi
 from connectors.synthetic import Recipe, fictional_finess, records
 from contracts_schema.families import FAMILIES, columns, schema, zones
 from contracts_schema.products import products
-from flows import decisions, deliveries, publication
+from flows import building, decisions, deliveries
 from flows.cli import app
 from flows.difference import PartsDoNotSum, _changed, difference, last_change
 from flows.hub import Hub, WrongUsage, init_hub, open_hub
@@ -293,7 +293,7 @@ def figures_at(hub: Hub, position: int) -> dict[tuple[Any, ...], Any]:
         return {}
     tables = [table for product in products().values() for table in product.tables]
     found: dict[tuple[Any, ...], Any] = {}
-    with publication.reading(hub, {table.view for table in tables}, position) as engine:
+    with building.reading(hub, {table.view for table in tables}, position) as engine:
         for table in tables:
             numbers = [c.name for c in table.columns if c.type in ("integer", "number") and c.name not in table.keys]
             counted = [name for name in numbers if name not in ("transmission_period", "definition_version")]

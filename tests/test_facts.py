@@ -23,7 +23,7 @@ from contracts_schema import parameters
 from contracts_schema.layouts import index
 from contracts_schema.products import Product, Table, products
 from contracts_schema.rules import catalogue
-from flows import deliveries, publication
+from flows import building, deliveries
 from flows.hub import init_hub, open_hub
 from warehouse.products import TYPES
 
@@ -138,7 +138,7 @@ INGEST_230 = """
 from pathlib import Path
 from connectors import transmissions
 from connectors.synthetic import Recipe, fictional_finess, write_rsa
-from flows import deliveries, publication
+from flows import building, deliveries
 from flows.hub import init_hub, open_hub
 finess = fictional_finess()
 path = Path(f"{finess}.2027.1.rsa")
@@ -148,7 +148,7 @@ hub = open_hub(Path("hub"))
 report = deliveries.ingest(hub, transmissions.gather([path])[0][0])
 accepted = deliveries.decision(hub, report.scope, report.delivery_id)
 units = "select count(*) = (select sum(rum_count) from core_pmsi__stay) as whole from core_pmsi__unit_stay"
-formats, whole = accepted.data["families"]["rsa"]["formats"], publication.query(hub, units)["whole"][0]
+formats, whole = accepted.data["families"]["rsa"]["formats"], building.query(hub, units)["whole"][0]
 print(report.status, report.rows_accepted, formats, whole)
 """
 
@@ -212,7 +212,7 @@ def schemas(tmp_path_factory: pytest.TempPathFactory) -> dict[str, pl.Schema]:
     init_hub(folder / "hub")
     hub = open_hub(folder / "hub")
     deliveries.ingest(hub, the(folder / f"{finess}.2026.1.rsa"))
-    publication.build(hub)
+    building.build(hub)
     return {path.parent.name: pl.Schema(pl.read_parquet_schema(path)) for path in hub.views_folder.glob("*/*.parquet")}
 
 

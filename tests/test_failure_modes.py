@@ -30,7 +30,7 @@ from connectors.synthetic_families import DRUIDES_2025, GENRSA, TRA, belonging, 
 from connectors.transmissions import LAMDA
 from contracts_schema.families import FAMILIES, formats
 from contracts_schema.layouts import DELIMITED, FIXED, Layout, layout
-from flows import decisions, deliveries, publication
+from flows import building, decisions, deliveries, publication
 from flows.deliveries import Report
 from flows.hub import Hub, WrongUsage
 
@@ -391,7 +391,7 @@ def test_case_14_a_whole_file_in_last_years_format_is_read(hub: Hub, tmp_path: P
     report = deliver(hub, tmp_path, joined(of_format("228", 40)), f"{FINESS}.{YEAR}.2.rsa")
     assert (report.status, report.alerts, report.rows_accepted) == ("accepted", [], 40)
     assert decided(hub, report)["families"]["rsa"]["formats"] == {"228": 40}
-    counted = publication.query(hub, "select cast(sum(stays + sessions) as integer) as n from out_ars__pmsi_activity")
+    counted = building.query(hub, "select cast(sum(stays + sessions) as integer) as n from out_ars__pmsi_activity")
     assert counted["n"].item() > 30
 
 
@@ -517,7 +517,7 @@ def test_case_20_an_impossible_value_is_refused_and_every_faulty_field_is_named(
 
 def counted_stays(hub: Hub) -> dict[int, int]:
     """Stays and sessions counted by year of exit."""
-    found = publication.query(
+    found = building.query(
         hub, "select exit_year, cast(sum(stays + sessions) as integer) as n from out_ars__pmsi_activity group by 1"
     )
     return dict(found.iter_rows())
@@ -760,7 +760,7 @@ def test_case_30_text_stays_text(hub: Hub, tmp_path: Path) -> None:
         "lpp_code from segment_pmsi_dmip": ("000000012",),
         "unit_number, unit_authorisation_type from segment_pmsi_ium": ("0007", "NaN"),
     }.items():
-        assert publication.query(hub, f"select {sql} where line_number = {AT + 1}").row(0) == expected
+        assert building.query(hub, f"select {sql} where line_number = {AT + 1}").row(0) == expected
 
 
 def test_case_31_a_diagnosis_may_hold_a_plus_and_six_characters(hub: Hub, tmp_path: Path) -> None:
@@ -777,7 +777,7 @@ def test_case_31_a_diagnosis_may_hold_a_plus_and_six_characters(hub: Hub, tmp_pa
     lines[AT] = plain[:at] + b"M6258+" + plain[at + 6 :]
     deliver(hub, tmp_path, joined(lines))
     sql = f"select kind, code from core_pmsi__diagnosis where line_number = {AT + 1} and diagnosis_rank < 2 order by kind"
-    assert publication.query(hub, sql).rows() == [("DAS", "M6258+"), ("DP", "U822+0"), ("DR", "F10240")]
+    assert building.query(hub, sql).rows() == [("DAS", "M6258+"), ("DP", "U822+0"), ("DR", "F10240")]
 
 
 def test_case_36_a_blank_first_field_moves_no_other() -> None:

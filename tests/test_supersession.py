@@ -12,7 +12,7 @@ from conftest import the
 from connectors.synthetic import Recipe, fictional_finess
 from connectors.synthetic_families import DRUIDES_2023, DRUIDES_2025, GENRSA, Charter, transmission, write_archive, write_files
 from connectors.transmissions import LAMDA, SEJOURS
-from flows import decisions, deliveries, publication
+from flows import building, decisions, deliveries, publication
 from flows.deliveries import Report
 from flows.hub import Hub, WrongUsage, init_hub, open_hub
 from warehouse.heads import Head, fold
@@ -122,7 +122,7 @@ def test_figures_are_provisional_until_the_corrections_of_the_year_came(hub: Hub
     for month, flow in ((11, SEJOURS), (12, SEJOURS), (12, LAMDA), (12, SEJOURS)):
         stamp = f"20260{len(told) + 2}01000000"
         report = ingest(hub, archive(tmp_path, month, stamp, flow=flow, stays=3, seed=len(told)))
-        provisional = publication.query(hub, "select provisional from int_pmsi__transmission").item()
+        provisional = building.query(hub, "select provisional from int_pmsi__transmission").item()
         told.append((report.alerts, provisional))
     assert told == [([], True), ([], True), ([], False), (["pmsi.late_month"], False)]
 
@@ -166,10 +166,10 @@ def test_years_and_establishments_have_heads_of_their_own(hub: Hub, tmp_path: Pa
 
 def test_a_withdrawn_transmission_gives_its_place_back_and_its_bytes_do_not_bring_it_in_again(hub: Hub, tmp_path: Path) -> None:
     january, february = (ingest(hub, archive(tmp_path, month)) for month in (1, 2))
-    before = publication.query(hub, "select count(*) from core_pmsi__stay").item()
+    before = building.query(hub, "select count(*) from core_pmsi__stay").item()
     withdrawn = decisions.withdraw(hub, str(february.delivery_id), "mauvais établissement")
     assert (head(hub).delivery_id, head(hub).period) == (january.delivery_id, 1)
-    assert publication.query(hub, "select count(*) from core_pmsi__stay").item() == january.rows_accepted < before
+    assert building.query(hub, "select count(*) from core_pmsi__stay").item() == january.rows_accepted < before
     event = list(hub.log.read())[-1]
     assert (event.type, event.position, event.data["reason"]) == (
         "DeliveryWithdrawn", withdrawn["position"], "mauvais établissement",
@@ -190,7 +190,7 @@ def test_a_transmission_withdrawn_without_another_leaves_nothing_to_read(hub: Hu
     decisions.withdraw(hub, str(report.delivery_id), "essai")
     assert deliveries.heads(hub) == {}
     with pytest.raises(WrongUsage, match="aucune transmission acceptée"):
-        publication.query(hub, "from core_pmsi__stay")
+        building.query(hub, "from core_pmsi__stay")
     assert publication.publish(hub) == []
 
 
@@ -246,16 +246,16 @@ def test_a_transmission_without_a_family_stands_whole_and_nothing_of_the_former_
         return deliveries.ingest(hub, the(write_archive(tmp_path, recipe(month, finess), DAY[month], files=kept)))
 
     send(3)
-    assert publication.query(hub, "select count(*) > 0 from segment_pmsi_ano").item()
+    assert building.query(hub, "select count(*) > 0 from segment_pmsi_ano").item()
     report = send(4, without=["ano", "tra"])
     assert (report.status, report.alerts) == ("accepted", ["pmsi.family_missing"])
     assert set(head(hub).tables) == {"pmsi_rsa", "pmsi_med", "pmsi_dmip", "pmsi_ium"}
     with pytest.raises(WrongUsage, match="table inconnue : segment_pmsi_ano"):
-        publication.query(hub, "from segment_pmsi_ano")
+        building.query(hub, "from segment_pmsi_ano")
     send(4, finess=OTHER)
-    seen = publication.query(hub, "select distinct finess from segment_pmsi_ano")["finess"].to_list()
+    seen = building.query(hub, "select distinct finess from segment_pmsi_ano")["finess"].to_list()
     assert seen == [OTHER]
-    assert publication.query(hub, "select count(distinct finess) from core_pmsi__stay").item() == 2
+    assert building.query(hub, "select count(distinct finess) from core_pmsi__stay").item() == 2
     assert send(5).alerts == []
     assert "pmsi_ano" in head(hub).tables
 

@@ -31,7 +31,7 @@ from connectors.transmissions import LAMDA, Refused, Stated, gather, parse_archi
 from contracts_schema.families import FAMILIES, formats
 from contracts_schema.layouts import DELIMITED, FIXED, layout
 from contracts_schema.products import products
-from flows import deliveries, publication
+from flows import building, deliveries
 from flows.cli import app
 from flows.hub import Hub, WrongUsage, init_hub, open_hub
 from warehouse import views
@@ -209,14 +209,14 @@ def test_an_archive_of_every_charter_is_read_family_by_family(hub: Hub, tmp_path
     [head] = deliveries.heads(hub).values()
     assert (head.data["stamp"], head.period) == (STAMP, 3)
     assert head.data["uid"] == (None if charter is GENRSA else "f00d" * 8)
-    joined = publication.query(
+    joined = building.query(
         hub,
         """select count(*) from segment_pmsi_rsa r join segment_pmsi_ano a on a.stay_number = r.record_number
            left join segment_pmsi_med m on m.stay_number = r.record_number
            left join segment_pmsi_dmip d on d.stay_number = r.record_number""",
     )
     assert joined.item() == lines["rsa"]
-    strangers = publication.query(
+    strangers = building.query(
         hub,
         """select count(*) from ref_pmsi__zone_field f inner join segment_pmsi_rsa r using (format_version),
            unnest(range(0, cast(r.rum_count as int))) as u(rank)
@@ -575,7 +575,7 @@ def test_a_query_cannot_read_what_is_restricted(sealed: Sealed, sql: str) -> Non
     path = sealed.hub.blobs.segment_path(sealed.accepted.data["tables"]["restricted_pmsi_ano"])
     home = sealed.hub.settings.home
     with pytest.raises(WrongUsage) as refused:
-        publication.query(sealed.hub, sql.format(path=path, store=home / "store", home=home))
+        building.query(sealed.hub, sql.format(path=path, store=home / "store", home=home))
     assert not any(value in str(refused.value) for value in PLANTED["ano"].values())
 
 

@@ -18,7 +18,7 @@ from oracle_rsa import Activity, Verdict, activity, formats, judge, os_13
 from connectors.synthetic import DEFECTS, Recipe, damage, fictional_finess, records, write_rsa
 from contracts_schema import parameters
 from contracts_schema.products import products
-from flows import deliveries, publication
+from flows import building, deliveries, publication
 from flows.hub import Hub, init_hub, open_hub
 from warehouse import products as made
 from warehouse import views
@@ -34,7 +34,7 @@ TABLES = ["activity", "activity_by_ghm", "indicator", "unit_activity"]
 
 
 def view(hub: Hub, name: str) -> pl.DataFrame:
-    return publication.query(hub, f"from {name}")
+    return building.query(hub, f"from {name}")
 
 
 def verdicts_of(path: Path) -> list[Verdict]:
@@ -205,7 +205,7 @@ BUILD = """
 import sys
 from pathlib import Path
 import duckdb
-from flows import publication
+from flows import building, publication
 from flows.hub import open_hub
 from warehouse import views
 
@@ -216,13 +216,13 @@ def with_threads(*arguments, **named):
     return engine
 duckdb.connect = with_threads
 hub = open_hub(Path(sys.argv[1]))
-print(publication.build(hub).built, [report.status for report in publication.publish(hub)])
+print(building.build(hub).built, [report.status for report in publication.publish(hub)])
 """
 MACHINES = [("0", "UTC", 1), ("1", "Europe/Paris", 4), ("random", "Pacific/Noumea", 2)]
 
 
 def assert_built_the_same_everywhere(home: Path, program: Program, files: int) -> None:
-    publication.build(open_hub(home))
+    building.build(open_hub(home))
     publication.publish(open_hub(home))
     expected = built(home)
     assert len(expected) == files
@@ -275,13 +275,13 @@ def files_of(home: Path) -> dict[str, tuple[int, int]]:
 
 def test_a_view_whose_inputs_are_the_same_is_not_built_again(hub: Hub, home: Path, export: Export) -> None:
     deliveries.ingest(hub, the(export(1)))
-    assert publication.build(hub).built == len(PER_HEAD) + len(GLOBAL)
+    assert building.build(hub).built == len(PER_HEAD) + len(GLOBAL)
     before = files_of(home)
-    assert publication.build(hub).built == 0
+    assert building.build(hub).built == 0
     deliveries.ingest(hub, the(export(1)))  # known
     deliveries.ingest(hub, the(export(2, defects=dict.fromkeys(range(50), "age_a5"))))  # held
     deliveries.ingest(hub, the(export(1, months=1)))  # late
-    assert publication.build(hub).built == 0
+    assert building.build(hub).built == 0
     assert files_of(home) == before
 
 
@@ -290,22 +290,22 @@ def test_a_new_month_of_one_establishment_builds_its_own_part_and_the_global_vie
 ) -> None:
     for place in (1, 2, 3):
         deliveries.ingest(hub, the(export(place)))
-    publication.build(hub)
+    building.build(hub)
     before = files_of(home)
     deliveries.ingest(hub, the(export(2, months=3)))
-    report = publication.build(hub)
+    report = building.build(hub)
     assert {name: (view["files"], view["built"]) for name, view in report.views.items()} == dict.fromkeys(
         PER_HEAD, (3, 1)
     ) | dict.fromkeys(GLOBAL, (1, 1))
     after = files_of(home)
     assert {name: after[name] for name in before} == before
     assert len(after) == len(before) + len(PER_HEAD) + len(GLOBAL)
-    assert publication.build(hub, until=6).built == 0, "what was built for the past is still there"
+    assert building.build(hub, until=6).built == 0, "what was built for the past is still there"
 
 
 def test_a_query_builds_only_what_it_reads(hub: Hub, home: Path, export: Export) -> None:
     deliveries.ingest(hub, the(export(1)))
-    publication.query(hub, "select count(*) from core_pmsi__act")
+    building.query(hub, "select count(*) from core_pmsi__act")
     assert {name.split("/")[0] for name in files_of(home)} == {"core_pmsi__unit_stay", "core_pmsi__act"}
 
 
@@ -313,16 +313,16 @@ def test_another_text_of_a_view_or_another_engine_builds_it_again(
     hub: Hub, export: Export, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     deliveries.ingest(hub, the(export(1)))
-    first = {name: table["key"] for name, table in publication.build(hub).views.items()}
+    first = {name: table["key"] for name, table in building.build(hub).views.items()}
     changed = dict(views.views())
     stay = changed["core_pmsi__stay"]
     changed["core_pmsi__stay"] = views.View(stay.name, stay.sql + "\n-- said otherwise", stay.inputs, stay.per_head)
     monkeypatch.setattr(views, "views", lambda: changed)
-    second = {name: table["key"] for name, table in publication.build(hub).views.items()}
+    second = {name: table["key"] for name, table in building.build(hub).views.items()}
     moved = {name for name in first if first[name] != second[name]}
     assert moved == {"core_pmsi__stay", *MEASURES, *PUBLISHED}
     monkeypatch.setattr(duckdb, "__version__", "99.0")
-    assert all(key != second[name] for name, key in ((n, t["key"]) for n, t in publication.build(hub).views.items()))
+    assert all(key != second[name] for name, key in ((n, t["key"]) for n, t in building.build(hub).views.items()))
 
 
 def test_a_view_in_the_making_never_has_its_final_name(
@@ -335,7 +335,7 @@ def test_a_view_in_the_making_never_has_its_final_name(
 
     monkeypatch.setattr(views.faults, "reached", cut)
     with pytest.raises(Exception, match="run the same command again"):
-        publication.build(hub)
+        building.build(hub)
     assert [path for path in (home / "views").rglob("*") if path.is_file()] == []
 
 
@@ -366,7 +366,7 @@ def test_a_publication_holds_the_views_rows_and_its_manifest_says_what_they_are(
         assert event.data["tables"][table]["rows"] == rows.height
     head = list(region.hub.log.read(types={"DeliveryAccepted"}))[-1]
     assert manifest["ecluse"]["log"] == {"position": head.position, "hash": head.hash, "recorded_at": head.recorded_at}
-    keys = {name: table["key"] for name, table in publication.build(region.hub).views.items()}
+    keys = {name: table["key"] for name, table in building.build(region.hub).views.items()}
     assert manifest["ecluse"]["build_keys"] == {name: keys[name] for name in views.closure(PUBLISHED)}
     assert event.data["manifest"] == hashlib.sha256((folder / "datapackage.json").read_bytes()).hexdigest()
     source = view(region.hub, "out_ars__pmsi_activity").sort("finess", "exit_year", "exit_month")

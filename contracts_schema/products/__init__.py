@@ -1,21 +1,41 @@
-"""Product contracts: what a recipient gets, column by column, from one YAML file a product."""
+"""Product contracts: what a recipient gets, column by column, from one YAML file a product.
 
-from dataclasses import dataclass
+Files, dictionaries, Table Schema, ODCS and the table gate are all made from these, so none of them can say something else.
+"""
+
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from typing import Any
 
 import yaml
 
+CLASSIFICATIONS = ("public", "aggregate", "individual", "restricted")
+"""From open to never published: open facts, counts over a threshold, lines about a pseudonymous person, direct links."""
+
 
 @dataclass(frozen=True)
 class Column:
-    """A published column: ``type`` as in Table Schema, ``classification`` public or aggregate."""
+    """A published column: ``type`` and ``constraints`` as in Table Schema (required, minimum, maximum, enum, pattern).
+
+    ``unit``: euro for a column of integer cents that people read in euros, percent for a rate out of 100.
+    """
 
     name: str
     type: str
     classification: str
     label_fr: str
+    constraints: dict[str, Any] = field(default_factory=dict)
+    unit: str | None = None
+
+
+@dataclass(frozen=True)
+class RowCheck:
+    """What every row of a published table must satisfy: a condition in SQL that SQLite and PostgreSQL both read."""
+
+    id: str
+    label_fr: str
+    sql: str
 
 
 @dataclass(frozen=True)
@@ -39,6 +59,7 @@ class Table:
     keys: tuple[str, ...]
     columns: tuple[Column, ...]
     mask: tuple[Mask, ...]
+    checks: tuple[RowCheck, ...]
     explained_by: str
     measures: dict[str, str | dict[str, str]]
 
@@ -75,6 +96,7 @@ def _table(entry: dict[str, Any]) -> Table:
         keys=tuple(entry["keys"]),
         columns=tuple(Column(**column) for column in entry["columns"]),
         mask=tuple(Mask(tuple(mask["counts"]), tuple(mask["hides"])) for mask in entry["mask"]),
+        checks=tuple(RowCheck(**check) for check in entry.get("checks", [])),
         explained_by=explained["view"],
         measures=explained["measures"],
     )

@@ -1,0 +1,93 @@
+"""Building and querying views, as plain functions. What flows and the command line call."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from contracts_schema.families import RESTRICTED
+from flows.deliveries import heads
+from flows.hub import Hub, WrongUsage
+from warehouse import views
+
+if TYPE_CHECKING:
+    import duckdb
+    import polars as pl
+
+    from warehouse.heads import Head
+
+REPORTED_TABLES = ("ref_pmsi__head", "ref_pmsi__zone_field")
+
+
+@dataclass(frozen=True)
+class BuildReport:
+    """What a build did: views by name with their key, files in all and files computed now."""
+
+    position: int
+    heads: int
+    views: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def built(self) -> int:
+        return sum(int(view["built"]) for view in self.views.values())
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self) | {"built": self.built}
+
+
+def build(hub: Hub, until: int | None = None, progress: Callable[[str], None] = lambda name: None) -> BuildReport:
+    """Build the views that are missing, for the heads of now or of a past position."""
+    position = hub.log.head()[0] if until is None else until
+    standing = heads(hub, position)
+    if not standing:
+        return BuildReport(position, 0)
+    made = views.build(hub.views_folder, standing, hub.blobs.segment_path, progress=progress)
+    built = {name: {"key": t.key, "files": len(t.paths), "built": t.built} for name, t in made.items()}
+    return BuildReport(position, len(standing), built)
+
+
+def tables(
+    hub: Hub, standing: "Mapping[str, Head]", names: set[str], progress: Callable[[str], None] = lambda name: None
+) -> dict[str, views.Table]:
+    """These views and all they are made of, as built from these heads; none when nothing stands."""
+    if not standing:
+        return {}
+    return views.build(hub.views_folder, standing, hub.blobs.segment_path, names, progress)
+
+
+def query(hub: Hub, sql: str, until: int | None = None) -> "pl.DataFrame":
+    """The answer of one SELECT over the views, as they stand now or stood at a past position.
+
+    Tables: every view, ``segment_pmsi_rsa``, ``ref_pmsi__head``, ``ref_pmsi__zone_field``. WrongUsage for anything else.
+    """
+    import duckdb
+    from polars.exceptions import PolarsError
+
+    try:
+        names = views.tables_read(sql)
+        with reading(hub, names, until) as engine:
+            rows: pl.DataFrame = engine.sql(sql).pl()
+            return rows
+    except (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException, duckdb.PermissionException,
+            views.NotAQuery) as error:  # fmt: skip
+        raise WrongUsage(f"requête refusée : {' '.join(str(error).split())}") from None
+    except (duckdb.Error, PolarsError) as error:  # raised on rows: its words may quote one
+        told = "une valeur ne s'y prête pas (try_cast la laisse vide), ou un fichier est abîmé (ecluse verify)"
+        raise WrongUsage(f"requête interrompue, {type(error).__name__} : {told}") from None
+
+
+@contextmanager
+def reading(hub: Hub, names: set[str], until: int | None = None) -> "Iterator[duckdb.DuckDBPyConnection]":
+    """A connection on these tables as of a position; what is missing of them is built first."""
+    standing = heads(hub, until)
+    if not standing:
+        raise WrongUsage("aucune transmission acceptée à cette date : rien à lire")
+    open_tables = {table for head in standing.values() for table in head.tables if not table.startswith(RESTRICTED)}
+    segments = {f"{views.SEGMENT}{table}" for table in open_tables}
+    known = {*views.views(), *REPORTED_TABLES, *segments}
+    if names - known:
+        raise WrongUsage(f"table inconnue : {', '.join(sorted(names - known))} ; tables : {', '.join(sorted(known))}")
+    made = tables(hub, standing, names & set(views.views()))
+    asked = {name: made[name] for name in names & set(made)}
+    with views.reading(hub.views_folder, asked, standing, hub.blobs.segment_path, names & segments) as engine:
+        yield engine
