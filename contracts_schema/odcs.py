@@ -22,6 +22,7 @@ PHYSICAL_TYPES = {
     "boolean": "BOOLEAN",
     "date": "DATE",
 }
+BREAKING = "SELECT COUNT(*) FROM {{object}} WHERE {condition}"  # the standard's own marks: {object}, {property}
 MASKING = (
     "Les nombres sous le seuil de publication, et ceux qui permettraient de les retrouver, sont vides (jamais à zéro) ; "
     "la colonne masked le signale à chaque ligne."
@@ -66,7 +67,7 @@ def _object(table: Table) -> dict[str, Any]:
             "id": check.id,
             "type": "sql",
             "description": check.label_fr,
-            "query": f"SELECT COUNT(*) FROM {{object}} WHERE NOT ({check.sql})",
+            "query": BREAKING.format(condition=f"NOT ({check.sql})"),
             "mustBe": 0,
         }
         for check in table.checks
@@ -125,6 +126,6 @@ def _quality(column: Column) -> list[dict[str, Any]]:
             rules.append({"id": name, "type": "library", "metric": "invalidValues"} | arguments | {"mustBe": 0})
     for name, sign in (("minimum", "<"), ("maximum", ">")):
         if name in given:
-            query = f"SELECT COUNT(*) FROM {{object}} WHERE {{property}} {sign} {given[name]}"
+            query = BREAKING.format(condition=f"{{property}} {sign} {given[name]}")
             rules.append({"id": name, "type": "sql", "query": query, "mustBe": 0})
     return rules
