@@ -1,4 +1,4 @@
-"""A product's table as a Table Schema (Data Package v2), made from its contract: one for the exact files, one for the workbook.
+"""A product's table as a Table Schema, made from its contract: one for the exact files, one for the workbook.
 
 Must never say something of a file that the file does not hold: the workbook has its own headers, words and euros.
 """

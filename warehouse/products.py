@@ -1,6 +1,6 @@
 """Products: what one recipient gets, written once as an immutable numbered publication and never touched again.
 
-Writes Parquet, canonical CSV, workbooks, the contract as ODCS, and last a ``datapackage.json`` (Data Package v2) that holds
+Writes Parquet, canonical CSV, workbooks, the contract as ODCS, and last a ``datapackage.json`` (Data Package v1) that holds
 counts, hashes, build keys and the log's position and hash (the recipient's receipt). Same views, same bytes. Must never hold a
 row of a patient, nor a count under the threshold; must never change a file, nor show a folder that is not whole.
 
@@ -43,7 +43,6 @@ MEDIA_TYPES = {
     "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
 }
 CSV_ROWS = 100_000  # encoded at a time
-PROFILE = "https://datapackage.org/profiles/2.0/datapackage.json"
 
 
 @dataclass(frozen=True)
@@ -149,7 +148,7 @@ def manifest(
     """The descriptor of a publication, in the terms of the Data Package standard, with what makes it a receipt."""
     threshold = parameters.value(THRESHOLD, date.fromisoformat(receipt.recorded_at[:10]))
     return {
-        "$schema": PROFILE,
+        "profile": "data-package",
         "name": f"{recipient}-{product.id}",
         "id": f"{recipient}/{product.id}/{number:04d}",
         "title": f"{product.label_fr} — {region_label(region)}",
@@ -250,24 +249,32 @@ def _resources(table: Table, rows: pl.DataFrame, path: Path, kind: str, sha256: 
     """What the manifest says of a file: one resource, or one a data sheet when a workbook has several."""
     schema = workbook_schema(table) if kind == "xlsx" else table_schema(table)
     pieces = workbook.sheets(rows.height) if kind == "xlsx" else [("", 0, rows.height)]
-    dialects = {"csv": {"delimiter": ",", "lineTerminator": "\n", "quoteChar": '"', "doubleQuote": True}}
     return [
         {
             "name": f"{table.name}-{kind}" + (f"-{rank}" if rank > 1 else ""),
             "title": table.label_fr,
             "path": path.name,
-            "type": "table",
             "format": kind,
             "mediatype": MEDIA_TYPES[kind],
-            "encoding": "utf-8",
             "bytes": path.stat().st_size,
             "hash": f"sha256:{sha256}",
-            "dialect": dialects.get(kind, {}) if not sheet else {"sheetName": sheet, "excel": {"sheet": sheet}},
             "ecluse": _counts(rows.slice(start, height)),
             "schema": schema,
         }
+        | _read_as(kind, sheet if rank > 1 else "")
         for rank, (sheet, start, height) in enumerate(pieces, start=1)
     ]
+
+
+def _read_as(kind: str, sheet: str) -> dict[str, Any]:
+    """How tools are to read a file: a Tabular Data Resource is CSV only, and frictionless takes a null of Parquet for NaN."""
+    dialect = {"delimiter": ",", "lineTerminator": "\n", "quoteChar": '"', "doubleQuote": True}
+    if kind == "csv":
+        return {"profile": "tabular-data-resource", "encoding": "utf-8", "dialect": dialect}
+    if kind == "parquet":
+        return {"profile": "data-resource", "type": "file"}
+    # the standard asks for a CSV dialect even to name a sheet; the first needs no name
+    return {"profile": "data-resource", "type": "table"} | ({"dialect": dialect | {"excel": {"sheet": sheet}}} if sheet else {})
 
 
 def _counts(rows: pl.DataFrame) -> dict[str, int]:
@@ -279,6 +286,7 @@ def _contract_resource(path: Path) -> dict[str, Any]:
         "name": "contract",
         "title": "Contrat du produit (Open Data Contract Standard)",
         "path": path.name,
+        "profile": "data-resource",
         "format": "yaml",
         "mediatype": "application/yaml",
         "encoding": "utf-8",

@@ -18,7 +18,7 @@ import polars as pl
 
 from contracts_schema.products import Column, Table
 from contracts_schema.table_schema import NO, YES
-from warehouse.workbook_notes import HEADER, MAX_CHARACTERS, Unshowable, characters, dictionary, paper, provenance
+from warehouse.workbook_notes import HEADER, LINE, MAX_CHARACTERS, Unshowable, characters, dictionary, height, paper, provenance
 
 MAX_ROWS = 1_048_575  # a sheet's limit, less its header
 MAX_DIGITS = 15  # of a number, beyond which Excel rounds
@@ -27,8 +27,6 @@ LEVEL = 4  # of compression: 6, the default, takes twice the time for a sixth le
 EPOCH, FIRST_DAY = date(1899, 12, 30), date(1900, 3, 1)  # before that day Excel counts a 29 February 1900
 NEEDS_CARE = r"[\x00-\x08\x0b-\x1f\x{fffe}\x{ffff}]|_x[0-9A-Fa-f]{4}_|^\s|\s$|[\t\n]"
 SHEET_LIMIT = 1 << 31  # of the XML of a sheet, from which the zip needs its large form
-
-GREY = "#D9D9D9"
 
 
 @dataclass(frozen=True)
@@ -120,21 +118,20 @@ def _frame(table: Table, rows: pl.DataFrame, pieces: list[tuple[str, int, int]],
     book = xlsxwriter.Workbook(content, {"in_memory": True, "default_date_format": "dd/mm/yyyy"})
     book.set_properties({"title": about.title, "subject": table.label_fr, "author": "ecluse", "created": about.created})
     header = book.add_format(HEADER)
-    plain = [book.add_format(_number_format(column)) for column in table.columns]
-    grey = [book.add_format(_number_format(column) | {"bg_color": GREY}) for column in table.columns]
+    plain = [book.add_format(_format(column)) for column in table.columns]
+    grey = [book.add_format(_format(column) | {"bg_color": "#D9D9D9"}) for column in table.columns]
     widths = [_width(column, rows[column.name]) for column in table.columns]
-    for name, _, height in pieces:
+    for name, _, count in pieces:
         sheet = book.add_worksheet(name)
         for place, column in enumerate(table.columns):
             sheet.write_string(0, place, column.label_fr, header)
             sheet.write_blank(1, place, None, plain[place])
             sheet.write_blank(2, place, None, grey[place])
             sheet.set_column(place, place, widths[place])
-        lines = max(math.ceil(1.2 * len(column.label_fr) / width) for column, width in zip(table.columns, widths, strict=True))
-        sheet.set_row(0, 15 * lines + 6)
+        sheet.set_row(0, height([column.label_fr for column in table.columns], [width - 4 for width in widths]) + 6)
         sheet.freeze_panes(1, 0)
-        sheet.autofilter(0, 0, height, len(widths) - 1)
-        sheet.ignore_errors({"number_stored_as_text": f"A1:XFD{height + 1}"})  # codes are text: no green corners
+        sheet.autofilter(0, 0, count, len(widths) - 1)
+        sheet.ignore_errors({"number_stored_as_text": f"A1:XFD{count + 1}"})  # codes are text: no green corners
         sheet.repeat_rows(0)
         paper(sheet, table.label_fr)
     dictionary(book, table)
@@ -143,24 +140,28 @@ def _frame(table: Table, rows: pl.DataFrame, pieces: list[tuple[str, int, int]],
     return content.getvalue()
 
 
-def _number_format(column: Column) -> dict[str, Any]:
+def _format(column: Column) -> dict[str, Any]:
     """Codes as text; years, months and ranks, which have a maximum, without the separator of thousands."""
+    lined = {"border": 1, "border_color": LINE}
     if column.type == "integer" and column.unit == "euro":
-        return {"num_format": "#,##0.00\\ [$€-40C]"}
-    return {
-        "string": {"num_format": "@"},
+        return lined | {"num_format": "#,##0.00\\ [$€-40C]"}
+    if column.type == "integer" and "maximum" in column.constraints:
+        return lined | {"num_format": "0", "align": "center"}
+    formats: dict[str, dict[str, Any]] = {
+        "string": {"num_format": "@", "indent": 1},
         "boolean": {"align": "center"},
-        "integer": {"num_format": "0" if "maximum" in column.constraints else "#,##0"},
+        "integer": {"num_format": "#,##0"},
         "number": {"num_format": "#,##0.00"},
         "date": {"num_format": "dd/mm/yyyy", "align": "center"},
-    }[column.type]
+    }
+    return lined | formats[column.type]
 
 
 def _width(column: Column, values: pl.Series) -> int:
-    """In characters: the longest value, or what lets the header stand on four lines; long texts are left to be clipped."""
-    content = values.to_frame().select(pl.all().str.len_chars().max()).item() or 0 if column.type == "string" else 11
-    words = max(len(word) for word in re.split(r"\s", column.label_fr))
-    return min(max(9, min(content, 28) + 2, math.ceil(1.2 * len(column.label_fr) / 4), words + 3), 40)
+    """In characters: what shows the values, and the header on four lines beside its filter; long texts are clipped."""
+    content = values.to_frame().select(pl.all().str.len_chars().max()).item() or 0 if column.type == "string" else 10
+    word = max(len(word) for word in column.label_fr.split())
+    return max(9, min(content, 26) + 4, math.ceil(len(column.label_fr) / 3.5) + 4, min(word, 20) + 4)
 
 
 # --- the rows
@@ -188,7 +189,7 @@ def _filled(sheet: str, table: Table, rows: pl.DataFrame) -> Iterator[bytes]:
 
 
 def _cell(block: pl.DataFrame, column: Column, table: Table, letter: str, style: str, grey: str) -> pl.Expr:
-    """The XML of a column's cells: nothing where there is no value, an empty grey cell where it is masked."""
+    """The XML of a column's cells: empty where there is no value, and grey where it is masked."""
     place = pl.concat_str(pl.lit(f'<c r="{letter}'), pl.col("row number").cast(pl.String))
     value = pl.col(column.name)
     if column.type in ("string", "boolean"):
@@ -202,9 +203,10 @@ def _cell(block: pl.DataFrame, column: Column, table: Table, letter: str, style:
         filled = pl.concat_str(place, pl.lit(f'" s="{style}" t="inlineStr"><is><t{space}>'), text, pl.lit("</t></is></c>"))
     else:
         filled = pl.concat_str(place, pl.lit(f'" s="{style}"><v>'), _number(column, value), pl.lit("</v></c>"))
-    empty = pl.lit("")
+    shade = pl.lit(style)
     if any(column.name in mask.hides for mask in table.mask):
-        empty = pl.when(pl.col("masked")).then(pl.concat_str(place, pl.lit(f'" s="{grey}"/>'))).otherwise(empty)
+        shade = pl.when(pl.col("masked")).then(pl.lit(grey)).otherwise(shade)
+    empty = pl.concat_str(place, pl.lit('" s="'), shade, pl.lit('"/>'))
     return pl.when(pl.col(column.name).is_null()).then(empty).otherwise(filled)
 
 

@@ -3,7 +3,8 @@
 Must never say a figure or a source that neither the contract nor the manifest holds.
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -30,9 +31,10 @@ STATUSES_FR = {
     "proposal": "proposition",
     "missing": "manquant",
 }
-HEADINGS = {"Colonne": 46, "Nom technique": 22, "Type": 16, "Unité": 26, "Clé": 7, "Contraintes": 48, "Classification": 26}
+HEADINGS = {"Colonne": 50, "Nom technique": 26, "Type": 16, "Unité": 26, "Clé": 7, "Contraintes": 56, "Classification": 26}
 HEADINGS |= {"Peut être masquée": 12}  # with their widths
 GREY_FR = " Grisée, elle est masquée : le nombre est sous le seuil de publication, ou permettrait d'en retrouver un."
+WIDTHS = (38, 100)  # of the sheet Provenance, in characters
 BOUNDS_FR = {"minimum": "au moins", "maximum": "au plus"}
 SHAPES_FR = {
     "^([0-9]{2}|2[AB])[0-9]{7}$": "numéro FINESS, 9 caractères",
@@ -105,6 +107,7 @@ def dictionary(book: Any, table: Table) -> None:
         )
         for place, text in enumerate(line):
             sheet.write_string(rank, place, text, cell if place else bold)
+        sheet.set_row(rank, height(line, list(HEADINGS.values())))
     sheet.set_row(0, 36)
     sheet.freeze_panes(1, 1)
     sheet.autofilter(0, 0, len(table.columns), len(HEADINGS) - 1)
@@ -135,8 +138,8 @@ def provenance(book: Any, title: str, told: Mapping[str, Mapping[str, str]]) -> 
     """Add the sheet Provenance: sections of labels and texts. Unshowable when a text is longer than a cell holds."""
     sheet = book.add_worksheet("Provenance")
     header, cell, bold = (book.add_format(given) for given in (HEADER, CELL, CELL | {"bold": True}))
-    sheet.set_column(0, 0, 38)
-    sheet.set_column(1, 1, 100)
+    for place, width in enumerate(WIDTHS):
+        sheet.set_column(place, place, width)
     row = 0
     for section, lines in told.items():
         sheet.write_string(row, 0, section, header)
@@ -147,6 +150,7 @@ def provenance(book: Any, title: str, told: Mapping[str, Mapping[str, str]]) -> 
                 raise Unshowable(f"Provenance, {label}: the text is longer than a cell holds; give it as several lines")
             sheet.write_string(row, 0, label, bold)
             sheet.write_string(row, 1, text, cell)
+            sheet.set_row(row, height((label, text), WIDTHS))
         row += 2
     paper(sheet, title)
 
@@ -159,6 +163,11 @@ def paper(sheet: Any, label: str) -> None:
     sheet.set_margins(left=0.4, right=0.4, top=0.6, bottom=0.6)
     sheet.set_header(f"&L&9{label.replace('&', '&&')}")
     sheet.set_footer("&L&9&F, &A&R&9&P / &N")
+
+
+def height(texts: Sequence[str], widths: Sequence[float]) -> float:
+    """The height, in points, that lets texts stand in columns of so many characters: it is not left to who opens the file."""
+    return 15.0 * max(math.ceil(len(text) / width) or 1 for text, width in zip(texts, widths, strict=True))
 
 
 def characters(text: str) -> int:
