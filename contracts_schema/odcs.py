@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from contracts_schema.products import Column, Product, Table
-from contracts_schema.table_schema import UNITS
+from contracts_schema.table_schema import UNITS, constraints
 
 API_VERSION = "v3.1.0"
 FILE = "contract.odcs.yaml"
@@ -56,7 +56,7 @@ def odcs_yaml(product: Product) -> str:
 
 def version(product: Product) -> str:
     """The first 12 characters of the sha256 of the contract's content."""
-    text = json.dumps(asdict(product), sort_keys=True, ensure_ascii=False)
+    text = json.dumps(asdict(product), sort_keys=True, ensure_ascii=False, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
@@ -91,7 +91,8 @@ def _object(table: Table) -> dict[str, Any]:
 
 
 def _property(column: Column, table: Table) -> dict[str, Any]:
-    options = {name: column.constraints[name] for name in ("minimum", "maximum", "pattern") if name in column.constraints}
+    given = constraints(column)
+    options = {name: given[name] for name in ("minimum", "maximum", "pattern") if name in given}
     key = {"primaryKey": True, "primaryKeyPosition": table.keys.index(column.name) + 1} if column.name in table.keys else {}
     quality = _quality(column)
     custom = [
@@ -104,7 +105,7 @@ def _property(column: Column, table: Table) -> dict[str, Any]:
             "businessName": column.label_fr,
             "logicalType": column.type,
             "physicalType": PHYSICAL_TYPES[column.type],
-            "required": bool(column.constraints.get("required")),
+            "required": bool(given.get("required")),
             "classification": column.classification,
         }
         | key
@@ -116,7 +117,7 @@ def _property(column: Column, table: Table) -> dict[str, Any]:
 
 def _quality(column: Column) -> list[dict[str, Any]]:
     """One rule for each constraint: the number of rows that break it must be 0."""
-    given = column.constraints
+    given = constraints(column)
     rules: list[dict[str, Any]] = []
     if given.get("required"):
         rules.append({"id": "required", "type": "library", "metric": "nullValues", "mustBe": 0})
@@ -126,6 +127,7 @@ def _quality(column: Column) -> list[dict[str, Any]]:
             rules.append({"id": name, "type": "library", "metric": "invalidValues"} | arguments | {"mustBe": 0})
     for name, sign in (("minimum", "<"), ("maximum", ">")):
         if name in given:
-            query = BREAKING.format(condition=f"{{property}} {sign} {given[name]}")
+            bound = f"'{given[name]}'" if column.type == "date" else given[name]
+            query = BREAKING.format(condition=f"{{property}} {sign} {bound}")
             rules.append({"id": name, "type": "sql", "query": query, "mustBe": 0})
     return rules

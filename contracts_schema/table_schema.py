@@ -3,6 +3,7 @@
 Must never say something of a file that the file does not hold: the workbook has its own headers, words and euros.
 """
 
+from datetime import date
 from typing import Any
 
 from contracts_schema.products import Column, Table
@@ -30,10 +31,15 @@ def workbook_schema(table: Table) -> dict[str, Any]:
     }
 
 
+def constraints(column: Column) -> dict[str, Any]:
+    """A column's constraints as JSON holds them: YAML reads a bare day as a date."""
+    return {name: value.isoformat() if isinstance(value, date) else value for name, value in column.constraints.items()}
+
+
 def _field(column: Column) -> dict[str, Any]:
     field = {"name": column.name, "type": column.type, "title": column.label_fr, "classification": column.classification}
     unit = {"unit": UNITS[column.unit]} if column.unit else {}
-    return field | unit | ({"constraints": dict(column.constraints)} if column.constraints else {})
+    return field | unit | ({"constraints": constraints(column)} if column.constraints else {})
 
 
 def _workbook_field(column: Column) -> dict[str, Any]:

@@ -191,12 +191,14 @@ def beside(folder: Path) -> Iterator[Path]:
 
 def place(made: Path, final: Path) -> None:
     """Give a finished publication its name in one step. One that stands there unannounced was left by a run that died."""
+    aside = final.parent / f".making-{uuid.uuid4().hex}"
     if final.exists():
-        final.rename(final.parent / f".making-{uuid.uuid4().hex}")  # in one step too: a reader sees it whole or not at all
+        final.rename(aside)  # in one step too: a reader sees it whole or not at all
     faults.reached("product.before_rename")
     made.rename(final)
     sync(final.parent)
     faults.reached("product.renamed")
+    shutil.rmtree(aside, ignore_errors=True)
 
 
 def check(folder: Path, event: Event) -> list[str]:
@@ -211,12 +213,12 @@ def check(folder: Path, event: Event) -> list[str]:
         resources = json.loads(found[MANIFEST].read_text(encoding="utf-8"))["resources"]
     listed = {resource["path"]: resource["hash"].removeprefix("sha256:") for resource in resources}
     problems = []
-    for name, sha in (told | listed).items():
+    for name, sha in (listed | told).items():
         if name not in hashes:
             problems.append(f"{name} is missing")
         elif hashes[name] != sha:
             problems.append(f"{name} was altered")
-        elif resources and name != MANIFEST and listed.get(name) != told.get(name, sha):
+        elif resources and name != MANIFEST and listed.get(name) != sha:
             problems.append(f"{name} is not what {MANIFEST} says")
     strangers = set(found) - set(told | listed) - {CONTRACT if not resources else ""}
     problems += [f"{name} does not belong there" for name in sorted(strangers)]

@@ -5,7 +5,7 @@ Must never say a figure or a source that neither the contract nor the manifest h
 
 import math
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -131,6 +131,8 @@ def constraints_fr(column: Column) -> str:
 
 
 def _bound(bound: Any, column: Column) -> str:
+    if isinstance(bound, date):
+        return f"{bound:%d/%m/%Y}"
     return (f"{bound / 100:.2f} €" if column.unit == "euro" else str(bound)).replace(".", ",")
 
 
