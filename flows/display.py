@@ -361,6 +361,21 @@ def verified(answer: Mapping[str, Any]) -> None:
     out.print(f"reçu : position {answer['log']['position']}, empreinte {answer['log']['hash']}", soft_wrap=True)
 
 
+def receipt(answer: Mapping[str, Any]) -> None:
+    """Whether a receipt is proved, and what is wrong with it."""
+    out = console()
+    made, held, log = answer["publication"], answer["receipt"], answer["log"]
+    out.print(f"reçu de {made['recipient']}/{made['product']} n° {made['number']} : journal à la position {held['position']}")
+    for problem in answer["problems"]:
+        out.print(Text(plain(problem), "red"))
+    if answer["sound"]:
+        out.print(Text(f"Prouvé : rien n'a été altéré jusqu'à la position {log['position']}.", "green"))
+    else:
+        out.print(Text("Ce reçu n'est pas prouvé.", "red"))
+    if answer["chain"]:
+        out.print(f"maillons : {answer['chain']}", soft_wrap=True)
+
+
 def number(value: int) -> str:
     """An integer as French readers write it."""
     return f"{value:,}".replace(",", "\u202f")
