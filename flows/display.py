@@ -130,7 +130,7 @@ def status(answer: Mapping[str, Any]) -> None:
     out.print(f"position {log['as_of']} sur {log['position']}, empreinte {log['hash'][:16]}…")
     heads = _table("id", "en place", "période >", "lignes >", "à l'écart >", "alertes")
     for head in answer["heads"]:
-        counts = (str(head["period"]), number(head["rows"]), number(head["rows_quarantined"]))
+        counts = (str(head["period"] or ""), number(head["rows"]), number(head["rows_quarantined"]))
         heads.add_row(head["delivery_id"][:SHORT], head["scope"], *counts, "\n".join(map(label, head["alerts"])))
     out.print(heads if answer["heads"] else "Aucune transmission en place.")
     for entry in answer["held"]:
