@@ -9,12 +9,12 @@ import errno
 import hashlib
 import re
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 READ_BYTES = 4 << 20
 """Bytes of a file read at a time: bounds memory."""
@@ -95,6 +95,12 @@ class Transmission:
     def received(self) -> list[Path]:
         """The files as received, whose exact bytes are kept."""
         return [self.archive] if self.archive else [member.path for member in self.members]
+
+    source = "pmsi"
+
+    def facts(self, received: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """What its reception records of it, its files aside; ``scope`` and ``source`` are always there."""
+        return {"source": self.source, "scope": self.stated.scope, **asdict(self.stated), "unread": list(self.unread)}
 
     @property
     def name(self) -> str:

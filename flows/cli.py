@@ -35,6 +35,11 @@ class Format(StrEnum):
     parquet = "parquet"
 
 
+class Answer(StrEnum):
+    accepted = "accepted"
+    refused = "refused"
+
+
 def _show_version(asked: bool) -> None:
     if asked:
         from importlib.metadata import version
@@ -311,14 +316,52 @@ def diff(
 
 
 @app.command()
-def verify(context: typer.Context, as_json: AsJson = False) -> None:
-    """Vérifie la chaîne du journal, chaque octet gardé, chaque fichier publié."""
-    from flows import display, state
+def verify(
+    context: typer.Context,
+    receipt: Annotated[
+        Path | None, typer.Option(metavar="DATAPACKAGE", help="Reçu d'une publication (datapackage.json), à prouver.")
+    ] = None,
+    chain: Annotated[
+        Path | None, typer.Option(metavar="CSV", help="Avec --receipt : écrit les maillons du journal depuis ce reçu.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Vérifie la chaîne du journal, chaque octet gardé, chaque fichier publié ; ou prouve un reçu."""
+    from flows import display, receipts, state
+    from flows.hub import WrongUsage
 
-    answer = state.verify(_hub(context))
-    _print_json(answer) if as_json else display.verified(answer)
+    if chain and not receipt:
+        raise WrongUsage("--chain demande --receipt : les maillons partent d'un reçu")
+    hub = _hub(context)
+    answer = receipts.verify(hub, receipt, chain) if receipt else state.verify(hub)
+    if as_json:
+        _print_json(answer)
+    else:
+        (display.receipt if receipt else display.verified)(answer)
     if not answer["sound"]:
         raise typer.Exit(1)
+
+
+@app.command()
+def acknowledge(
+    context: typer.Context,
+    product: Annotated[str, typer.Argument(metavar="DESTINATAIRE/PRODUIT", help="Par exemple ars-76/pmsi-activity.")],
+    number: Annotated[int, typer.Argument(metavar="NUMÉRO", help="Numéro de la publication.")],
+    answer: Annotated[Answer, typer.Argument(metavar="accepted|refused", help="Ce que répond le destinataire.")],
+    reason: Annotated[str, typer.Option(help="Pourquoi (obligatoire pour un refus).")] = "",
+    reference: Annotated[str | None, typer.Option(help="Courrier ou ticket de la réponse.")] = None,
+    receipt: Annotated[
+        Path | None, typer.Option(metavar="DATAPACKAGE", help="Reçu renvoyé : doit être celui de cette publication.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Inscrit la réponse d'un destinataire à une publication."""
+    from flows import receipts
+
+    told = receipts.acknowledge(_hub(context), product, number, answer.value, reason, reference, receipt)
+    already = ", déjà inscrite" if told["already"] else ""
+    line = f"réponse de {told['recipient']} à {told['product']} n° {told['number']} : {told['answer']}{already}"
+    _print_json(told) if as_json else typer.echo(f"{line} (position {told['position']})")
 
 
 def main() -> None:

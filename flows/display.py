@@ -130,7 +130,7 @@ def status(answer: Mapping[str, Any]) -> None:
     out.print(f"position {log['as_of']} sur {log['position']}, empreinte {log['hash'][:16]}…")
     heads = _table("id", "en place", "période >", "lignes >", "à l'écart >", "alertes")
     for head in answer["heads"]:
-        counts = (str(head["period"]), number(head["rows"]), number(head["rows_quarantined"]))
+        counts = (str(head["period"] or ""), number(head["rows"]), number(head["rows_quarantined"]))
         heads.add_row(head["delivery_id"][:SHORT], head["scope"], *counts, "\n".join(map(label, head["alerts"])))
     out.print(heads if answer["heads"] else "Aucune transmission en place.")
     for entry in answer["held"]:
@@ -359,6 +359,21 @@ def verified(answer: Mapping[str, Any]) -> None:
     verdict = Text("Tout est intact.", "green") if answer["sound"] else Text(f"{len(answer['problems'])} anomalies.", "red")
     out.print(verdict)
     out.print(f"reçu : position {answer['log']['position']}, empreinte {answer['log']['hash']}", soft_wrap=True)
+
+
+def receipt(answer: Mapping[str, Any]) -> None:
+    """Whether a receipt is proved, and what is wrong with it."""
+    out = console()
+    made, held, log = answer["publication"], answer["receipt"], answer["log"]
+    out.print(f"reçu de {made['recipient']}/{made['product']} n° {made['number']} : journal à la position {held['position']}")
+    for problem in answer["problems"]:
+        out.print(Text(plain(problem), "red"))
+    if answer["sound"]:
+        out.print(Text(f"Prouvé : rien n'a été altéré jusqu'à la position {log['position']}.", "green"))
+    else:
+        out.print(Text("Ce reçu n'est pas prouvé.", "red"))
+    if answer["chain"]:
+        out.print(f"maillons : {answer['chain']}", soft_wrap=True)
 
 
 def number(value: int) -> str:

@@ -169,4 +169,4 @@ def _receipt(hub: Hub) -> "Receipt":
 def _frame(table: views.Table) -> "pl.DataFrame":
     import polars as pl
 
-    return pl.read_parquet(list(table.paths))
+    return pl.read_parquet(list(table.paths)) if table.paths else pl.DataFrame()

@@ -23,7 +23,7 @@ import polars as pl
 from contracts_schema.layouts import index, layout
 from warehouse import faults
 from warehouse.blob_files import storing, unwritable
-from warehouse.heads import LAMDA, Head
+from warehouse.heads import LAMDA, PMSI, Head
 from warehouse.log import canonical
 
 PER_HEAD = "-- grain: head"
@@ -52,7 +52,10 @@ class View:
 
 @dataclass(frozen=True)
 class Table:
-    """A view as built from some heads: the key of all it is made of, and its files in the order of the scopes."""
+    """A view as built from some heads: the key of all it is made of, and its files in the order of the scopes.
+
+    It has no file when nothing of what it reads was ever delivered.
+    """
 
     name: str
     key: str
@@ -96,12 +99,15 @@ def build(
     """
     tables: dict[str, Table] = {}
     partitions: dict[str, dict[str, Path]] = {}
+    transmissions = [scope for scope, head in heads.items() if head.source == PMSI]
     with _engine(folder) as engine:
         for name in closure(views() if names is None else names):
             view = views()[name]
             progress(name)
-            parts = [(scope,) for scope in heads] if view.per_head else [tuple(heads)]
+            parts = [(scope,) for scope in transmissions] if view.per_head else [tuple(heads)]
             keys, paths, built = [], [], 0
+            if _lacks_input(view, heads, tables):
+                parts = []
             for scopes in parts:
                 within = {scope: heads[scope] for scope in scopes}
                 key = _key(view, within, partitions, tables)
@@ -113,7 +119,7 @@ def build(
                 keys.append(key)
                 paths.append(path)
             if view.per_head:
-                partitions[name] = dict(zip(heads, paths, strict=True))
+                partitions[name] = dict(zip(transmissions, paths, strict=True))
             tables[name] = Table(name, _digest(keys), tuple(paths), built)
     return tables
 
@@ -164,7 +170,7 @@ def tables_read(sql: str) -> set[str]:
 
 
 def head_rows(heads: Mapping[str, Head]) -> pl.DataFrame:
-    """The heads as a table: scope, finess, year, period, delivery_id, rows, position, provisional.
+    """The heads of transmissions as a table: scope, finess, year, period, delivery_id, rows, position, provisional.
 
     Provisional: before month 12, or before the corrections of the year (LAMDA) came (indicators.yaml, conventions).
     """
@@ -172,8 +178,9 @@ def head_rows(heads: Mapping[str, Head]) -> pl.DataFrame:
               "rows": pl.Int64, "position": pl.Int64, "provisional": pl.Boolean}  # fmt: skip
     rows = [
         (head.scope, head.data["finess"], head.data["year"], head.period, head.delivery_id, head.rows, head.position,
-         head.period < 12 or head.data["flow"] != LAMDA)
+         (head.period or 0) < 12 or head.data["flow"] != LAMDA)
         for head in heads.values()
+        if head.source == PMSI
     ]  # fmt: skip
     return pl.DataFrame(rows, schema=schema, orient="row")
 
@@ -219,6 +226,12 @@ def references(heads: Mapping[str, Head]) -> dict[str, pl.DataFrame]:
     }
 
 
+def _lacks_input(view: View, heads: Mapping[str, Head], tables: Mapping[str, Table]) -> bool:
+    delivered = {SEGMENT + table for head in heads.values() for table in head.tables}
+    empty = {table.name for table in tables.values() if not table.paths}
+    return any(name in empty or (name.startswith(SEGMENT) and name not in delivered) for name in view.inputs)
+
+
 def _key(
     view: View, heads: Mapping[str, Head], partitions: Mapping[str, Mapping[str, Path]], tables: Mapping[str, Table]
 ) -> str:
@@ -226,11 +239,12 @@ def _key(
 
     def input_key(name: str) -> object:
         if name.startswith(SEGMENT):
-            return [head.tables.get(name.removeprefix(SEGMENT), "") for head in heads.values()]
+            table = name.removeprefix(SEGMENT)
+            return [head.tables[table] for head in heads.values() if table in head.tables]
         if name in known:
             return known[name].rows()
         if view.per_head:
-            return [partitions[name][scope].stem for scope in heads]
+            return [partitions[name][scope].stem for scope in heads if scope in partitions[name]]
         return tables[name].key
 
     made_of = {"sql": view.sql, "engine": duckdb.__version__, "inputs": {name: input_key(name) for name in view.inputs}}
@@ -250,7 +264,8 @@ def _read_inputs(
         if name.startswith(SEGMENT):
             _create_view(engine, name, _segment_paths(name, heads, segment_path))
         elif name in tables:
-            paths = [partitions[name][scope] for scope in heads] if name in partitions else tables[name].paths
+            standing = partitions.get(name)
+            paths = tables[name].paths if standing is None else [standing[scope] for scope in heads if scope in standing]
             _create_view(engine, name, paths)
 
 
