@@ -59,11 +59,14 @@ def _options(
 def init(
     context: typer.Context,
     test: Annotated[bool, typer.Option("--test", help="Hub d'essai : accepte une horloge fixe par ECLUSE_NOW.")] = False,
+    recipient: Annotated[
+        list[str] | None, typer.Option(metavar="NOM", help="Destinataire à inscrire : ars-76, cpam-311 (répétable).")
+    ] = None,
 ) -> None:
-    """Crée le hub : son dossier, ses réglages, son journal. Ne change rien s'il existe."""
+    """Crée le hub : son dossier, ses réglages, son journal. S'il existe, n'ajoute que des destinataires."""
     from flows.hub import init_hub
 
-    settings = init_hub(context.obj["home"], test=test)
+    settings = init_hub(context.obj["home"], test=test, recipients=recipient or ())
     typer.echo(f"Hub prêt dans {settings.home}")
 
 

@@ -124,8 +124,10 @@ def ingested(reports: "Sequence[Report]") -> None:
 def status(answer: Mapping[str, Any]) -> None:
     out = console()
     settings = answer["settings"]
-    for name, title in (("home", "hub"), ("database_url", "journal"), ("store_url", "octets")):
+    for name, title in (("home", "hub"), ("database_url", "journal"), ("store_url", "octets"), ("warehouse_url", "tables")):
         out.print(f"{title:8} {plain(settings[name]['value'])}  ({settings[name]['from']})", soft_wrap=True)
+    if settings["recipients"]:
+        out.print(f"pour     {', '.join(one['name'] for one in settings['recipients'])}", soft_wrap=True)
     log = answer["log"]
     out.print(f"position {log['as_of']} sur {log['position']}, empreinte {log['hash'][:16]}…")
     heads = _table("id", "en place", "période >", "lignes >", "à l'écart >", "alertes")
