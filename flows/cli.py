@@ -71,6 +71,29 @@ def init(
 
 
 @app.command()
+def provision(context: typer.Context, as_json: AsJson = False) -> None:
+    """Prépare PostgreSQL : rôles, schémas, droits, journal. Par l'administrateur que nomme ECLUSE_ADMIN_URL. Répétable."""
+    from flows import display
+    from flows.hub import read_settings
+    from flows.provision import provision as make
+
+    answer = make(read_settings(context.obj["home"]))
+    _print_json(answer) if as_json else display.provisioned(answer)
+
+
+@app.command()
+def doctor(context: typer.Context, as_json: AsJson = False) -> None:
+    """Cherche les réglages dangereux : comptes, droits, durabilité, dossiers. Code 1 s'il y en a, avec quoi faire."""
+    from flows import display
+    from flows.doctor import examine
+
+    answer = examine(_hub(context))
+    _print_json(answer) if as_json else display.examined(answer)
+    if not answer["sound"]:
+        raise typer.Exit(1)
+
+
+@app.command()
 def demo(
     folder: Annotated[Path, typer.Argument(help="Dossier de la démonstration.")] = Path("demo"),
 ) -> None:
@@ -347,6 +370,11 @@ def _told(error: Exception) -> str:
 
     if isinstance(error, LogError | BlobError):
         return str(error)
+    if "warehouse.postgresql" in sys.modules:
+        from warehouse.postgresql import WarehouseError
+
+        if isinstance(error, WarehouseError):
+            return str(error)
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror} : {error.filename or ''}"
     if os.environ.get("ECLUSE_DEBUG"):

@@ -141,7 +141,7 @@ def init_hub(home: Path | None = None, *, test: bool = False, recipients: Sequen
     ``recipients`` that the settings file lacks are added at its end, whose other lines stay as they are. Raises WrongUsage
     for one that cannot be, or when a hub is there that was made with another ``test``.
     """
-    from warehouse.log import create_log
+    from warehouse.log import LogUnavailable, create_log
 
     settings = read_settings(home)
     config = settings.home / CONFIG
@@ -162,7 +162,12 @@ def init_hub(home: Path | None = None, *, test: bool = False, recipients: Sequen
         config.write_text(text + f"test = {str(test).lower()}\n", encoding="utf-8")
     if added:
         _add_recipients(config, added)
-    create_log(settings.database_url)
+    try:
+        create_log(settings.database_url)
+    except LogUnavailable as error:
+        if settings.database_url.startswith("sqlite"):
+            raise
+        raise LogUnavailable(f"{error}\nréglages écrits dans {config} ; « ecluse provision » crée rôles et journal") from None
     return read_settings(home)
 
 
