@@ -167,7 +167,7 @@ def init_hub(home: Path | None = None, *, test: bool = False, recipients: Sequen
     except LogUnavailable as error:
         if settings.database_url.startswith("sqlite"):
             raise
-        raise LogUnavailable(f"{error}\nréglages écrits dans {config} ; « ecluse provision » crée rôles et journal") from None
+        raise LogUnavailable(f"{error} ; réglages écrits dans {config} ; « ecluse provision » crée rôles et journal") from None
     return read_settings(home)
 
 
