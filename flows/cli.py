@@ -64,12 +64,38 @@ def _options(
 def init(
     context: typer.Context,
     test: Annotated[bool, typer.Option("--test", help="Hub d'essai : accepte une horloge fixe par ECLUSE_NOW.")] = False,
+    recipient: Annotated[
+        list[str] | None, typer.Option(metavar="NOM", help="Destinataire à inscrire : ars-76, cpam-311 (répétable).")
+    ] = None,
 ) -> None:
-    """Crée le hub : son dossier, ses réglages, son journal. Ne change rien s'il existe."""
+    """Crée le hub : son dossier, ses réglages, son journal. S'il existe, n'ajoute que des destinataires."""
     from flows.hub import init_hub
 
-    settings = init_hub(context.obj["home"], test=test)
+    settings = init_hub(context.obj["home"], test=test, recipients=recipient or ())
     typer.echo(f"Hub prêt dans {settings.home}")
+
+
+@app.command()
+def provision(context: typer.Context, as_json: AsJson = False) -> None:
+    """Prépare PostgreSQL : rôles, schémas, droits, journal. Par l'administrateur que nomme ECLUSE_ADMIN_URL. Répétable."""
+    from flows import display
+    from flows.hub import read_settings
+    from flows.provision import provision as make
+
+    answer = make(read_settings(context.obj["home"]))
+    _print_json(answer) if as_json else display.provisioned(answer)
+
+
+@app.command()
+def doctor(context: typer.Context, as_json: AsJson = False) -> None:
+    """Cherche les réglages dangereux : comptes, droits, durabilité, dossiers. Code 1 s'il y en a, avec quoi faire."""
+    from flows import display
+    from flows.doctor import examine
+
+    answer = examine(_hub(context))
+    _print_json(answer) if as_json else display.examined(answer)
+    if not answer["sound"]:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -387,6 +413,11 @@ def _told(error: Exception) -> str:
 
     if isinstance(error, LogError | BlobError):
         return str(error)
+    if "warehouse.postgresql" in sys.modules:
+        from warehouse.postgresql import WarehouseError
+
+        if isinstance(error, WarehouseError):
+            return str(error)
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror} : {error.filename or ''}"
     if os.environ.get("ECLUSE_DEBUG"):

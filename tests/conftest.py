@@ -27,6 +27,7 @@ Ecluse = Callable[..., "Said"]
 Export = Callable[..., Path]
 
 _schemas = itertools.count(1)
+_databases = itertools.count(1)
 
 for _name in [name for name in os.environ if name.startswith("ECLUSE_")]:
     del os.environ[_name]  # a user's hub is not what is tested
@@ -84,6 +85,17 @@ def postgresql_url(postgresql: sa.Engine) -> Iterator[str]:
             sa.text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = :name"),
             {"name": name},
         )
+
+
+@pytest.fixture
+def database_url(postgresql: sa.Engine) -> Iterator[str]:
+    """The address, for an administrator, of a new database: roles and their rights are tried in one of their own."""
+    name = f"database_{next(_databases)}"
+    with postgresql.connect() as connection:
+        connection.execute(sa.text(f"CREATE DATABASE {name}"))
+    yield postgresql.url.set(database=name).render_as_string(hide_password=False)
+    with postgresql.connect() as connection:
+        connection.execute(sa.text(f"DROP DATABASE {name} WITH (FORCE)"))
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -462,7 +462,9 @@ def test_settings_come_from_the_environment_then_the_file_then_defaults_and_stat
         "home": {"value": str(home), "from": "argument"},
         "database_url": {"value": f"sqlite:///{home}/ecluse.db", "from": "default"},
         "store_url": {"value": str(home / "store"), "from": "default"},
+        "warehouse_url": {"value": str(home / "warehouse"), "from": "default"},
         "test": True,
+        "recipients": [],
     }
     with (home / "ecluse.toml").open("a") as toml:
         toml.write(f'database_url = "sqlite:///{tmp_path}/toml.db"\nstore_url = "{tmp_path}/toml"\n')
