@@ -22,6 +22,7 @@ def write_docs(gate: TableGate, folder: Path, *, recipient: str, number: int) ->
     )
     page = environment.get_template("table_docs.html.j2").render(
         gate=gate,
+        broken=[result for result in gate.results if result.success is False],
         recipient=recipient,
         number=number,
         title=f"{gate.product.label_fr} — {recipient} — publication n° {number}",

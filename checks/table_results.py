@@ -1,5 +1,6 @@
 """What the table gate answers, as data that is kept with a publication. Counts only: nothing here can hold a value."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -81,6 +82,14 @@ def rows_fr(unexpected: int, evaluated: int) -> str:
     percent = Decimal(100 * unexpected) / evaluated
     share = f"{percent:.2f} %".replace(".", ",") if percent >= Decimal("0.01") else "moins de 0,01 %"
     return f"{_number(unexpected)} ligne{'s' if unexpected > 1 else ''} {among} ({share})"
+
+
+def columns_fr(expected: Sequence[str], found: Sequence[str]) -> str:
+    """How a table's columns differ from the contract's, in French words; a column that no contract names is only counted."""
+    missing = [name for name in expected if name not in found]
+    more = len(set(found) - set(expected))
+    said = ([f"il manque {', '.join(missing)}"] if missing else []) + ([f"{more} de trop"] if more else [])
+    return ", ".join(said) or "dans un autre ordre"
 
 
 def _number(count: int) -> str:

@@ -20,7 +20,7 @@ STORED = {
     "boolean": ("BOOLEAN",),
     "date": ("DATE",),
 }
-"""Types of PostgreSQL that hold each type of Table Schema."""
+"""Types of columns that hold each type of Table Schema, in PostgreSQL and SQLite."""
 
 STORED_BY_VALUE = {
     "string": "typeof({0}) in ('text', 'null')",
@@ -29,9 +29,17 @@ STORED_BY_VALUE = {
     "boolean": "{0} is null or typeof({0}) = 'integer' and {0} in (0, 1)",
     "date": "{0} is null or date({0}) is {0}",
 }
-"""In SQLite, where a column of any type takes any value: the condition on each."""
+"""In SQLite, where a column of any type takes any value: the condition on each value."""
 
 TYPES_FR = {"string": "texte", "integer": "nombre entier", "number": "nombre décimal", "boolean": "oui ou non", "date": "date"}
+
+FORMS_FR = {
+    "^([0-9]{2}|2[AB])[0-9]{7}$": "Numéro FINESS (9 chiffres, ou 2A et 2B en tête)",
+    "^[0-9a-f]{64}$": "Empreinte SHA-256 (64 caractères)",
+    "^[0-9A-Z]{1,7}$": "Chiffres et majuscules, 7 au plus",
+    "^[0-9A-Z]{1,9}$": "Chiffres et majuscules, 9 au plus",
+}
+"""Patterns of the contracts, in words; another one is shown as it is."""
 
 
 class CannotBeAsked(Exception):
@@ -140,7 +148,7 @@ def _column_rules(table: Table, column: Column, dialect: str) -> list[Rule]:
         return Rule(f"{on}.{kind}", column.name, label, expectation, {"column": column.name, **arguments}, needs=needs)
 
     constraints = dict(column.constraints)
-    found = [_type(on, column, dialect)]
+    found = _types(on, column, dialect)
     if constraints.pop("required", False) or column.name in table.keys:
         found.append(rule("required", "Toujours renseigné", "ExpectColumnValuesToNotBeNull"))
     bounds = {f"{end}_value": constraints.pop(f"{end}imum") for end in ("min", "max") if f"{end}imum" in constraints}
@@ -152,22 +160,27 @@ def _column_rules(table: Table, column: Column, dialect: str) -> list[Rule]:
     if pattern := constraints.pop("pattern", None):
         # a pattern of Table Schema is about the whole text; $ alone would let a line feed through
         whole = rf"\A(?:{pattern})\Z"
-        found.append(rule("pattern", f"De la forme {pattern}", "ExpectColumnValuesToMatchRegex", regex=whole))
+        found.append(
+            rule("pattern", FORMS_FR.get(pattern, f"De la forme {pattern}"), "ExpectColumnValuesToMatchRegex", regex=whole)
+        )
     if constraints:
         raise CannotBeAsked(f"{on} : contrainte que la barrière ne sait pas contrôler ({', '.join(constraints)})")
     return found
 
 
-def _type(on: str, column: Column, dialect: str) -> Rule:
+def _types(on: str, column: Column, dialect: str) -> list[Rule]:
+    """The type of the column, and in SQLite that of each value too."""
     if column.type not in STORED:
         raise CannotBeAsked(f"{on} : type que la barrière ne sait pas contrôler ({column.type})")
-    label = f"De type {TYPES_FR[column.type]}"
+    label, needs = TYPES_FR[column.type], frozenset({column.name})
+    arguments = {"column": column.name, "type_list": list(STORED[column.type])}
+    found = [
+        Rule(f"{on}.type", column.name, f"Colonne de type {label}", "ExpectColumnValuesToBeInTypeList", arguments, needs=needs)
+    ]
     if dialect == "sqlite":
         condition = STORED_BY_VALUE[column.type].format(f'"{column.name}"')
-        return Rule(f"{on}.type", column.name, label, condition=condition, needs=frozenset({column.name}))
-    arguments = {"column": column.name, "type_list": list(STORED[column.type])}
-    needs = frozenset({column.name})
-    return Rule(f"{on}.type", column.name, label, "ExpectColumnValuesToBeInTypeList", arguments, needs=needs)
+        found.append(Rule(f"{on}.stored", column.name, f"Valeurs de type {label}", condition=condition, needs=needs))
+    return found
 
 
 def _range_label(min_value: float | None = None, max_value: float | None = None) -> str:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from checks.table_results import Result, TableGate, rows_fr
+from checks.table_results import Result, TableGate, columns_fr, rows_fr
 from checks.table_rules import STORED, CannotBeAsked, Rule, rules_of
 from contracts_schema.products import Product, Table
 
@@ -72,7 +72,7 @@ def _judge(
             columns = inspector.get_columns(names[table.name], schema)
             asset = source.add_table_asset(table.name, table_name=names[table.name], schema_name=schema)
             batch = asset.add_batch_definition_whole_table("all").get_batch()
-            asked = [rule for rule in rules[table.name] if _askable(rule, table, columns, dialect)]
+            asked = [rule for rule in rules[table.name] if _askable(rule, table, columns)]
             answers, broken = _ask(batch, f"{product.id}.{table.name}", asked)
             if broken:
                 return [], broken
@@ -83,14 +83,19 @@ def _judge(
     return results, ""
 
 
-def _askable(rule: Rule, table: Table, columns: Sequence["ReflectedColumn"], dialect: str) -> bool:
+def _askable(rule: Rule, table: Table, columns: Sequence["ReflectedColumn"]) -> bool:
     """Whether the columns that a rule needs are there, and of the type of the contract unless it is the type that is asked."""
-    found = {column["name"]: type(column["type"]).__name__ for column in columns}
+    found = {column["name"]: _stored(column["type"]) for column in columns}
     if not rule.needs <= set(found):
         return False
-    if dialect == "sqlite" or rule.id == f"{table.name}.{rule.column}.type":
+    if rule.expectation == "ExpectColumnValuesToBeInTypeList":
         return True
     return all(found[column.name] in STORED[column.type] for column in table.columns if column.name in rule.needs)
+
+
+def _stored(column_type: Any) -> str:
+    """The name of a column's type in its database, without length or precision."""
+    return str(column_type).partition("(")[0].upper()
 
 
 def _ask(batch: "Batch", suite: str, rules: Sequence[Rule]) -> tuple[dict[str, "ExpectationValidationResult"], str]:
@@ -190,14 +195,22 @@ def _counting(name: str) -> Any:
     By itself it asks for counts under BOOLEAN_ONLY and does not tell them, and for values too under every other result format.
     """
     import great_expectations.expectations as gxe
+    from great_expectations.expectations.expectation import parse_result_format
 
     base: Any = getattr(gxe, name)
 
     def get_validation_dependencies(self: Any, execution_engine: Any, runtime_configuration: Any, **more: Any) -> Any:
         counts_only = {**(runtime_configuration or {}), "result_format": "BOOLEAN_ONLY"}
-        return base.get_validation_dependencies(self, execution_engine, counts_only, **more)
+        found = base.get_validation_dependencies(self, execution_engine, counts_only, **more)
+        found.result_format = parse_result_format("BASIC")
+        return found
 
-    body = {"get_validation_dependencies": get_validation_dependencies, "__module__": __name__, "__doc__": base.__doc__}
+    def _validate_sqlalchemy(self: Any, actual_column_type: Any, expected_types_list: list[str], execution_engine: Any) -> Any:
+        return {"success": _stored(actual_column_type) in expected_types_list, "result": {}}  # whatever its precision
+
+    body: dict[str, Any] = {"get_validation_dependencies": get_validation_dependencies, "__doc__": base.__doc__}
+    if name == "ExpectColumnValuesToBeInTypeList":
+        body["_validate_sqlalchemy"] = _validate_sqlalchemy
     return type(base)(f"{name}Counted", (_in_french(), base), body)
 
 
@@ -212,6 +225,8 @@ def _in_french() -> Any:
         @renderer(renderer_type=LegacyDiagnosticRendererType.OBSERVED_VALUE)
         def _diagnostic_observed_value_renderer(cls, *, result: Any, **more: Any) -> str:
             counts = result.result
+            if isinstance(counts.get("observed_value"), list) and not result.success:
+                return columns_fr(result.expectation_config.kwargs["column_list"], counts["observed_value"])
             if "element_count" not in counts:
                 return "conforme" if result.success else "non conforme"
             return rows_fr(counts["unexpected_count"] or 0, counts["element_count"] - (counts.get("missing_count") or 0))
