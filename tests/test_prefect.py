@@ -76,6 +76,12 @@ def write_file(folder: Path, number: int, defects: dict[int, str] | None = None)
     return path
 
 
+def write_landed(hub: Hub) -> Path:
+    """A file in the landing folder of the hub."""
+    (hub.settings.home / "landing").mkdir()
+    return write_file(hub.settings.home / "landing", 1)
+
+
 def plant(path: Path) -> None:
     """Put a patient's name and number at the end of one line."""
     lines = path.read_bytes().split(b"\r\n")
@@ -148,18 +154,60 @@ def test_the_publishing_flow_publishes_once_what_the_plain_functions_publish(hub
 
 
 @pytest.mark.usefixtures("prefect_files")
-def test_nothing_to_publish_fails_the_run_and_says_so(hub: Hub) -> None:
+def test_a_night_without_deliveries_completes(hub: Hub) -> None:
+    from flows.build import build
     from flows.publish import publish
 
-    state = publish(home=str(hub.settings.home), return_state=True)
+    home = str(hub.settings.home)
+    assert run_ingest(hub, Path("landing")).result() == []  # nobody has made it yet
+    (hub.settings.home / "landing").mkdir()
+    (hub.settings.home / "landing" / "notes.txt").write_text("not an export")
+    assert run_ingest(hub, Path("landing")).result() == []
+    assert build(home=home)["heads"] == 0
+    assert publish(home=home) == []
+    assert not list(hub.log.read())
+
+
+@pytest.mark.usefixtures("prefect_files")
+def test_nothing_to_publish_to_a_recipient_who_is_named_fails_the_run_and_says_so(hub: Hub) -> None:
+    from flows.publish import publish
+
+    state = publish(recipient="ars-99", home=str(hub.settings.home), return_state=True)
     assert state.is_failed()
     assert "rien à publier" in str(state.message)
 
 
 @pytest.mark.usefixtures("prefect_files")
+@pytest.mark.parametrize(
+    ("flow", "parameters", "told"),
+    [
+        ("ingest", {"paths": []}, "paths"),
+        ("ingest", {"paths": ["landing"], "received_at": "31/03/2026"}, "received_at"),
+        ("ingest", {"paths": ["landing"], "received_at": "2026-02-30"}, "date illisible"),
+        ("ingest", {"paths": ["landing"], "received_at": "2026-04-01"}, "dans l'avenir"),
+        ("publish", {"recipient": "somebody"}, "recipient"),
+        ("publish", {"recipient": "ars-98"}, "aucune région n'a le code 98"),
+    ],
+)
+def test_a_parameter_that_makes_no_sense_fails_the_run_before_it_does_anything(
+    flow: str, parameters: dict[str, Any], told: str, hub: Hub
+) -> None:
+    from prefect.flows import load_flow_from_entrypoint
+
+    write_landed(hub)
+    state = load_flow_from_entrypoint(str(PROJECT / f"flows/{flow}.py:{flow}"))(
+        **parameters, home=str(hub.settings.home), return_state=True
+    )
+    assert state.is_failed()
+    assert told in str(state.message)
+    assert "pydantic" not in str(state.message)
+    assert not list(hub.log.read())
+    assert not hub.views_folder.exists()
+
+
+@pytest.mark.usefixtures("prefect_files")
 def test_a_relative_path_starts_from_the_home_of_the_hub(hub: Hub) -> None:
-    (hub.settings.home / "landing").mkdir()
-    write_file(hub.settings.home / "landing", 1)
+    write_landed(hub)
     assert [report["status"] for report in run_ingest(hub, Path("landing")).result()] == ["accepted"]
 
 
@@ -249,6 +297,81 @@ def test_a_mistake_of_the_user_is_not_tried_again(hub: Hub, tmp_path: Path, monk
     assert len(calls) == 1
 
 
+def ask(path: str, body: Any = None) -> Any:
+    """What the server of these tests answers."""
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        return client._client.post(path, json=body or {}).json()
+
+
+@pytest.mark.usefixtures("prefect_files")
+def test_the_lineage_goes_from_deliveries_to_heads_to_products_and_leaves_out_what_does_not_stand(
+    hub: Hub, landing: Path
+) -> None:
+    from flows.publish import publish
+
+    home = str(hub.settings.home)
+    runs = [str(run_ingest(hub, landing).state_details.flow_run_id)]
+    for _ in range(2):  # the second has nothing new to tell
+        runs.append(str(publish(home=home, return_state=True).state_details.flow_run_id))
+    runs.append(str(run_ingest(hub, landing).state_details.flow_run_id))
+    made = assets_made(runs, 6)
+    ids = {event.stream: event.data["delivery_id"][:12] for event in hub.log.read(types={"DeliveryReceived"})}
+    scopes = [f"pmsi/mco/{fictional_finess(number=number)}/2025" for number in (1, 2, 3)]
+    heads = {f"ecluse://head/{scope}": {f"ecluse://delivery/{scope}/{ids[scope]}"} for scope in scopes[:2]}
+    deliveries_made = {f"ecluse://delivery/{scope}/{ids[scope]}": set() for scope in scopes}
+    assert made == deliveries_made | heads | {"ecluse://product/ars-99/pmsi-activity": set(heads)}
+
+
+def assets_made(runs: list[str], expected: int) -> dict[str, set[str]]:
+    """Assets that these flow runs have made, with what each was made from, as the server tells it."""
+    wanted = {"related": {"id": [f"prefect.flow-run.{run}" for run in runs]}, "event": {"prefix": ["prefect.asset.mat"]}}
+    end = time.monotonic() + 20
+    while len(events := ask("/events/filter", {"filter": wanted, "limit": 50})["events"]) < expected:
+        assert time.monotonic() < end, f"{len(events)} assets"
+        time.sleep(0.2)
+    time.sleep(0.5)  # for one too many
+    events = ask("/events/filter", {"filter": wanted, "limit": 50})["events"]
+    assert {event["event"] for event in events} == {"prefect.asset.materialization.succeeded"}
+    assert len({event["resource"]["prefect.resource.id"] for event in events}) == len(events)
+    return {
+        event["resource"]["prefect.resource.id"]: {
+            related["prefect.resource.id"] for related in event["related"] if related["prefect.resource.role"] == "asset"
+        }
+        for event in events
+    }
+
+
+@pytest.mark.usefixtures("prefect_files")
+def test_runs_on_one_source_take_turns_unless_the_operator_lets_more_of_them_in(hub: Hub, landing: Path) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    from flows.steps import one_run_per_source
+
+    with ThreadPoolExecutor() as pool:
+        with one_run_per_source("pmsi"):
+            waiting = pool.submit(run_ingest, hub, landing)
+            time.sleep(3)
+            assert not waiting.done()
+            assert not list(hub.log.read())
+        assert [report["status"] for report in waiting.result(60).result()] == ["accepted", "accepted", "held"]
+        set_limit(2)
+        with one_run_per_source("pmsi"):
+            assert {report["status"] for report in pool.submit(run_ingest, hub, landing).result(60).result()} == {
+                "already_known"
+            }
+        set_limit(1)
+
+
+def set_limit(limit: int) -> None:
+    """What ``prefect gcl update ecluse-pmsi --limit`` does."""
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        client.upsert_global_concurrency_limit_by_name("ecluse-pmsi", limit)
+
+
 def fail_times(times: int, failure: Exception, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """Have the first receptions fail, and retries come at once; gives the list of calls."""
     from flows import ingest
@@ -278,11 +401,11 @@ def test_the_summary_counts_per_rule_and_names_no_file(tmp_path: Path) -> None:
         reasons=["r.x"],
     )
     refused = deliveries.Report("rejected", [{"name": "martin.rsa"}], reasons=["pmsi.file_name"], message="martin")
-    text = _summary([report.as_json(), refused.as_json()])
-    assert "| pmsi/mco/990000010/2025 | held | 9 | 0 | 0 | pmsi.line_length : 2<br>r.x" in text
-    assert "| (fichier refusé) | rejected |" in text
-    assert "zoe" not in text
-    assert "martin" not in text
+    lines = [list(line.values()) for line in _summary([report.as_json(), refused.as_json()])]
+    assert lines == [
+        ["pmsi/mco/990000010/2025", "held", 9, 0, 0, "pmsi.line_length : 2, r.x : motif de la décision"],
+        ["(fichier refusé)", "rejected", 0, 0, 0, "pmsi.file_name : motif de la décision"],
+    ]
 
 
 @pytest.fixture
@@ -343,7 +466,9 @@ def test_every_deployment_runs_a_flow_with_all_its_parameters_and_no_path_of_a_m
     assert schedules == {
         "ingest/nightly": [("0 2 * * *", "Europe/Paris")],
         "ingest/on-demand": [],
+        "build/nightly": [("0 4 * * *", "Europe/Paris")],
         "publish/nightly": [("0 5 * * *", "Europe/Paris")],
+        "publish/on-demand": [],
     }
     assert not [word for word in text.split() if word.strip("'\"[],").startswith("/")]
 
@@ -366,5 +491,5 @@ def test_a_real_server_and_worker_run_what_is_deployed_when_asked_and_on_schedul
         timeout=240,
     )
     assert done.returncode == 0, done.stderr
-    assert "both runs completed" in done.stdout
+    assert "les deux exécutions sont dans le journal" in done.stdout
     assert not list(tmp_path.iterdir())  # a user's own are left alone
