@@ -170,8 +170,6 @@ def alone(place: Place) -> Iterator[bool]:
 def main() -> int:
     """Serve until stopped; the exit code."""
     place = Place(default_home(), os.environ.get("PORT", PORT))
-    for means in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(means, _interrupt)
     try:
         if not (PROJECT / "prefect.yaml").is_file():
             raise WrongUsage(f"pas de prefect.yaml dans {PROJECT} : à lancer depuis les sources du projet")
@@ -186,6 +184,8 @@ def main() -> int:
                 return 0
             if _taken(place.port):
                 raise WrongUsage(f"le port {place.port} est pris : PORT=4300 make up")
+            for means in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(means, _interrupt)
             serve(place)
     except KeyboardInterrupt:
         typer.echo("Arrêté.")

@@ -1,19 +1,24 @@
 """The Prefect flows: the work of the plain functions, nothing twice, and no value of a row in what Prefect keeps."""
 
 import os
+import shutil
+import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 import yaml
 
 from checks.rows import Gate
 from connectors.synthetic import Recipe, fictional_finess, write_rsa
-from flows import deliveries, prefect_settings, publication
+from flows import deliveries, prefect_settings, publication, up
 from flows.hub import TEST_CLOCK, Hub, WrongUsage, init_hub, open_hub
 from warehouse.blobs import BlobUnwritable
 from warehouse.log import LogUnavailable
@@ -221,14 +226,22 @@ def test_a_path_that_does_not_exist_fails_the_run_and_says_so(hub: Hub, tmp_path
 def test_no_value_of_a_bad_line_reaches_prefect(
     hub: Hub, landing: Path, prefect_files: Callable[[], bytes], caplog: pytest.LogCaptureFixture
 ) -> None:
+    from flows.build import build
+    from flows.publish import publish
+
     plant(landing / f"{fictional_finess(number=1)}.2025.1.rsa")
     state = run_ingest(hub, landing)
     assert state.is_completed()
     assert sum(report["rows_quarantined"] for report in state.result()) == 33
     run = str(state.state_details.flow_run_id)
-    written = wait_until_written(prefect_files, "pmsi/mco/990000036/2025")  # the summary's last line
+    build(home=str(hub.settings.home))
+    publish(home=str(hub.settings.home))
+    written = wait_until_written(prefect_files, "lignes masqu")  # in the last artifact
     assert run.encode() in written
+    assert b"Livraisons trait" in written
+    assert b"2 transmissions en place" in written
     assert PLANTED not in written
+    assert b".2025.1.rsa" not in written  # a name can say anything
     assert "Completed" in caplog.text
     assert PLANTED.decode() not in caplog.text
 
@@ -322,6 +335,22 @@ def test_the_lineage_goes_from_deliveries_to_heads_to_products_and_leaves_out_wh
     heads = {f"ecluse://head/{scope}": {f"ecluse://delivery/{scope}/{ids[scope]}"} for scope in scopes[:2]}
     deliveries_made = {f"ecluse://delivery/{scope}/{ids[scope]}": set() for scope in scopes}
     assert made == deliveries_made | heads | {"ecluse://product/ars-99/pmsi-activity": set(heads)}
+
+
+@pytest.mark.usefixtures("prefect_files")
+def test_a_product_may_be_made_from_the_heads_of_a_whole_region() -> None:
+    from prefect import flow
+
+    from flows import lineage
+
+    made_from = {lineage.head(f"pmsi/mco/{fictional_finess(number=number)}/2025") for number in range(1, 301)}
+    key = lineage.product("ars-99", "whole-region")
+
+    @flow(persist_result=False)
+    def region() -> None:
+        lineage.record(key, "ars-99", {"number": 1}, sorted(made_from))
+
+    assert assets_made([str(region(return_state=True).state_details.flow_run_id)], 1) == {key: made_from}
 
 
 def assets_made(runs: list[str], expected: int) -> dict[str, set[str]]:
@@ -420,20 +449,26 @@ def no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def settings_read() -> tuple[Any, ...]:
-    """Analytics, patience at the start, results kept: as Prefect reads them here and now."""
+    """Analytics, patience at the start, results kept, where leases are, upstream assets: as Prefect reads them now."""
     from prefect.settings.models.root import Settings
 
     read = Settings()
-    return read.server.analytics_enabled, read.server.ephemeral.startup_timeout_seconds, read.results.persist_by_default
+    return (
+        read.server.analytics_enabled,
+        read.server.ephemeral.startup_timeout_seconds,
+        read.results.persist_by_default,
+        read.server.concurrency.lease_storage.rpartition(".")[2],
+        read.server.events.maximum_related_resources,
+    )
 
 
 @pytest.mark.usefixtures("no_settings")
 def test_the_defaults_keep_prefect_quiet_and_at_home(tmp_path: Path) -> None:
     from prefect.settings.models.root import Settings
 
-    assert settings_read() == (True, 20, False)  # else the rest proves nothing
+    assert settings_read() == (True, 20, False, "memory", 100)  # else the rest proves nothing
     prefect_settings.set_prefect_defaults(tmp_path)
-    assert settings_read() == (False, 120, False)
+    assert settings_read() == (False, 120, False, "filesystem", 5000)
     assert Settings().home == tmp_path / "prefect"
     assert os.environ["DO_NOT_TRACK"] == "1"
 
@@ -448,7 +483,7 @@ def test_what_the_user_has_set_goes_before_the_defaults(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("no_settings")
 def test_prefect_commands_in_the_folder_of_the_project_are_quiet_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(PROJECT)
-    assert settings_read() == (False, 120, False)
+    assert settings_read() == (False, 120, False, "filesystem", 5000)
 
 
 def test_every_deployment_runs_a_flow_with_all_its_parameters_and_no_path_of_a_machine() -> None:
@@ -480,16 +515,126 @@ def test_the_command_line_does_not_load_prefect() -> None:
     assert "prefect" not in done.stdout
 
 
-def test_a_real_server_and_worker_run_what_is_deployed_when_asked_and_on_schedule(tmp_path: Path) -> None:
+def installed_postgresql() -> Path | None:
+    """The programs of a PostgreSQL of this machine: the one in the wheel lacks pg_trgm, which Prefect's tables need."""
+    on_path = shutil.which("postgres")
+    found = [Path(on_path).resolve().parent] if on_path else sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    return found[-1] if found and (found[-1] / "initdb").exists() else None
+
+
+@pytest.fixture
+def prefect_database(tmp_path: Path) -> Iterator[str | None]:
+    """The address of an empty database for Prefect's server, as a role that is no superuser; None without a PostgreSQL."""
+    programs = installed_postgresql()
+    if programs is None:
+        yield None
+        return
+    own: dict[str, Any] = {"user": "nobody"} if os.geteuid() == 0 else {}  # PostgreSQL refuses to run as root
+    with tempfile.TemporaryDirectory() as name:
+        if own:
+            shutil.chown(name, own["user"])
+        subprocess.run([programs / "initdb", "-D", f"{name}/data", "-U", "postgres", "-A", "trust"],
+                       check=True, capture_output=True, **own)  # fmt: skip
+        server = subprocess.Popen([programs / "postgres", "-D", f"{name}/data", "-k", name, "-c", "listen_addresses="],
+                                  stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **own)  # fmt: skip
+        try:
+            make_database(name)
+            yield f"postgresql+asyncpg://prefect@/prefect?host={name}"
+        finally:
+            server.send_signal(signal.SIGINT)
+            server.wait(30)
+
+
+def make_database(folder: str) -> None:
+    """A role and its database, once the server answers."""
+    url = f"postgresql+psycopg://postgres@/postgres?host={folder}"
+    end = time.monotonic() + 30
+    while True:
+        try:
+            with sa.create_engine(url, isolation_level="AUTOCOMMIT").connect() as connection:
+                connection.execute(sa.text("CREATE ROLE prefect LOGIN"))
+                connection.execute(sa.text("CREATE DATABASE prefect OWNER prefect"))
+                return
+        except sa.exc.OperationalError:
+            assert time.monotonic() < end
+            time.sleep(0.2)
+
+
+def test_what_make_up_starts_runs_what_is_deployed_when_asked_and_on_schedule(
+    prefect_database: str | None, tmp_path: Path
+) -> None:
+    """On PostgreSQL where the machine has one; else on SQLite, which ``make up`` uses by default."""
     users_own = {"ECLUSE_DATABASE_URL": f"sqlite:///{tmp_path}/log.db", "PREFECT_HOME": str(tmp_path / "prefect")}
+    rehearse(users_own, *(["--database-url", prefect_database] if prefect_database else []))
+    assert not list(tmp_path.iterdir())  # a user's own are left alone
+    if prefect_database:
+        with sa.create_engine(prefect_database.replace("asyncpg", "psycopg")).connect() as connection:
+            states = connection.execute(sa.text("SELECT state_type, count(*) FROM flow_run GROUP BY 1")).all()
+        assert {str(state): count for state, count in states}["COMPLETED"] == 2
+
+
+@pytest.mark.soak
+def test_a_killed_server_gives_back_the_place_of_a_dead_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREFECT_SERVER_UI_ENABLED", "false")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        place = up.Place(tmp_path, str(free.getsockname()[1]))
+    place.logs.mkdir(parents=True)
+    start = ("server", "server", "start", "--host", up.HOST, "--port", place.port)
+    with up.running(place, *start) as server:
+        up.wait("server", lambda: up.ask(place, "GET", "health"), server)
+        up.ask(place, "POST", "v2/concurrency_limits/", {"name": "ecluse-pmsi", "limit": 1})
+        taken = {"names": ["ecluse-pmsi"], "slots": 1, "mode": "concurrency", "lease_duration": 60}
+        up.ask(place, "POST", "v2/concurrency_limits/increment-with-lease", taken)
+        os.killpg(server.pid, signal.SIGKILL)
+    with up.running(place, *start) as server:
+        up.wait("server", lambda: up.ask(place, "GET", "health"), server)
+
+        def slots() -> int:
+            found: int = up.ask(place, "GET", "v2/concurrency_limits/ecluse-pmsi")["active_slots"]
+            return found
+
+        assert slots() == 1
+        up.wait("the place", lambda: slots() == 0, server)
+
+
+@pytest.mark.soak
+def test_what_make_up_starts_runs_on_sqlite_too() -> None:
+    rehearse({})
+
+
+def rehearse(environment: dict[str, str], *arguments: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "flows.rehearse"],
+        [sys.executable, "-m", "flows.rehearse", *arguments],
         cwd=PROJECT,
-        env=os.environ | users_own,
+        env=os.environ | environment,
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=400,
     )
     assert done.returncode == 0, done.stderr
     assert "les deux exécutions sont dans le journal" in done.stdout
-    assert not list(tmp_path.iterdir())  # a user's own are left alone
+
+
+def test_make_up_refuses_a_port_that_is_taken_and_starts_nothing(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        done = subprocess.run(
+            [sys.executable, "-m", "flows.up"],
+            cwd=PROJECT,
+            env=os.environ | {"ECLUSE_HOME": str(tmp_path / "hub"), "PORT": port},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+    assert done.returncode == 2
+    assert f"le port {port} est pris" in done.stderr
+    assert open_hub(tmp_path / "hub").settings.test is False  # the hub it makes is a real one
+    assert not list((tmp_path / "hub" / "prefect" / "logs").iterdir())
+
+
+def test_a_second_make_up_for_the_same_hub_leaves_the_first_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ECLUSE_HOME", str(tmp_path / "hub"))
+    (tmp_path / "hub" / "prefect").mkdir(parents=True)
+    with up.alone(up.Place(tmp_path / "hub", "1")) as first, up.alone(up.Place(tmp_path / "hub", "2")) as second:
+        assert (first, second) == (True, False)
+        assert up.main() == 0
