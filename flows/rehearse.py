@@ -64,6 +64,7 @@ def rehearse(folder: Path, database_url: str | None) -> None:
         wait(f"{SCHEDULED} est programmé", lambda: _schedule_run(place))
         scheduled = wait("il est fini", lambda: _over(place, SCHEDULED))
         wait("le graphe va de la livraison au produit", lambda: _lineage(place))
+        wait("la place de la source est rendue", lambda: _free(place))
         program.send_signal(signal.SIGINT)
         up.wait("tout est arrêté", lambda: program.poll() is not None)
     if program.returncode or ask(place, "GET", "health"):
@@ -182,6 +183,12 @@ def _lineage(place: Place) -> bool:
         if related["prefect.resource.role"] == "asset"
     }
     return edges == {("delivery", "head"), ("head", "product")}
+
+
+def _free(place: Place) -> bool:
+    """Whether the run has made the limit of its source, and holds it no longer."""
+    limit = ask(place, "GET", "v2/concurrency_limits/ecluse-pmsi")
+    return limit is not None and (limit["limit"], limit["active_slots"]) == (1, 0)
 
 
 def _check(home: Path, asked: dict[str, Any], scheduled: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-from prefect import Task
+from prefect import Task, runtime
 from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate
@@ -36,6 +36,10 @@ WORDED = (WrongUsage, LogError, BlobError, RowsLost)
 RETRY_SECONDS = [5.0, 30.0, 120.0]
 JITTER = 0.3
 """Each delay varies by as much, so that runs which failed together do not come back together."""
+
+
+LEASE_SECONDS = 60.0
+"""How long a place is kept for a run that no longer says it is alive: the least that Prefect allows."""
 
 
 class StepError(Exception):
@@ -76,15 +80,19 @@ def hub_of(home: str | None, run: str) -> Hub:
 
 @contextmanager
 def one_run_per_source(source: str) -> Iterator[None]:
-    """Wait until no other run, of whatever deployment, works on this source; spares the machine, the log needs no such care.
+    """Wait until no run of another deployment works on this source; spares the machine, the log needs no such care.
 
     The limit ``ecluse-<source>`` is made when there is none, since Prefect passes by a limit that is missing with a warning;
-    one that exists is left as its operator has set it. A run that dies gives its place back when its lease ends.
+    one that exists is left as its operator has set it. A run that dies gives its place back when its lease ends. A run without
+    a deployment, alone on a server that it started for itself, has nobody to wait for.
     """
+    if runtime.deployment.id is None:
+        yield
+        return
     name = f"ecluse-{source}"
     with get_client(sync_client=True) as client, suppress(ObjectAlreadyExists):
         client.create_global_concurrency_limit(GlobalConcurrencyLimitCreate(name=name, limit=1))
-    with concurrency(name, strict=True, raise_on_lease_renewal_failure=False):
+    with concurrency(name, strict=True, lease_duration=LEASE_SECONDS, raise_on_lease_renewal_failure=False):
         yield
 
 

@@ -373,15 +373,18 @@ def assets_made(runs: list[str], expected: int) -> dict[str, set[str]]:
 
 
 @pytest.mark.usefixtures("prefect_files")
-def test_runs_on_one_source_take_turns_unless_the_operator_lets_more_of_them_in(hub: Hub, landing: Path) -> None:
+def test_deployed_runs_on_one_source_take_turns_unless_the_operator_lets_more_of_them_in(
+    hub: Hub, landing: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from concurrent.futures import ThreadPoolExecutor
 
     from flows.steps import one_run_per_source
 
+    monkeypatch.setenv("PREFECT__RUNTIME__DEPLOYMENT__ID", "any")  # as Prefect's documentation says for tests
     with ThreadPoolExecutor() as pool:
         with one_run_per_source("pmsi"):
             waiting = pool.submit(run_ingest, hub, landing)
-            time.sleep(3)
+            time.sleep(2)
             assert not waiting.done()
             assert not list(hub.log.read())
         assert [report["status"] for report in waiting.result(60).result()] == ["accepted", "accepted", "held"]
@@ -486,6 +489,20 @@ def test_prefect_commands_in_the_folder_of_the_project_are_quiet_too(monkeypatch
     assert settings_read() == (False, 120, False, "filesystem", 5000)
 
 
+def test_the_services_say_to_prefect_what_the_project_says_and_listen_on_this_machine_only() -> None:
+    folder = PROJECT / "docs" / "systemd"
+    lines = (folder / "ecluse.env").read_text(encoding="utf-8").splitlines()
+    told = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+    of_servers_of_flows = "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS"
+    said = {name: value for name, value in prefect_settings.QUIET.items() if name != of_servers_of_flows}
+    assert told | said == told
+    server, worker = ((folder / f"ecluse-{name}.service").read_text(encoding="utf-8") for name in ("server", "worker"))
+    assert "server start --host 127.0.0.1 --port 4200\n" in server
+    assert "worker start --pool ecluse --type process --install-policy never\n" in worker
+    hardened = [unit[unit.index("UMask=") :] for unit in (server, worker)]
+    assert hardened[0] == hardened[1]
+
+
 def test_every_deployment_runs_a_flow_with_all_its_parameters_and_no_path_of_a_machine() -> None:
     from prefect.flows import Flow, load_flow_from_entrypoint
 
@@ -580,21 +597,23 @@ def test_a_killed_server_gives_back_the_place_of_a_dead_run(tmp_path: Path, monk
         place = up.Place(tmp_path, str(free.getsockname()[1]))
     place.logs.mkdir(parents=True)
     start = ("server", "server", "start", "--host", up.HOST, "--port", place.port)
+
+    def slots() -> int:
+        found: int = up.ask(place, "GET", "v2/concurrency_limits/ecluse-pmsi")["active_slots"]
+        return found
+
     with up.running(place, *start) as server:
         up.wait("server", lambda: up.ask(place, "GET", "health"), server)
-        up.ask(place, "POST", "v2/concurrency_limits/", {"name": "ecluse-pmsi", "limit": 1})
+        limit = {"name": "ecluse-pmsi", "limit": 1}
+        up.wait("a limit", lambda: up.ask(place, "POST", "v2/concurrency_limits/", limit), server)
         taken = {"names": ["ecluse-pmsi"], "slots": 1, "mode": "concurrency", "lease_duration": 60}
-        up.ask(place, "POST", "v2/concurrency_limits/increment-with-lease", taken)
+        up.wait("its place", lambda: up.ask(place, "POST", "v2/concurrency_limits/increment-with-lease", taken), server)
+        assert slots() == 1
         os.killpg(server.pid, signal.SIGKILL)
     with up.running(place, *start) as server:
         up.wait("server", lambda: up.ask(place, "GET", "health"), server)
-
-        def slots() -> int:
-            found: int = up.ask(place, "GET", "v2/concurrency_limits/ecluse-pmsi")["active_slots"]
-            return found
-
         assert slots() == 1
-        up.wait("the place", lambda: slots() == 0, server)
+        up.wait("the place is free", lambda: slots() == 0, server)
 
 
 @pytest.mark.soak
