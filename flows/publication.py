@@ -98,15 +98,16 @@ def _publish(
     receipt: "Receipt",
 ) -> PublishReport:
     from warehouse import products as made
+    from warehouse.masking import masked
 
     on = date.fromisoformat(receipt.recorded_at[:10])
-    rows = {table.name: made.rows_of(product, frames[table.view], table, region, on) for table in product.tables}
     folder = hub.products_folder / recipient / product.id
     while True:
         with storing(folder), made.exclusive(folder), made.beside(folder) as making:
             version = hub.log.version(f"product/{recipient}/{product.id}")
             before = publications(hub, recipient, product.id)
             number = len(before) + 1
+            rows = masked(product, frames, region, on, [_tables(hub, event) for event in before])
             manifest = made.manifest(recipient, product, number, receipt, keys, fingerprint(), region)
             publication = made.Publication(recipient, product, rows, manifest)
             hashes = made.write(making, publication)
@@ -134,6 +135,13 @@ def _publish(
                 return _reported(hub, "published", hub.log.append(event, hub.meta())[0])
             except VersionConflict:
                 continue  # published from another machine in between: compare with that one
+
+
+def _tables(hub: Hub, event: Event) -> dict[str, "pl.DataFrame"]:
+    """The tables of a publication, read from its Parquet files."""
+    import polars as pl
+
+    return {name: pl.read_parquet(folder_of(hub, event) / f"{name}.parquet") for name in event.data["tables"]}
 
 
 def _reported(hub: Hub, status: str, event: Event) -> PublishReport:

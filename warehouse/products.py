@@ -25,10 +25,9 @@ from contracts_schema.products import Product, Table
 from warehouse import faults
 from warehouse.blob_files import sync
 from warehouse.log import Event, canonical
+from warehouse.masking import THRESHOLD
 
-THRESHOLD = "publication.small_cell_threshold"
 MANIFEST = "datapackage.json"
-TYPES = {"string": pl.String(), "integer": pl.Int64(), "number": pl.Decimal(18, 2), "boolean": pl.Boolean()}
 FORMATS = {"parquet": "application/vnd.apache.parquet", "csv": "text/csv"}
 
 
@@ -53,26 +52,6 @@ class Publication:
     @property
     def stream(self) -> str:
         return f"product/{self.recipient}/{self.product.id}"
-
-
-def rows_of(product: Product, view: pl.DataFrame, table: Table, region: str, on: date) -> pl.DataFrame:
-    """The rows of one table for one region, in the contract's columns and types, with small counts masked.
-
-    ``on`` is the reference date of the threshold. A masked cell is null and its row says ``masked``.
-    """
-    territory = view[product.territory_column]
-    inside = territory.is_in([finess for finess in territory.unique() if region_of(finess) == region])
-    rows = view.filter(inside)
-    threshold = parameters.value(THRESHOLD, on).value
-    hidden: dict[str, pl.Expr] = {}
-    for mask in table.mask:
-        small = pl.any_horizontal(pl.sql_expr(count) < threshold for count in mask.counts)
-        for name in mask.hides:
-            hidden[name] = hidden[name] | small if name in hidden else small
-    masked = rows.with_columns(masked=pl.any_horizontal(hidden.values()).fill_null(value=False)).with_columns(
-        pl.when(~small.fill_null(value=False)).then(pl.col(name)).alias(name) for name, small in hidden.items()
-    )
-    return masked.select(pl.col(column.name).cast(TYPES[column.type]) for column in table.columns).sort(table.keys)
 
 
 def regions(view: pl.DataFrame, column: str) -> list[str]:
