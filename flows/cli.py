@@ -281,16 +281,35 @@ def query(
 @app.command()
 def publish(
     context: typer.Context,
-    recipient: Annotated[str | None, typer.Option(metavar="ars-RÉGION", help="Un seul destinataire.")] = None,
+    recipient: Annotated[
+        str | None, typer.Option(metavar="DESTINATAIRE", help="Un seul destinataire, par exemple ars-76.")
+    ] = None,
+    as_of: AsOf = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="DOSSIER", help="Avec --as-of : dossier neuf où recréer les fichiers."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Publie les produits : fichiers numérotés, immuables, avec leur reçu. Un contenu inchangé n'est pas republié."""
-    from flows import display, publication
+    """Publie les produits : fichiers numérotés, immuables, avec leur reçu. Un contenu inchangé n'est pas republié.
 
+    Avec --as-of, recrée dans un dossier ce qui était publiable à cette date, sans rien publier.
+    """
+    from flows import display, publication, state
+    from flows.hub import WrongUsage
+
+    if (as_of is None) != (output is None):
+        raise WrongUsage("--as-of et --output vont ensemble : le passé se recrée dans un dossier, il ne se republie pas")
     hub = _hub(context)
+    until = state.position_of(hub, as_of)
     with display.spinner("publication", quiet=as_json) as step:
-        reports = publication.publish(hub, recipient, step)
+        if until is None or output is None:
+            reports = publication.publish(hub, recipient, step)
+        else:
+            reports = publication.recreate(hub, until, output, recipient, step)
     _print_json({"publications": [report.as_json() for report in reports]}) if as_json else display.published(reports)
+    if any(report.status == "refused" for report in reports):
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -417,6 +436,11 @@ def _told(error: Exception) -> str:
         from warehouse.postgresql import WarehouseError
 
         if isinstance(error, WarehouseError):
+            return str(error)
+    if "checks.tables" in sys.modules:
+        from checks.tables import BrokenCheck
+
+        if isinstance(error, BrokenCheck):
             return str(error)
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror} : {error.filename or ''}"

@@ -54,7 +54,7 @@ def run(folder: Path) -> None:
     out.print(Panel(Text("Écluse — démonstration sur des données fictives"), expand=False))
     count = _step(out, "Écriture des exports fictifs de trois établissements", lambda: write_exports(exports))
     out.print(f"      {count} fichiers dans {display.plain(_short(exports))}")
-    init_hub(home)
+    init_hub(home, recipients=["ars-99"])
     reports = _step(out, "Ingestion par le flow Prefect (le serveur met quelques secondes à démarrer)",
                     lambda: _ingest(exports, home))  # fmt: skip
     published = _step(out, "Construction des vues et publication par le flow Prefect", lambda: _publish(home))

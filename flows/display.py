@@ -226,16 +226,30 @@ def built(report: "BuildReport") -> None:
         out.print(table)
 
 
+PUBLISHED = {
+    "published": ("publié", "green"),
+    "unchanged": ("inchangé", "cyan"),
+    "refused": ("refusé par la barrière des tables", "red"),
+    "recreated": ("recréé", "green"),
+}
+
+
 def published(reports: "Sequence[PublishReport]") -> None:
     out = console()
     for report in reports:
-        word = Text("publié", "green") if report.status == "published" else Text("inchangé", "cyan")
         rows = ", ".join(f"{name} {number(count)} lignes" for name, count in report.rows.items())
         masked = sum(report.masked_rows.values())
-        out.print(Text.assemble(f"{report.recipient}/{report.product} n° {report.number} ", word))
+        out.print(Text.assemble(f"{report.recipient}/{report.product} n° {report.number} ", PUBLISHED[report.status]))
+        for breach in report.breaches:
+            out.print(Text(f"  {breach['table']} : {plain(breach['label_fr'])}", "red"), soft_wrap=True)
         out.print(f"  {rows}" + (f", dont {number(masked)} où un petit effectif est masqué" if masked else ""), soft_wrap=True)
         out.print(f"  {plain(report.folder)}", soft_wrap=True)
         out.print(f"  reçu : journal à la position {report.position}, empreinte {report.hash[:16]}…", soft_wrap=True)
+        if report.status == "recreated":
+            same = (
+                f"octet pour octet la publication n° {report.known_as}" if report.known_as else "jamais publié sous cette forme"
+            )
+            out.print(f"  {same}")
 
 
 def explained(answer: Mapping[str, Any]) -> None:

@@ -11,8 +11,8 @@ from contracts_schema.products import Table, products
 from contracts_schema.rules import catalogue
 from flows.building import reading
 from flows.deliveries import heads, names_of, verdict_of
+from flows.editions import folder_of, publications
 from flows.hub import Hub, WrongUsage
-from flows.publication import folder_of, publications
 from warehouse.log import Event
 
 if TYPE_CHECKING:

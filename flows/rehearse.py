@@ -122,7 +122,7 @@ def _free_port() -> str:
 
 def _prepare(home: Path) -> None:
     """A fresh hub with one file in its landing folder."""
-    init_hub(home, test=True)
+    init_hub(home, test=True, recipients=["ars-99"])
     finess = fictional_finess()
     landing = home / "landing"
     landing.mkdir()

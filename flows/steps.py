@@ -20,9 +20,11 @@ from prefect.concurrency.sync import concurrency
 from prefect.exceptions import ObjectAlreadyExists
 
 from checks.rows import RowsLost
+from checks.tables import BrokenCheck
 from flows.hub import Hub, WrongUsage, open_hub
 from warehouse.blobs import BlobError, BlobUnwritable
 from warehouse.log import LogError, LogUnavailable
+from warehouse.postgresql import WarehouseError
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
@@ -30,7 +32,7 @@ Result = TypeVar("Result")
 MAY_PASS = (LogUnavailable, BlobUnwritable)
 """A database that restarts, a disk that someone empties: worth trying again. A user's mistake is not."""
 
-WORDED = (WrongUsage, LogError, BlobError, RowsLost)
+WORDED = (WrongUsage, LogError, BlobError, RowsLost, BrokenCheck, WarehouseError)
 """Errors of ours, whose messages hold no value of a row."""
 
 RETRY_SECONDS = [5.0, 30.0, 120.0]

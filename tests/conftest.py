@@ -249,7 +249,7 @@ class Said:
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The home of a test hub without deliveries, whose clock stands still."""
     monkeypatch.setenv(TEST_CLOCK, "2026-03-31T18:00")
-    init_hub(tmp_path / "hub", test=True)
+    init_hub(tmp_path / "hub", test=True, recipients=["ars-99"])
     return tmp_path / "hub"
 
 

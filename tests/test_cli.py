@@ -468,7 +468,7 @@ def test_settings_come_from_the_environment_then_the_file_then_defaults_and_stat
     }
     with (home / "ecluse.toml").open("a") as toml:
         toml.write(f'database_url = "sqlite:///{tmp_path}/toml.db"\nstore_url = "{tmp_path}/toml"\n')
-    init_hub(home, test=True)
+    init_hub(home, test=True, recipients=["ars-99"])
     assert settings()["database_url"] == {"value": f"sqlite:///{tmp_path}/toml.db", "from": "ecluse.toml"}
     monkeypatch.setenv("ECLUSE_STORE_URL", f"{tmp_path}/environment")
     assert settings()["store_url"] == {"value": f"{tmp_path}/environment", "from": "environment"}

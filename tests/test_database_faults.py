@@ -42,7 +42,7 @@ def test_a_server_killed_while_clients_write_loses_nothing_that_was_acknowledged
 ) -> None:  # fmt: skip
     server = servers()
     monkeypatch.setenv("ECLUSE_DATABASE_URL", server.url())
-    init_hub(home, test=True)
+    init_hub(home, test=True, recipients=["ars-99"])
     for number in range(1, 5 * cycles):
         folder = export(number, months=1, stays=3).parent
     ledgers = [tmp_path / f"ledger_{number}" for number in range(3)]
@@ -127,7 +127,7 @@ def test_an_ingestion_cut_off_at_any_commit_is_told_and_the_same_command_converg
     server = servers()
     line = proxy(server)
     monkeypatch.setenv("ECLUSE_DATABASE_URL", server.url(host=str(line.folder)))
-    init_hub(home, test=True)
+    init_hub(home, test=True, recipients=["ars-99"])
     before = line.commits
     assert ecluse("ingest", export(1, months=1, stays=3)).code == 0
     commits, number, answers = line.commits - before, 1, []

@@ -80,7 +80,7 @@ def test_killed_at_any_numbered_point_no_event_lacks_its_bytes_and_the_same_comm
             url = base.update_query_dict({"options": f"-csearch_path={schema}"}).render_as_string(hide_password=False)
             settings += f'database_url = "{url}"\n'
         (home / "ecluse.toml").write_text(settings)
-        init_hub(home, test=True)
+        init_hub(home, test=True, recipients=["ars-99"])
         return home
 
     whole = new_hub("undisturbed")
@@ -112,7 +112,7 @@ def test_eight_processes_that_ingest_one_file_make_one_delivery(
     jobs: Jobs, export: Export, home: Path, log_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("ECLUSE_DATABASE_URL", log_url)
-    init_hub(home, test=True)
+    init_hub(home, test=True, recipients=["ars-99"])
     assert jobs(*[[["--home", home, "ingest", export(), "--json"]]] * 8, ECLUSE_DATABASE_URL=log_url) == [0] * 8
     reports = [json.loads((tmp_path / f"said_{number}").read_text())["deliveries"][0] for number in range(8)]
     assert sorted(report["status"] for report in reports) == ["accepted"] + ["already_known"] * 7
@@ -292,7 +292,7 @@ def test_a_database_gone_between_reception_and_decision_is_told_and_a_rerun_deci
     log_url: str, postgresql: sa.Engine, home: Path, export: Export, ecluse: Ecluse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ECLUSE_DATABASE_URL", log_url)
-    init_hub(home, test=True)
+    init_hub(home, test=True, recipients=["ars-99"])
     monkeypatch.setattr(log_database, "LOCK_SECONDS", 0)
     hub, path = open_hub(home), export()
     delivery = str(deliveries.receive(hub, the(path)))

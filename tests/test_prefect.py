@@ -70,7 +70,7 @@ def make_hub(home: Path, monkeypatch: pytest.MonkeyPatch) -> Hub:
     for name in ("ECLUSE_DATABASE_URL", "ECLUSE_STORE_URL"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv(TEST_CLOCK, "2026-03-31T18:00")
-    init_hub(home, test=True)
+    init_hub(home, test=True, recipients=["ars-99"])
     return open_hub(home)
 
 

@@ -55,7 +55,7 @@ Recorded = Mapping[Any, Event]
 
 
 def recorded(folder: Path, paths: Mapping[Any, Path]) -> Recorded:
-    init_hub(folder / "hub", test=True)
+    init_hub(folder / "hub", test=True, recipients=["ars-99"])
     hub = open_hub(folder / "hub")
     reports = {name: ingest(hub, path) for name, path in paths.items()}
     assert {report.status for report in reports.values()} == {"accepted"}

@@ -476,7 +476,7 @@ def sealed(tmp_path_factory: pytest.TempPathFactory) -> Sealed:
         files["ano"] = planted(files["ano"], "mco_ano_y2022", line, values["ano"])
         files["tra"] = planted(files["tra"], "mco_tra_csv", line, values["tra"])
     path = write_archive(folder, RECIPE, STAMP, files=files)
-    init_hub(folder / "hub", test=True)
+    init_hub(folder / "hub", test=True, recipients=["ars-99"])
     hub = open_hub(folder / "hub")
     finess = f"finess={FINESS}"
     commands: list[list[object]] = [

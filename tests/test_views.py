@@ -74,7 +74,7 @@ def region(tmp_path_factory: pytest.TempPathFactory) -> Region:
     for place, (path, version) in enumerate(zip(paths, FORMATS, strict=True), start=1):
         write_rsa(path, Recipe(fictional_finess(number=place), 2025, 2, 60, seed=place, version=version))
     paths.append(mixed(folder, 7))
-    init_hub(folder / "hub", test=True)
+    init_hub(folder / "hub", test=True, recipients=["ars-99"])
     hub = open_hub(folder / "hub")
     assert {deliveries.ingest(hub, the(path)).status for path in paths} == {"accepted"}
     return Region(hub, paths)
@@ -255,7 +255,7 @@ def test_the_order_of_ingestion_changes_no_figure(
     said = []
     for order in (paths, paths[::-1], [paths[1], paths[3], paths[0], paths[2]]):
         other = tmp_path / f"hub_{len(said)}"
-        init_hub(other, test=True)
+        init_hub(other, test=True, recipients=["ars-99"])
         hub = open_hub(other)
         for path in order:
             deliveries.ingest(hub, the(path))
@@ -352,7 +352,13 @@ def test_a_publication_holds_the_views_rows_and_its_manifest_says_what_they_are(
     event, folder = published(region.hub)
     manifest = json.loads((folder / "datapackage.json").read_text())
     data = {f"{table}.{kind}" for table in TABLES for kind in ("csv", "parquet", "xlsx")}
-    assert {path.name for path in folder.iterdir()} == {"datapackage.json", "contract.odcs.yaml", *data}
+    assert {path.name for path in folder.iterdir()} == {
+        "datapackage.json",
+        "contract.odcs.yaml",
+        "controles.json",
+        "data-docs.html",
+        *data,
+    }
     assert {resource["path"] for resource in manifest["resources"]} == {"contract.odcs.yaml", *data}
     for resource in manifest["resources"][:-1]:
         content = (folder / resource["path"]).read_bytes()
@@ -396,7 +402,7 @@ def test_the_same_deliveries_give_the_same_publication_to_the_byte_manifest_incl
     paths = [export(place) for place in (1, 2)]
     folders = []
     for name in ("one", "another"):
-        init_hub(tmp_path / name, test=True)
+        init_hub(tmp_path / name, test=True, recipients=["ars-99"])
         hub = open_hub(tmp_path / name)
         for path in paths:
             deliveries.ingest(hub, the(path))

@@ -24,7 +24,7 @@ from typing import Any
 import polars as pl
 
 from contracts_schema import parameters
-from contracts_schema.geography import region_label, region_of
+from contracts_schema.geography import region_of
 from contracts_schema.odcs import FILE as CONTRACT
 from contracts_schema.odcs import odcs_yaml
 from contracts_schema.products import Product, Table
@@ -32,11 +32,11 @@ from contracts_schema.table_schema import table_schema, workbook_schema
 from warehouse import faults, workbook
 from warehouse.blob_files import sync
 from warehouse.log import Event, canonical
+from warehouse.masking import THRESHOLD
+from warehouse.recipients import Recipient
 from warehouse.workbook_notes import sections
 
-THRESHOLD = "publication.small_cell_threshold"
 MANIFEST = "datapackage.json"
-TYPES = {"string": pl.String(), "integer": pl.Int64(), "number": pl.Decimal(18, 2), "boolean": pl.Boolean(), "date": pl.Date()}
 MEDIA_TYPES = {
     "parquet": "application/vnd.apache.parquet",
     "csv": "text/csv",
@@ -73,35 +73,16 @@ class Publication:
         return f"product/{self.recipient}/{self.product.id}"
 
 
-def rows_of(product: Product, view: pl.DataFrame, table: Table, region: str, on: date) -> pl.DataFrame:
-    """The rows of one table for one region, in the contract's columns and types, with small counts masked.
-
-    ``on`` is the reference date of the threshold. A masked cell is null and its row says ``masked``.
-    """
-    territory = view[product.territory_column]
-    inside = territory.is_in([finess for finess in territory.unique() if region_of(finess) == region])
-    rows = view.filter(inside)
-    threshold = parameters.value(THRESHOLD, on).value
-    hidden: dict[str, pl.Expr] = {}
-    for mask in table.mask:
-        small = pl.any_horizontal(pl.sql_expr(count) < threshold for count in mask.counts)
-        for name in mask.hides:
-            hidden[name] = hidden[name] | small if name in hidden else small
-    masked = rows.with_columns(masked=pl.any_horizontal(hidden.values()).fill_null(value=False)).with_columns(
-        pl.when(~small.fill_null(value=False)).then(pl.col(name)).alias(name) for name, small in hidden.items()
-    )
-    return masked.select(pl.col(column.name).cast(TYPES[column.type]) for column in table.columns).sort(table.keys)
-
-
 def regions(view: pl.DataFrame, column: str) -> list[str]:
     """The regions that have at least one row."""
     return sorted({region for finess in view[column].unique() if (region := region_of(finess))})
 
 
-def write(folder: Path, publication: Publication) -> dict[str, dict[str, str]]:
-    """Write the files of a publication and its manifest, last, into an empty folder, all on disk when it returns.
+def write(folder: Path, publication: Publication, documents: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """Write the files of a publication and its manifest, last, into its folder, all on disk when it returns.
 
-    Gives the sha256 of each table's file by table and format. Unshowable when a workbook cannot hold a value.
+    ``documents`` are the files that are there already and belong to it, each with its title. Gives the sha256 of each table's
+    file by table and format. Unshowable when a workbook cannot hold a value.
     """
     hashes: dict[str, dict[str, str]] = {}
     resources = []
@@ -118,7 +99,10 @@ def write(folder: Path, publication: Publication) -> dict[str, dict[str, str]]:
     contract = folder / CONTRACT
     contract.write_text(odcs_yaml(publication.product), encoding="utf-8")
     sync(contract)
-    resources.append(_contract_resource(contract))
+    resources.append(_document(contract, "Contrat du produit (Open Data Contract Standard)"))
+    for name, title in documents.items():
+        sync(folder / name)
+        resources.append(_document(folder / name, title))
     text = json.dumps(publication.manifest | {"resources": resources}, ensure_ascii=False, indent=2, sort_keys=True) + "\n"
     (folder / MANIFEST).write_text(text, encoding="utf-8")
     sync(folder / MANIFEST)
@@ -143,20 +127,20 @@ def _write_table(path: Path, kind: str, table: Table, rows: pl.DataFrame, public
 
 
 def manifest(
-    recipient: str, product: Product, number: int, receipt: Receipt, keys: Mapping[str, str], basis: str, region: str
+    recipient: Recipient, product: Product, number: int, receipt: Receipt, keys: Mapping[str, str], basis: str
 ) -> dict[str, Any]:
     """The descriptor of a publication, in the terms of the Data Package standard, with what makes it a receipt."""
     threshold = parameters.value(THRESHOLD, date.fromisoformat(receipt.recorded_at[:10]))
     return {
         "profile": "data-package",
-        "name": f"{recipient}-{product.id}",
-        "id": f"{recipient}/{product.id}/{number:04d}",
-        "title": f"{product.label_fr} — {region_label(region)}",
+        "name": f"{recipient.name}-{product.id}".lower(),
+        "id": f"{recipient.name}/{product.id}/{number:04d}",
+        "title": f"{product.label_fr} — {recipient.label_fr}",
         "description": product.description_fr,
         "version": str(number),
         "created": receipt.recorded_at,
         "ecluse": {
-            "recipient": recipient,
+            "recipient": recipient.name,
             "product": product.id,
             "number": number,
             "log": {"position": receipt.position, "hash": receipt.hash, "recorded_at": receipt.recorded_at},
@@ -279,18 +263,25 @@ def _read_as(kind: str, sheet: str) -> dict[str, Any]:
     return {"profile": "data-resource", "type": "table"} | ({"dialect": dialect | {"excel": {"sheet": sheet}}} if sheet else {})
 
 
+def masked_rows(rows: pl.DataFrame) -> int:
+    """How many rows of a published table have a masked cell."""
+    return int(rows["masked"].sum()) if "masked" in rows.columns else 0
+
+
 def _counts(rows: pl.DataFrame) -> dict[str, int]:
-    return {"rows": rows.height, "masked_rows": int(rows["masked"].sum()) if "masked" in rows.columns else 0}
+    return {"rows": rows.height, "masked_rows": masked_rows(rows)}
 
 
-def _contract_resource(path: Path) -> dict[str, Any]:
+def _document(path: Path, title: str) -> dict[str, Any]:
+    """What the manifest says of a file that is no table."""
+    kind = path.suffix.removeprefix(".")
     return {
-        "name": "contract",
-        "title": "Contrat du produit (Open Data Contract Standard)",
+        "name": path.name.partition(".")[0],
+        "title": title,
         "path": path.name,
         "profile": "data-resource",
-        "format": "yaml",
-        "mediatype": "application/yaml",
+        "format": kind,
+        "mediatype": {"yaml": "application/yaml", "json": "application/json", "html": "text/html"}[kind],
         "encoding": "utf-8",
         "bytes": path.stat().st_size,
         "hash": f"sha256:{_sha256(path)}",

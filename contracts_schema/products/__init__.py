@@ -3,12 +3,15 @@
 Files, dictionaries, Table Schema, ODCS and the table gate are all made from these, so none of them can say something else.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
+
+Kind = TypeVar("Kind")
 
 CLASSIFICATIONS = ("public", "aggregate", "individual", "restricted")
 """From open to never published: open facts, counts over a threshold, lines about a pseudonymous person, direct links."""
@@ -43,11 +46,77 @@ class RowCheck:
 
 
 @dataclass(frozen=True)
-class Mask:
-    """Where any of ``counts`` (SQL over the columns) is under the threshold, the columns of ``hides`` are left empty."""
+class Total:
+    """What readers know or can work out whatever is masked: the sum of an SQL expression over the rows of a table's view."""
 
-    counts: tuple[str, ...]
+    name: str
+    table: str
+    sum: str
+
+
+@dataclass(frozen=True)
+class Part:
+    """Rows of an additive table (SQL ``where``) whose total ``columns`` of another table may tell, in its ``rows`` (SQL)."""
+
+    where: str
+    total: str
+    table: str
+    rows: str
+    columns: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class AddsUp:
+    """The first count adds up, over the rows that agree on ``over``, to a total that may be known.
+
+    Tables that name the same ``total`` tell it of one another. ``parts``: what tells the total of some of the rows.
+    """
+
+    over: tuple[str, ...]
+    total: str | None = None
+    parts: tuple[Part, ...] = ()
+
+
+@dataclass(frozen=True)
+class Follows:
+    """Rows (SQL; all when None) are hidden with any row of ``table`` that hides ``column`` and agrees on ``over``."""
+
+    table: str
+    column: str
+    over: tuple[str, ...]
+    rows: str | None = None
+
+
+@dataclass(frozen=True)
+class Mask:
+    """When the columns of ``hides`` are left empty; ``counts`` and ``gaps`` are SQL over the view's columns and the totals.
+
+    Where one of ``counts`` is under the threshold, or one of ``gaps``, which is what readers find by subtracting published
+    figures, is between 1 and the threshold; and where a neighbour needs it (``adds_up``). The first of ``hides`` is the figure
+    itself, the others are made from it.
+    """
+
     hides: tuple[str, ...]
+    counts: tuple[str, ...] = ()
+    gaps: tuple[str, ...] = ()
+    adds_up: AddsUp | None = None
+
+
+@dataclass(frozen=True)
+class Narrows:
+    """Which values of a key column count all that another value counts: by the narrow one, all that are wider."""
+
+    column: str
+    wider: dict[str, list[str]]
+
+
+@dataclass(frozen=True)
+class Remark:
+    """A text that tells of figures: hidden with any of them, but for the values of ``tells_nothing``."""
+
+    column: str
+    of: tuple[str, ...]
+    tells_nothing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -64,6 +133,9 @@ class Table:
     keys: tuple[str, ...]
     columns: tuple[Column, ...]
     mask: tuple[Mask, ...]
+    follows: Follows | None
+    narrows: Narrows | None
+    remark: Remark | None
     checks: tuple[RowCheck, ...]
     explained_by: str
     measures: dict[str, str | dict[str, str]]
@@ -72,11 +144,17 @@ class Table:
 
 @dataclass(frozen=True)
 class Product:
+    """``origin_column`` tells apart rows made from other data (for PMSI the transmission); totals are summed over
+    ``totals_over``."""
+
     id: str
     recipient_kind: str
     label_fr: str
     description_fr: str
     territory_column: str
+    origin_column: str
+    totals_over: tuple[str, ...]
+    totals: tuple[Total, ...]
     tables: tuple[Table, ...]
 
 
@@ -90,7 +168,15 @@ def products() -> dict[str, Product]:
 
 
 def _product(entry: dict[str, Any]) -> Product:
-    return Product(**{**entry, "tables": tuple(_table(table) for table in entry["tables"])})
+    totals = tuple(Total(**total) for total in entry.get("totals", []))
+    return Product(
+        **{
+            **entry,
+            "totals_over": tuple(entry.get("totals_over", [])),
+            "totals": totals,
+            "tables": tuple(_table(table) for table in entry["tables"]),
+        }
+    )
 
 
 def _table(entry: dict[str, Any]) -> Table:
@@ -101,9 +187,28 @@ def _table(entry: dict[str, Any]) -> Table:
         label_fr=entry["label_fr"],
         keys=tuple(entry["keys"]),
         columns=tuple(Column(**column) for column in entry["columns"]),
-        mask=tuple(Mask(tuple(mask["counts"]), tuple(mask["hides"])) for mask in entry["mask"]),
+        mask=tuple(_mask(mask) for mask in entry["mask"]),
+        follows=_made(Follows, entry.get("follows")),
+        narrows=_made(Narrows, entry.get("narrows")),
+        remark=_made(Remark, entry.get("remark")),
         checks=tuple(RowCheck(**check) for check in entry.get("checks", [])),
         explained_by=explained["view"],
         measures=explained["measures"],
         may_be_empty=entry.get("may_be_empty", False),
     )
+
+
+def _mask(entry: dict[str, Any]) -> Mask:
+    adds_up = entry.get("adds_up")
+    if adds_up:
+        parts = tuple(Part(**_tuples(part)) for part in adds_up.get("parts", []))
+        adds_up = AddsUp(tuple(adds_up["over"]), adds_up.get("total"), parts)
+    return Mask(**_tuples({**entry, "adds_up": adds_up}))
+
+
+def _made(kind: Callable[..., Kind], entry: dict[str, Any] | None) -> Kind | None:
+    return kind(**_tuples(entry)) if entry else None
+
+
+def _tuples(entry: dict[str, Any]) -> dict[str, Any]:
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in entry.items()}
