@@ -6,10 +6,12 @@ begin with ``restricted_``; no view and no product may read them. Source: PMSI r
 
 from dataclasses import dataclass
 from functools import cache
-
-import polars as pl
+from typing import TYPE_CHECKING
 
 from contracts_schema.layouts import Field, Layout, layouts
+
+if TYPE_CHECKING:
+    import polars as pl
 
 RESTRICTED = "restricted_"
 
@@ -67,8 +69,10 @@ def formats(family: Family) -> dict[str, Layout]:
     return layouts("MCO", family.record)
 
 
-def dtype(field: Field) -> pl.DataType:
+def dtype(field: Field) -> "pl.DataType":
     """Type of a field's column. An implied-decimal field is an integer count of its last decimal (thousandths for decimal3)."""
+    import polars as pl  # imported here because who only asks what is restricted has no use for it
+
     if is_date(field):
         return pl.Date()
     if not is_number(field):
@@ -92,8 +96,10 @@ def zones(family: Family) -> tuple[str, ...]:
 
 
 @cache
-def schema(family: Family) -> pl.Schema:
+def schema(family: Family) -> "pl.Schema":
     """Columns of the family's accepted rows: line number, padded mark, fields, zones."""
+    import polars as pl
+
     fields = {name: dtype(field) for name, field in columns(family).items()}
     whole = {f"{zone}_zone": pl.String() for zone in zones(family)}
     return pl.Schema({"line_number": pl.Int64(), "padded": pl.Boolean(), **fields, **whole})

@@ -7,9 +7,9 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from contracts_schema.rules import label
 from flows.decisions import last_decision, last_decisions
 from flows.deliveries import names_of, verdict_of
-from flows.explanation import label
 from flows.hub import Hub, WrongUsage
 from warehouse.log import Event
 

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from contracts_schema.products import Table, products
-from contracts_schema.rules import catalogue
-from flows.building import reading
 from flows.deliveries import heads, names_of, verdict_of
 from flows.hub import Hub, WrongUsage
 from flows.publication import folder_of, publications
@@ -85,11 +83,6 @@ def quarantine(hub: Hub, until: int | None = None, delivery: str | None = None) 
     return found
 
 
-def label(rule: str) -> str:
-    """What a rule says, in French."""
-    return catalogue()[rule].label_fr if rule in catalogue() else rule
-
-
 def _deciding(hub: Hub, until: int | None, delivery: str | None) -> list[Event]:
     """The decisions that count: those of the heads, and later ones that hold or refuse."""
     last: dict[str, Event] = {event.data["delivery_id"]: event for event in hub.log.read(until=until, types=DECISIONS)}
@@ -147,6 +140,8 @@ def _example(published: "pl.DataFrame", table: Table) -> str:
 
 def _lines(hub: Hub, table: Table, row: Mapping[str, Any], position: int) -> dict[str, dict[str, Any]]:
     """Per scope and measure, the line numbers behind a row, as ranges."""
+    from flows.building import reading
+
     view = table.explained_by
     found: dict[str, dict[str, Any]] = {}
     with reading(hub, {view, "ref_pmsi__head"}, position) as engine:

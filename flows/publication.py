@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING, Any
 from contracts_schema.families import RESTRICTED
 from contracts_schema.fingerprint import fingerprint
 from contracts_schema.products import Product, products
-from flows import building
 from flows.deliveries import heads
 from flows.hub import Hub, WrongUsage
-from warehouse import views
 from warehouse.blob_files import storing
 from warehouse.heads import FOLDED
 from warehouse.log import Event, NewEvent, VersionConflict
@@ -21,6 +19,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from warehouse.products import Receipt
+    from warehouse.views import Table
 
 
 @dataclass(frozen=True)
@@ -46,6 +45,7 @@ def publish(hub: Hub, recipient: str | None = None, progress: Callable[[str], No
 
     Publishes nothing new when the content is that of the last publication. WrongUsage for a recipient without data.
     """
+    from flows import building
     from warehouse import products as publications
 
     receipt = _receipt(hub)
@@ -71,6 +71,8 @@ def publish(hub: Hub, recipient: str | None = None, progress: Callable[[str], No
 
 def _refuse_restricted(product: Product) -> None:
     """A product must not rest on restricted segments, through whatever views."""
+    from warehouse import views
+
     for name in views.closure(table.view for table in product.tables):
         if any(source.startswith(views.SEGMENT + RESTRICTED) for source in views.views()[name].inputs):
             raise PermissionError(f"{product.id}: view {name} reads a restricted segment, which no product may")
@@ -166,7 +168,7 @@ def _receipt(hub: Hub) -> "Receipt":
     return Receipt(last.position, last.hash, last.recorded_at)
 
 
-def _frame(table: views.Table) -> "pl.DataFrame":
+def _frame(table: "Table") -> "pl.DataFrame":
     import polars as pl
 
     return pl.read_parquet(list(table.paths))

@@ -16,7 +16,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from conftest import Ecluse, Export, Said
+from conftest import Ecluse, Export, Program, Said
 from oracle_rsa import Verdict, activity, judge, whole_number
 
 from connectors.synthetic import DEFECTS
@@ -95,6 +95,38 @@ def test_without_a_hub_the_way_to_make_one_is_told(ecluse: Ecluse, tmp_path: Pat
     assert said.code == 2
     assert "ecluse init" in said.err
     assert not (tmp_path / "nowhere").exists()
+
+
+IMPORTED = """
+import sys
+from flows import cli
+try:
+    cli.main()
+except SystemExit as end:
+    print(end.code or 0, *sorted({name.split(".")[0] for name in sys.modules}))
+"""
+HEAVY = {"polars", "duckdb", "pyarrow", "pandas", "numpy", "pandera", "prefect", "great_expectations", "alembic", "openpyxl"}
+
+
+@pytest.mark.parametrize(
+    ("command", "needed"),
+    [
+        (["--help"], set()),
+        (["status"], set()),
+        (["missing", "--year", "2025", "--month", "2"], set()),
+        (["query", "select * from out_ars__pmsi_indicator"], {"duckdb"}),
+        (["query", "select * from out_ars__pmsi_indicator", "--json"], {"duckdb"}),
+    ],
+)
+def test_a_command_that_must_answer_at_once_imports_no_library_that_it_does_not_need(
+    ecluse: Ecluse, export: Export, home: Path, program: Program, command: list[str], needed: set[str]
+) -> None:
+    ecluse("ingest", export(stays=5))
+    ecluse("build")
+    out, _ = program(IMPORTED, "--home", str(home), *command).communicate()
+    code, *imported = out.splitlines()[-1].split()
+    assert code == "0"
+    assert HEAVY.intersection(imported) == needed
 
 
 def test_init_twice_changes_nothing_and_never_turns_a_real_hub_into_a_test_one(ecluse: Ecluse, tmp_path: Path) -> None:
@@ -570,6 +602,9 @@ def test_a_query_answers_the_same_rows_in_four_formats(ecluse: Ecluse, export: E
     assert "--output" in said.err
 
 
+RUM_DP = {"start": 16, "zone_width": 61}
+
+
 @pytest.mark.parametrize(
     ("sql", "answer"),
     [
@@ -578,6 +613,10 @@ def test_a_query_answers_the_same_rows_in_four_formats(ecluse: Ecluse, export: E
         ("select sum(x) as s from (values (1), (2)) as t(x)", [{"s": 3}]),
         ("select 1.5 as d, 0.0 / 0 as n, null as z, [1, 2] as l", [{"d": "1.5", "n": None, "z": None, "l": [1, 2]}]),
         ("select period from ref_pmsi__head", [{"period": 2}]),
+        ("select 1 as a, 2 as a", [{"a": 1, "a_1": 2}]),
+        ("select count(*) as n from ref_finess__link", [{"n": 0}]),
+        ("select count(*) as n from ref_pmsi__hpr_site", [{"n": 0}]),
+        ("select start, zone_width from ref_pmsi__zone_field where format_version = '229' and field = 'rum_dp'", [RUM_DP]),
         ("select count(*) as n from segment_pmsi_rsa", [{"n": 100}]),
         ("select 'a' || chr(27) || chr(155) || '\u00e9' as t", [{"t": "a\x1b\x9b\u00e9"}]),
     ],

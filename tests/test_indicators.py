@@ -113,8 +113,8 @@ def zones_of(version: str, units: Iterable[Where]) -> dict[str, str]:
     return dict.fromkeys(ZONES, "") | {"rum": zone}
 
 
-def table(columns: tuple[str, ...], *rows: tuple[str | None, ...]) -> pl.DataFrame:
-    return pl.DataFrame(rows, schema=dict.fromkeys(columns, pl.String), orient="row")
+def table(columns: tuple[str, ...], *rows: tuple[str | None, ...]) -> views.Reference:
+    return views.Reference(dict.fromkeys(columns, "varchar"), rows)
 
 
 @pytest.fixture

@@ -6,6 +6,10 @@ Must never leave a final name on less than the whole content, or end a damaged c
 import hashlib
 import io
 import os
+import secrets
+import shutil
+import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -20,6 +24,7 @@ Kind = Literal["raw", "segments"]
 ZSTD_LEVEL = 3
 ZSTD_THREADS = 2
 CHUNK = 1 << 20
+ORPHAN_SECONDS = 7 * 86400
 
 
 class BlobError(Exception):
@@ -71,6 +76,34 @@ class BlobWriter:
     def close(self) -> None:
         with suppress(OSError):  # closing writes what is buffered, which may be what failed
             self._file.close()
+
+
+def unfinished(folder: Path, suffix: str) -> Path:
+    """A new path in ``folder`` for what is in the making; its name tells which process makes it."""
+    return folder / f"{socket.gethostname()}~{os.getpid()}~{secrets.token_hex(8)}{suffix}"
+
+
+def sweep(folder: Path) -> int:
+    """Remove what processes that died left ``unfinished`` in this folder; how many files or folders."""
+    removed = 0
+    for path in folder.glob("*~*~*"):
+        host, pid, _ = path.name.split("~")
+        with suppress(FileNotFoundError):  # finished in the meantime
+            old = time.time() - path.stat().st_mtime > ORPHAN_SECONDS
+            if old if host != socket.gethostname() else not _alive(int(pid)):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+                removed += 1
+    return removed
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # there is one, of another user
+        return True
+    return True
 
 
 def place(path: Path, final: Path) -> None:

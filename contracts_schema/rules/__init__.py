@@ -28,3 +28,8 @@ def catalogue() -> dict[str, Rule]:
             for entry in yaml.safe_load(path.read_text(encoding="utf-8"))["rules"]:
                 rules[entry["id"]] = Rule(**entry)
     return rules
+
+
+def label(rule: str) -> str:
+    """What a rule says, in French; the id itself when no catalogue has it (any more)."""
+    return catalogue()[rule].label_fr if rule in catalogue() else rule
