@@ -8,12 +8,18 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
-from contracts_schema.layouts import Field, Layout, layouts
+from contracts_schema.layouts import NOT_STORED, Field, Layout, layouts
 
 if TYPE_CHECKING:
     import polars as pl
 
 RESTRICTED = "restricted_"
+
+SEJOURS, LAMDA, M999 = "sejours", "lamda", "m999"
+"""Flows: the year's months; its corrections sent during the next year, as LAMDA or as period 999 (PMSI reference §2)."""
+
+CORRECTIONS = frozenset({LAMDA, M999})
+"""Flows that come after every month of their year."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +43,11 @@ class Family:
         return f"{RESTRICTED if self.closed else ''}pmsi_{self.name}"
 
     @property
+    def is_restricted(self) -> bool:
+        """Whether a line of the family, as it is written, may be read by no view and no product."""
+        return self.closed or bool(self.restricted)
+
+    @property
     def restricted_table(self) -> str | None:
         return f"{RESTRICTED}pmsi_{self.name}" if self.restricted and not self.closed else None
 
@@ -44,15 +55,15 @@ class Family:
 FAMILIES = {
     family.name: family
     for family in (
-        Family("rsa", "RSA", "record_number", frozenset({"finess", "format_version", "record_number", "rum_count"})),
+        Family(
+            "rsa", "RSA", "record_number", frozenset({"finess", "format_version", "record_number", "rum_count", "exit_month"})
+        ),
         Family(
             "ano",
             "ANO",
             "stay_number",
             frozenset({"finess", "stay_number"}),
-            frozenset(
-                {"link_index", "birth_date", "encrypted_zone", "anonymous_hospitalisation_id", "accident_number_or_date"}
-            ),
+            frozenset({"link_index", "birth_date", "anonymous_hospitalisation_id", "accident_number_or_date"}),
             dates_restricted=True,
         ),
         Family("med", "FICHCOMP med", None, frozenset({"finess", "stay_number"})),
@@ -87,6 +98,14 @@ def columns(family: Family) -> dict[str, Field]:
     for layout in reversed(formats(family).values()):
         found |= {field.name: field for field in layout.fields if not field.is_filler and field.name not in found}
     return found
+
+
+@cache
+def unstored_tail(family: Family) -> tuple[int, int] | None:
+    """Offset and length of what ends every line of the family and must not be stored beyond the file as received."""
+    found = {(layout.fields[-1].offset, layout.fields[-1].length) for layout in formats(family).values()
+             if layout.fields[-1].name in NOT_STORED}  # fmt: skip
+    return found.pop() if found else None
 
 
 @cache

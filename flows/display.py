@@ -228,6 +228,8 @@ def explained(answer: Mapping[str, Any]) -> None:
         received, accepted = delivery["received"], delivery["accepted"]
         out.print(f"  reçu le {received['at']} par {plain(received['by'])} (position {received['position']}),")
         out.print(f"  accepté à la position {accepted['position']}, segment {delivery['segments']['pmsi_rsa'][:16]}…")
+        if not delivery["measures"]:
+            out.print("  aucune ligne du fichier ne compte ici")
         for measures, found in _same_lines(delivery["measures"]):
             out.print(f"  {measures} : {number(found['lines'])} lignes du fichier : {_ranges(found['ranges'])}", soft_wrap=True)
 

@@ -26,7 +26,7 @@ from contracts_schema import parameters
 from contracts_schema.products import products
 from warehouse import products as made
 from warehouse import views
-from warehouse.heads import LAMDA, Head
+from warehouse.heads import Head
 
 FORMATS = ["224", "225", "226", "227", "228", "229"]
 YEAR = 2025
@@ -467,7 +467,7 @@ def test_coding_conflicts_are_counted_by_age(tmp_path: Path) -> None:
 
 
 def test_a_year_is_provisional_until_its_corrections_came(tmp_path: Path) -> None:
-    for period, flow, provisional in ((11, "sejours", True), (12, "sejours", True), (12, LAMDA, False)):
+    for period, flow, provisional in ((11, "sejours", True), (12, "sejours", True), (12, "lamda", False), (12, "m999", False)):
         [rows] = rows_of(tmp_path / f"{period}{flow}", stays_of((3, {})), period=period, flow=flow)
         assert {(row["provisional"], row["transmission_period"]) for row in rows.values()} == {(provisional, period)}
 

@@ -21,10 +21,11 @@ from typing import Any
 
 import duckdb
 
+from contracts_schema.families import CORRECTIONS
 from contracts_schema.layouts import index, layout
 from warehouse import faults
 from warehouse.blob_files import storing, sweep, unfinished, unwritable
-from warehouse.heads import LAMDA, Head
+from warehouse.heads import Head
 from warehouse.log import canonical
 
 PER_HEAD = "-- grain: head"
@@ -198,13 +199,13 @@ def reference(name: str, heads: Mapping[str, Head]) -> Reference:
 def head_rows(heads: Mapping[str, Head]) -> Reference:
     """The heads as a table: scope, finess, year, period, delivery_id, rows, position, provisional.
 
-    Provisional: before month 12, or before the corrections of the year (LAMDA) came (indicators.yaml, conventions).
+    Provisional: before month 12, or before the corrections of the year came (indicators.yaml, conventions).
     """
     columns = {"scope": "varchar", "finess": "varchar", "year": "integer", "period": "integer", "delivery_id": "varchar",
                "rows": "bigint", "position": "bigint", "provisional": "boolean"}  # fmt: skip
     rows = (
         (head.scope, head.data["finess"], head.data["year"], head.period, head.delivery_id, head.rows, head.position,
-         head.period < 12 or head.data["flow"] != LAMDA)
+         head.period < 12 or head.data["flow"] not in CORRECTIONS)
         for head in heads.values()
     )  # fmt: skip
     return Reference(columns, tuple(rows))
