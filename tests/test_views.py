@@ -336,7 +336,7 @@ def test_a_view_in_the_making_never_has_its_final_name(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(views.faults, "reached", cut)
-    with pytest.raises(Exception, match="run the same command again"):
+    with pytest.raises(Exception, match="relancez la même commande"):
         building.build(hub)
     assert [path for path in (home / "views").rglob("*") if path.is_file()] == []
 

@@ -20,6 +20,7 @@ import zstandard
 from warehouse import faults
 
 Kind = Literal["raw", "segments"]
+NAMED: dict[Kind, str] = {"raw": "fichier reçu", "segments": "segment"}
 # Equal bytes compress to equal bytes as long as neither changes; threads compress while the caller's hashes.
 ZSTD_LEVEL = 3
 ZSTD_THREADS = 2
@@ -169,13 +170,13 @@ class _Unpacked(io.RawIOBase):
         super().close()
 
 
-def _damaged(kind: str, sha: str) -> BlobDamaged:
-    return BlobDamaged(f"{kind} {sha} is damaged in the store: restore it from a backup")
+def _damaged(kind: Kind, sha: str) -> BlobDamaged:
+    return BlobDamaged(f"{NAMED[kind]} {sha} abîmé dans le magasin : à restaurer d'une sauvegarde")
 
 
 def unwritable(path: Path, problem: Exception) -> BlobUnwritable:
     told = getattr(problem, "strerror", None) or " ".join(str(problem).split())
-    return BlobUnwritable(f"cannot write in {path.parent}: {told}; put that right and run the same command again")
+    return BlobUnwritable(f"écriture impossible dans {path.parent} : {told} ; remédiez-y, puis relancez la même commande")
 
 
 @contextmanager
