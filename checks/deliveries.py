@@ -9,9 +9,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Literal
 
-import yaml
-
 from contracts_schema.rules import catalogue
+from contracts_schema.yaml_files import read_yaml
 
 MAIN = "rsa"
 """The family that holds the stays: without it there is nothing to stand for a scope."""
@@ -63,8 +62,8 @@ class Judgement:
 @cache
 def limits() -> dict[str, int]:
     """Thresholds in percent of lines, from ``contracts_schema/pmsi/transmission.yaml``."""
-    text = files("contracts_schema").joinpath("pmsi", "transmission.yaml").read_text(encoding="utf-8")
-    return {name: value for name, value in yaml.safe_load(text).items() if name.endswith("_percent")}
+    declared = read_yaml(files("contracts_schema").joinpath("pmsi", "transmission.yaml"))
+    return {name: value for name, value in declared.items() if name.endswith("_percent")}
 
 
 def judge(tallies: Mapping[str, Tally], standing: Standing | None) -> Judgement:
