@@ -274,8 +274,11 @@ def query(
     from flows import building, display, state
 
     hub = _hub(context)
-    rows = building.query(hub, sql, state.position_of(hub, as_of))
-    display.rows(rows, "json" if as_json else format_.value, output)
+    until, form = state.position_of(hub, as_of), Format.json if as_json else format_
+    if form in (Format.csv, Format.parquet) or (form is Format.table and output):
+        display.frame(building.query(hub, sql, until), output, in_parquet=form is Format.parquet)
+    else:
+        display.rows(building.query_rows(hub, sql, until), output, in_json=form is Format.json)
 
 
 @app.command()

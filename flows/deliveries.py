@@ -5,7 +5,7 @@ decision. Whoever calls gets counts, hashes and rule ids, never a row.
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import date, datetime
 from importlib import import_module
@@ -21,6 +21,8 @@ from warehouse.heads import FOLDED, Head, fold, newer
 from warehouse.log import Event, KeyConflict, NewEvent, VersionConflict, canonical
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from checks.deliveries import Judgement, Standing
     from flows.gate import Judged, Progress
 
@@ -67,23 +69,23 @@ class Report:
         return asdict(self)
 
 
-def find(paths: Iterable[Path]) -> tuple[list[Transmission], list[Report]]:
+def find(paths: Iterable[Path], optional: Collection[Path] = ()) -> tuple[list[Transmission], list[Report]]:
     """The transmissions among these files and folders, month after month; and a report for each file refused at the door.
 
     Under a folder, files whose names say nothing are passed over. WrongUsage when a path does not exist or a folder holds
-    nothing to read.
+    nothing to read, unless it is one of ``optional``: a landing folder where nothing came is no mistake.
     """
     files: list[Path] = []
     for path in paths:
         if path.is_dir():
             inside = sorted(entry for entry in path.rglob("*") if entry.is_file() and transmissions.is_known(entry.name))
-            if not inside:
+            if not inside and path not in optional:
                 example = "par exemple 990000010.2025.3.rsa ou 990000010.2025.3.20250420101500.out.zip"
                 raise WrongUsage(f"rien à ingérer dans {path} : aucun fichier au nom reconnu ({example})")
             files += inside
         elif path.exists():
             files.append(path)
-        else:
+        elif path not in optional:
             raise WrongUsage(f"fichier introuvable : {path}")
     found, refused = transmissions.gather(dict.fromkeys(files))
     return found, [refusal_report(path.name, refusal) for path, refusal in refused]
@@ -189,8 +191,7 @@ def report(decided: Event, *, already: bool) -> Report:
     families = data["families"]
     rules: dict[str, int] = {}
     for tally in families.values():
-        warned = {rule: sum(fields.values()) for rule, fields in tally["warnings"].items()}
-        for rule, count in (tally["quarantined"] | warned).items():
+        for rule, count in (tally["quarantined"] | tally.get("warned", {})).items():
             rules[rule] = rules.get(rule, 0) + count
     return Report(
         status="already_known" if already else verdict,
@@ -213,6 +214,22 @@ def report(decided: Event, *, already: bool) -> Report:
             for name, tally in families.items()
         },
     )  # fmt: skip
+
+
+def set_aside(hub: Hub, data: Mapping[str, Any]) -> "pl.DataFrame":
+    """The lines that a decision sets aside: ``family``, ``line_number``, ``rule``, ``fields``; never what they hold."""
+    import polars as pl
+
+    columns = {"family": pl.String(), "line_number": pl.Int64(), "rule": pl.String(), "fields": pl.List(pl.String())}
+    parts = [pl.read_parquet(hub.blobs.segment_path(segment), columns=list(columns)) for segment in quarantines(data)]
+    order = {file["family"]: rank for rank, file in enumerate(data["files"])}
+    rows = pl.concat([pl.DataFrame(schema=columns), *parts])
+    return rows.sort(pl.col("family").replace_strict(order, return_dtype=pl.Int64), maintain_order=True)
+
+
+def quarantines(data: Mapping[str, Any]) -> list[str]:
+    """The segments of lines that a decision sets aside, the restricted one last."""
+    return [data[name] for name in ("quarantine", "restricted_quarantine") if data.get(name)]
 
 
 def names_of(received: Iterable[Mapping[str, Any]]) -> str:
@@ -291,6 +308,7 @@ def _decision(hub: Hub, received: Event, judged: "Judged", version: int, before:
         **judged.facts,
         "tables": judged.tables,
         "quarantine": judged.quarantine,
+        "restricted_quarantine": judged.restricted_quarantine,
         "same_content": same,
         "alerts": list(judgement.alerts),
         **totals(judged),
@@ -312,7 +330,7 @@ def totals(judged: "Judged") -> dict[str, Any]:
     families: dict[str, dict[str, Any]] = {
         name: {"lines": tally.lines, "lines_ignored": tally.ignored, "rows_in": tally.rows, "rows_accepted": tally.accepted,
                "rows_quarantined": sum(tally.quarantined.values()), "padded": tally.padded, "formats": tally.formats,
-               "quarantined": tally.quarantined, "warnings": tally.warnings}
+               "quarantined": tally.quarantined, "warnings": tally.warnings, "warned": tally.warned}
         for name, tally in judged.tallies.items()
     }  # fmt: skip
     counted = ("rows_in", "rows_accepted", "rows_quarantined", "lines_ignored")
@@ -328,6 +346,18 @@ def active_waiver(hub: Hub, received: Event, rules: tuple[str, ...]) -> Event | 
         if covers and set(rules) <= set(decided["value"]) and date.fromisoformat(decided["until"]) >= hub.today():
             found = event
     return found
+
+
+def alerts_now(hub: Hub, received: Event, families: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """The alerts of a delivery, of these counts per family, against what stands at present."""
+    from checks.deliveries import Tally, judge
+
+    tallies = {
+        name: Tally(lines=counts["lines"], ignored=counts["lines_ignored"], accepted=counts["rows_accepted"],
+                    quarantined=counts["quarantined"], warnings=counts["warnings"])
+        for name, counts in families.items()
+    }  # fmt: skip
+    return list(judge(tallies, standing(hub, received)).alerts)
 
 
 def standing(hub: Hub, received: Event) -> "Standing | None":

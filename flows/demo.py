@@ -15,9 +15,10 @@ from rich.panel import Panel
 from rich.text import Text
 
 from connectors.synthetic import Recipe, fictional_finess, write_rsa
+from contracts_schema.rules import label
 from flows import display
 from flows.deliveries import Report
-from flows.explanation import label, quarantine
+from flows.explanation import quarantine
 from flows.hub import init_hub, open_hub
 from flows.prefect_settings import set_prefect_defaults
 from flows.publication import PublishReport

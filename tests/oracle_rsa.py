@@ -193,7 +193,7 @@ def typed_fixed_fields(fixed: list[dict[str, str]], whole: bytes) -> tuple[list[
         values[name] = value
         if (
             (row["type"] == "int" and value == "invalid")
-            or (name == "exit_month" and value is not None and value not in range(1, 13))
+            or (name == "exit_month" and value not in range(1, 13))
             or (name == "rum_count" and value in (None, 0))
             or (name == "record_number" and value is None)
         ):

@@ -212,7 +212,7 @@ def test_a_disk_that_fills_up_anywhere_is_told_in_one_line_and_the_same_commands
                 assert said.code == 1, said
                 assert said.err.startswith("ecluse : ")
                 assert said.err.count("\n") == 1
-                assert "run the same command again" in said.err
+                assert "relancez la même commande" in said.err
                 told.add(said.err.removeprefix("ecluse : ").split(":")[0].replace(str(full), ""))
                 break
         ballast.unlink()
@@ -221,7 +221,7 @@ def test_a_disk_that_fills_up_anywhere_is_told_in_one_line_and_the_same_commands
         assert [ecluse(*command, home=full).code for command in (["ingest", path], ["publish"])] == [0, 0]
         assert what_stands(full) == undisturbed
         shutil.rmtree(full)
-    places = ("/store/tmp", "/views", "/products", "the log at sqlite")
+    places = ("/store/tmp", "/views", "/products", "le journal sqlite")
     assert all(any(place in line for line in told) for place in places), told
 
 
@@ -229,7 +229,7 @@ def test_a_limit_on_the_size_of_files_is_told_like_a_full_disk(jobs: Jobs, expor
     path = export(stays=2000)
     assert jobs([["--home", home, "ingest", path]], file_size=60_000) == [1]
     assert (tmp_path / "said_0").read_text() == (
-        f"ecluse : cannot write in {home}/store/tmp: File too large; put that right and run the same command again\n"
+        f"ecluse : écriture impossible dans {home}/store/tmp : File too large ; remédiez-y, puis relancez la même commande\n"
     )
     assert_sound(home)
     assert what_stands(home) == ([], {})
@@ -246,7 +246,7 @@ def test_a_folder_that_cannot_be_written_is_told_and_the_same_commands_work_once
     said = ecluse("publish") if folder != "store" else ecluse("ingest", path)
     assert codes == [1 if folder == "store" else 0]
     assert said.code == 1
-    assert said.err.startswith(f"ecluse : cannot write in {home}/{folder}")
+    assert said.err.startswith(f"ecluse : écriture impossible dans {home}/{folder}")
     assert said.err.count("\n") == 1
     assert_sound(home)
     (home / folder).unlink()
@@ -301,8 +301,8 @@ def test_a_database_gone_between_reception_and_decision_is_told_and_a_rerun_deci
             deliveries.decide(hub, delivery)
         said = ecluse("ingest", path)
     assert said.code == 1
-    assert said.err.startswith("ecluse : the log at ")
-    assert said.err.endswith("run the same command again\n")
+    assert said.err.startswith("ecluse : le journal ")
+    assert said.err.endswith("relancez la même commande\n")
     assert said.err.count("\n") == 1
     assert_sound(home)
     assert ecluse("ingest", path, "--json").json["deliveries"][0]["status"] == "accepted"
@@ -315,11 +315,11 @@ def test_a_log_that_is_no_file_any_more_is_told_and_nothing_is_made_in_its_place
     path = export()
     assert ecluse("ingest", path).code == 0
     aside = (home / "ecluse.db").rename(home / "aside.db")
-    assert "no log at sqlite" in ecluse("status").err
+    assert "pas de journal à sqlite" in ecluse("status").err
     (home / "ecluse.db").mkdir()
     said = ecluse("ingest", path)
     assert (said.code, said.err.count("\n")) == (1, 1)
-    assert "no log at sqlite" in said.err
+    assert "pas de journal à sqlite" in said.err
     (home / "ecluse.db").rmdir()
     aside.rename(home / "ecluse.db")
     assert ecluse("ingest", path, "--json").json["deliveries"][0]["status"] == "already_known"

@@ -25,7 +25,7 @@ from connectors.synthetic import Recipe, fictional_finess, records, sites
 from contracts_schema import parameters
 from contracts_schema.products import products
 from warehouse import views
-from warehouse.heads import LAMDA, Head
+from warehouse.heads import Head
 from warehouse.masking import THRESHOLD as THRESHOLD_ID
 from warehouse.masking import masked
 
@@ -114,8 +114,8 @@ def zones_of(version: str, units: Iterable[Where]) -> dict[str, str]:
     return dict.fromkeys(ZONES, "") | {"rum": zone}
 
 
-def table(columns: tuple[str, ...], *rows: tuple[str | None, ...]) -> pl.DataFrame:
-    return pl.DataFrame(rows, schema=dict.fromkeys(columns, pl.String), orient="row")
+def table(columns: tuple[str, ...], *rows: tuple[str | None, ...]) -> views.Reference:
+    return views.Reference(dict.fromkeys(columns, "varchar"), rows)
 
 
 @pytest.fixture
@@ -468,7 +468,7 @@ def test_coding_conflicts_are_counted_by_age(tmp_path: Path) -> None:
 
 
 def test_a_year_is_provisional_until_its_corrections_came(tmp_path: Path) -> None:
-    for period, flow, provisional in ((11, "sejours", True), (12, "sejours", True), (12, LAMDA, False)):
+    for period, flow, provisional in ((11, "sejours", True), (12, "sejours", True), (12, "lamda", False), (12, "m999", False)):
         [rows] = rows_of(tmp_path / f"{period}{flow}", stays_of((3, {})), period=period, flow=flow)
         assert {(row["provisional"], row["transmission_period"]) for row in rows.values()} == {(provisional, period)}
 

@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+import os
 import shutil
+import signal
 from collections import Counter
 from dataclasses import dataclass
 from datetime import date
@@ -334,9 +336,24 @@ def test_a_view_in_the_making_never_has_its_final_name(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(views.faults, "reached", cut)
-    with pytest.raises(Exception, match="run the same command again"):
+    with pytest.raises(Exception, match="relancez la même commande"):
         building.build(hub)
     assert [path for path in (home / "views").rglob("*") if path.is_file()] == []
+
+
+def test_what_a_killed_build_left_is_removed_by_the_next_and_what_another_makes_is_not(
+    hub: Hub, home: Path, export: Export, program: Program
+) -> None:
+    deliveries.ingest(hub, the(export(1)))
+    build = "import sys; from flows import cli; cli.main()"
+    killed = program(build, "--home", str(home), "build", ECLUSE_CRASH_AT="1")
+    assert killed.wait() == -signal.SIGKILL
+    [left] = [path for path in (home / "views" / "tmp").iterdir() if path.is_file()]
+    assert f"~{killed.pid}~" in left.name
+    ours = left.with_name(left.name.replace(f"~{killed.pid}~", f"~{os.getpid()}~"))
+    ours.write_bytes(b"")
+    building.build(hub)
+    assert list((home / "views" / "tmp").iterdir()) == [ours]
 
 
 # --- what is published

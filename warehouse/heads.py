@@ -1,23 +1,21 @@
 """Heads: which accepted delivery stands for each scope, by folding the log up to a position.
 
-Nothing is stored: the log is the state. A delivery replaces the head of its scope whole. Corrections of the year (LAMDA) win
-over all months, then the greatest period, then the stamp of the archive, then the order of reception: a month sent late never
-displaces a later one.
+Nothing is stored: the log is the state. A delivery replaces the head of its scope whole. Corrections of the year (LAMDA,
+M999) win over all months, then the greatest period, then the stamp of the archive, then the order of reception: a month sent
+late never displaces a later one.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from contracts_schema.families import CORRECTIONS
 from warehouse.log import Event
 
 FOLDED = frozenset({"DeliveryAccepted", "DeliveryRejected", "DeliveryWithdrawn"})
 """Event types that move a head: a delivery judged again may be refused after it was accepted."""
 
 PMSI = "pmsi"
-LAMDA = "lamda"
-"""Flow of the corrections of a year sent during the next: they come after every month of the year."""
-
 
 MAIN = {PMSI: "rsa"}
 """The family whose rows count for the whole, where a source has several."""
@@ -67,7 +65,7 @@ def _rank(data: Mapping[str, Any], reception: int, others: Iterable[Head]) -> tu
     A source without months has its stamps, if any, and the order of reception. A delivery without a stamp counts as built just
     after those of its period that are known when it is accepted.
     """
-    place = (data.get("flow") == LAMDA, int(data.get("period") or 0))
+    place = (data.get("flow") in CORRECTIONS, int(data.get("period") or 0))
     stamp = data.get("stamp") or max((head.rank[2] for head in others if head.rank[:2] == place), default="")
     return (*place, stamp, reception)
 

@@ -42,7 +42,7 @@ def redacted(url: str) -> str:
     try:
         address = sa.make_url(url)
     except ArgumentError:
-        return "(not a database address)"
+        return "(adresse de base illisible)"
     secrets = {name: "***" for name in address.query if "password" in name}
     return address.update_query_dict(secrets).render_as_string(hide_password=True)
 
@@ -52,7 +52,7 @@ def connect(url: str) -> sa.Engine:
     try:
         address = sa.make_url(url)
     except ArgumentError:
-        raise LogUnavailable("not a database address: give sqlite:////… or postgresql+psycopg://…") from None
+        raise LogUnavailable("adresse de base illisible : donnez sqlite:////… ou postgresql+psycopg://…") from None
     if address.drivername == "sqlite":
         engine = sa.create_engine(address, hide_parameters=True, connect_args={"timeout": LOCK_SECONDS})
         sa.event.listen(engine, "connect", _set_up_sqlite)
@@ -66,7 +66,7 @@ def connect(url: str) -> sa.Engine:
             connect_args={"connect_timeout": CONNECT_SECONDS},
         )
     else:
-        raise LogUnavailable(f"{redacted(url)}: only sqlite:////… and postgresql+psycopg://… hold a log")
+        raise LogUnavailable(f"{redacted(url)} : seules sqlite:////… et postgresql+psycopg://… portent un journal")
     sa.event.listen(engine, "begin", _begin)
     return engine
 
@@ -85,7 +85,7 @@ def transaction(engine: sa.Engine, writes: bool = False) -> Iterator[sa.Connecti
     except DBAPIError as problem:
         told, transient = _diagnosis(problem, engine.dialect.name)
         where = redacted(engine.url.render_as_string(hide_password=False))
-        raise LogUnavailable(f"the log at {where} refuses: {told}; run the same command again", transient) from None
+        raise LogUnavailable(f"le journal {where} refuse : {told} ; relancez la même commande", transient) from None
 
 
 def missing_triggers(connection: sa.Connection) -> set[str]:
@@ -126,5 +126,5 @@ def _diagnosis(problem: DBAPIError, database: str) -> tuple[str, bool]:
     if database == "sqlite":
         told = str(problem.orig)
         return told, "locked" in told
-    told = getattr(getattr(problem.orig, "diag", None), "message_primary", None) or "no connection"
+    told = getattr(getattr(problem.orig, "diag", None), "message_primary", None) or "pas de connexion"
     return told, getattr(problem.orig, "sqlstate", None) in ("40001", "40P01")

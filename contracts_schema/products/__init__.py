@@ -9,7 +9,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, TypeVar
 
-import yaml
+from contracts_schema.yaml_files import read_yaml
 
 Kind = TypeVar("Kind")
 
@@ -162,8 +162,7 @@ class Product:
 def products() -> dict[str, Product]:
     """Every product contract by id."""
     folder = files("contracts_schema").joinpath("products")
-    texts = (path.read_text(encoding="utf-8") for path in folder.iterdir() if path.name.endswith(".yaml"))
-    found = (_product(yaml.safe_load(text)) for text in texts)
+    found = (_product(read_yaml(path)) for path in folder.iterdir() if path.name.endswith(".yaml"))
     return {product.id: product for product in sorted(found, key=lambda product: product.id)}
 
 
