@@ -14,6 +14,7 @@ from contracts_schema.products import Product, products
 from flows import building
 from flows.deliveries import heads
 from flows.hub import Hub, WrongUsage
+from flows.published import folder_of, publications
 from warehouse import views
 from warehouse.heads import FOLDED
 from warehouse.log import Event
@@ -132,18 +133,6 @@ def documents(edition: Edition, publication: "Publication", gate: "TableGate", f
     text = json.dumps(gate.as_json(), ensure_ascii=False, indent=2, sort_keys=True) + "\n"
     (folder / CHECKS).write_text(text, encoding="utf-8")
     return {CHECKS: "Résultats de la barrière des tables", page.name: "Résultats de la barrière des tables, en page"}
-
-
-def publications(hub: Hub, recipient: str | None = None, product: str | None = None, until: int | None = None) -> list[Event]:
-    """The publications made, in order, of all products or of one, up to a position."""
-    events = hub.log.read(types={"ProductPublished"}, until=until)
-    wanted = {"recipient": recipient, "product": product}
-    return [event for event in events if all(value in (None, event.data[name]) for name, value in wanted.items())]
-
-
-def folder_of(hub: Hub, event: Event) -> Path:
-    """The folder of a publication."""
-    return hub.products_folder / str(event.data["recipient"]) / str(event.data["product"]) / f"{event.data['number']:04d}"
 
 
 def recipients(hub: Hub, name: str | None) -> "list[Recipient]":

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from contracts_schema.products import Table, products
 from flows.deliveries import heads, names_of, quarantines, set_aside, verdict_of
-from flows.editions import folder_of, publications
 from flows.hub import Hub, WrongUsage
+from flows.published import folder_of, publications
 from warehouse.log import Event
 
 if TYPE_CHECKING:

@@ -15,15 +15,14 @@ from flows.editions import (
     documents,
     editions,
     facts,
-    folder_of,
     judged,
     masked,
-    publications,
     receipt,
     recipients,
     written,
 )
 from flows.hub import Hub, WrongUsage
+from flows.published import folder_of, publications
 from warehouse.blob_files import storing
 from warehouse.log import Event, NewEvent, VersionConflict
 

@@ -11,8 +11,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from flows.editions import publications
 from flows.hub import Hub, WrongUsage
+from flows.published import publications
 from warehouse.log import Event, NewEvent
 
 ANSWERS = ("accepted", "refused")

@@ -3,8 +3,8 @@
 from typing import Any
 
 from flows.deliveries import heads, names_of, quarantines, verdict_of
-from flows.editions import folder_of, publications
 from flows.hub import Hub, Settings, WrongUsage, parse_instant
+from flows.published import folder_of, publications
 
 DECISIONS = frozenset({"DeliveryAccepted", "DeliveryRejected", "DeliveryWithdrawn"})
 
