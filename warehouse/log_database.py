@@ -13,6 +13,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import TimeoutError as NoneFree
 
 # Readers follow positions, so no event may become visible after one of a greater position: with numbers drawn before
 # the commit (a sequence), a tailing reader skips events for good. One writer at a time: insert order is commit order.
@@ -82,7 +83,7 @@ def transaction(engine: sa.Engine, writes: bool = False) -> Iterator[sa.Connecti
     try:
         with engine.execution_options(writes=writes).begin() as connection:
             yield connection
-    except DBAPIError as problem:
+    except (DBAPIError, NoneFree) as problem:
         told, transient = _diagnosis(problem, engine.dialect.name)
         where = redacted(engine.url.render_as_string(hide_password=False))
         raise LogUnavailable(f"le journal {where} refuse : {told} ; relancez la même commande", transient) from None
@@ -121,8 +122,10 @@ def _begin(connection: sa.Connection) -> None:
         connection.exec_driver_sql("BEGIN")
 
 
-def _diagnosis(problem: DBAPIError, database: str) -> tuple[str, bool]:
+def _diagnosis(problem: DBAPIError | NoneFree, database: str) -> tuple[str, bool]:
     """What to tell, and whether to try again. A driver's text may hold the address or a row: only safe parts stay."""
+    if isinstance(problem, NoneFree):
+        return "too many threads at once, no connection is free", False
     if database == "sqlite":
         told = str(problem.orig)
         return told, "locked" in told
