@@ -156,11 +156,12 @@ def _surplus(subject: str, url: str) -> Iterator[Finding]:
             yield Finding(subject, f"de trop : {right}", f"{PROVISION}, ou retirez ce droit")
 
 
-def _place(url: str) -> Any:
+def _place(url: str) -> tuple[Any, ...]:
     """A database, whoever opens it."""
     import sqlalchemy as sa
 
-    return sa.make_url(url).set(username=None, password=None)
+    address = sa.make_url(url)
+    return address.host, address.port, address.query.get("host"), address.database
 
 
 def _powers(subject: str, connection: "Connection") -> Iterator[Finding]:
