@@ -7,6 +7,7 @@ import os
 import shutil
 import stat
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -66,10 +67,12 @@ def _home(settings: Settings) -> Iterator[Finding]:
 
 def _folders(settings: Settings) -> list[Path]:
     """The home, and what the settings place outside of it on this machine."""
-    urls = (settings.store_url, settings.warehouse_url, settings.database_url.removeprefix("sqlite:///"))
-    named = [Path(url).absolute() for url in urls if "://" not in url]
-    outside = [path if path.suffix != ".db" else path.parent for path in named if not path.is_relative_to(settings.home)]
-    return [settings.home, *outside]
+    from warehouse.log_database import connect, sqlite_file
+
+    log = sqlite_file(connect(settings.database_url))
+    named = [Path(url) for url in (settings.store_url, settings.warehouse_url) if "://" not in url]
+    named += [log.parent] if log else []
+    return [settings.home, *(path.absolute() for path in named if not path.absolute().is_relative_to(settings.home))]
 
 
 def _clock(settings: Settings) -> Iterator[Finding]:
@@ -119,29 +122,46 @@ def _log(settings: Settings) -> Iterator[Finding]:
         yield Finding("journal", f"le déclencheur {name} manque ou est coupé : le journal peut être altéré", remedy)
     if is_postgresql(url):
         yield from _server("journal", url, _log_rights)
+        yield from _surplus("journal", url)
 
 
 def _tables(settings: Settings) -> Iterator[Finding]:
     from warehouse.postgresql import is_postgresql
 
-    if is_postgresql(settings.warehouse_url):
-        yield from _server("tables", settings.warehouse_url, partial(_recipients, settings))
+    url = settings.warehouse_url
+    if is_postgresql(url):
+        yield from _server("tables", url, partial(_recipients, settings))
+        if not is_postgresql(settings.database_url) or _place(url) != _place(settings.database_url):
+            yield from _surplus("tables", url)
 
 
 def _server(subject: str, url: str, more: "Callable[[Connection], Iterator[Finding]]") -> Iterator[Finding]:
     """What makes a PostgreSQL unsafe for the account that this address names, and for what it holds."""
     from warehouse.postgresql import WarehouseError, connected
-    from warehouse.rights import surplus
 
     try:
         with connected(url) as connection:
             found = [*_powers(subject, connection), *_durability(subject, connection), *more(connection)]
-            found += [
-                Finding(subject, f"de trop : {right}", PROVISION + ", ou retirez ce droit") for right in surplus(connection)
-            ]
     except WarehouseError as error:
         found = [Finding(subject, str(error), "vérifiez l'adresse, le compte et le serveur")]
     yield from found
+
+
+def _surplus(subject: str, url: str) -> Iterator[Finding]:
+    from warehouse.postgresql import WarehouseError, connected
+    from warehouse.rights import surplus
+
+    with suppress(WarehouseError), connected(url) as connection:  # a server that does not answer was told already
+        for right in surplus(connection):
+            yield Finding(subject, f"de trop : {right}", f"{PROVISION}, ou retirez ce droit")
+
+
+def _place(url: str) -> tuple[Any, ...]:
+    """A database, whoever opens it."""
+    import sqlalchemy as sa
+
+    address = sa.make_url(url)
+    return address.host, address.port, address.query.get("host"), address.database
 
 
 def _powers(subject: str, connection: "Connection") -> Iterator[Finding]:

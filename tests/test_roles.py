@@ -292,6 +292,17 @@ def test_a_log_made_by_its_writer_changes_owner_and_keeps_its_events(database_ur
         pass
 
 
+def test_tables_restored_by_an_administrator_go_back_to_the_publisher(prepared: str) -> None:
+    with connected(prepared) as admin:
+        admin.execute("CREATE TABLE ars_99.restored AS SELECT 7 AS a")
+        assert provision(prepared, [ARS, CPAM], log=True).added == [
+            Right("ars_99", "SELECT", "la table ars_99.restored"),
+            Right(PUBLISHER, "OWNER", "la table ars_99.restored"),
+        ]
+    with connected(as_role(prepared, PUBLISHER)) as publisher:
+        publisher.execute("DELETE FROM ars_99.restored")
+
+
 def test_an_ordinary_account_cannot_provision(prepared: str) -> None:
     with pytest.raises(WarehouseError, match="n'est pas superutilisateur"):
         provision(as_role(prepared, PUBLISHER), [ARS], log=True)

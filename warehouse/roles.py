@@ -95,13 +95,8 @@ def _prepare_log(connection: Connection) -> None:
     connection.execute(written("REVOKE ALL ON SCHEMA {schema} FROM PUBLIC, {writer}", schema=schema, writer=LOG_WRITER))
     connection.execute(written("GRANT USAGE, CREATE ON SCHEMA {schema} TO {owner}", schema=schema, owner=OWNER))
     connection.execute(written("GRANT USAGE ON SCHEMA {schema} TO {writer}", schema=schema, writer=LOG_WRITER))
-    others = """SELECT 'TABLE ' || c.oid::regclass FROM pg_class c WHERE relnamespace = %(schema)s::regnamespace
-        AND relname IN ('event', 'alembic_version') AND relowner <> %(owner)s::regrole
-        UNION ALL SELECT 'FUNCTION ' || p.oid::regprocedure FROM pg_proc p WHERE pronamespace = %(schema)s::regnamespace
-        AND proname IN ('event_refuse', 'event_check_next') AND proowner <> %(owner)s::regrole"""
-    quoted = {"schema": sql.Identifier(schema).as_string(connection), "owner": OWNER}
-    for (thing,) in connection.execute(others, quoted).fetchall():  # a log that its writer made
-        connection.execute(sql.SQL("ALTER {} OWNER TO {}").format(sql.SQL(thing), sql.Identifier(OWNER)))
+    names = ("event", "alembic_version", "event_refuse", "event_check_next")
+    _hand_over(connection, schema, OWNER, names)  # a log that its writer made, or that was restored
 
 
 def _open_log(connection: Connection) -> None:
@@ -122,6 +117,7 @@ def _admit(connection: Connection, recipient: Recipient) -> None:
         connection.execute(written("CREATE SCHEMA IF NOT EXISTS {schema}", schema=place))
         connection.execute(written("ALTER SCHEMA {schema} OWNER TO {publisher}", schema=place, publisher=PUBLISHER))
         connection.execute(written("REVOKE ALL ON SCHEMA {schema} FROM PUBLIC, {recipient}", schema=place, recipient=schema))
+        _hand_over(connection, place, PUBLISHER)
     for statement in (
         "GRANT USAGE ON SCHEMA {schema} TO {recipient}",
         "REVOKE ALL ON ALL TABLES IN SCHEMA {schema} FROM PUBLIC, {recipient}",
@@ -131,6 +127,19 @@ def _admit(connection: Connection, recipient: Recipient) -> None:
     ):
         parts = {key: sql.Identifier(name) for key, name in {**names, "schema": schema}.items()}
         connection.execute(sql.SQL(statement).format(**parts))
+
+
+def _hand_over(connection: Connection, schema: str, owner: str, names: Sequence[str] | None = None) -> None:
+    """Give tables and functions of a schema, all or those named, to their owner; what it has already is left alone."""
+    others = """SELECT 'TABLE ' || oid::regclass FROM pg_class
+        WHERE relkind = 'r' AND relnamespace = to_regnamespace(quote_ident(%(schema)s))::oid
+        AND pg_get_userbyid(relowner) <> %(owner)s AND (%(names)s::text[] IS NULL OR relname = ANY (%(names)s))
+        UNION ALL SELECT 'FUNCTION ' || oid::regprocedure FROM pg_proc
+        WHERE pronamespace = to_regnamespace(quote_ident(%(schema)s))::oid
+        AND pg_get_userbyid(proowner) <> %(owner)s AND proname = ANY (%(names)s)"""
+    wanted = {"schema": schema, "owner": owner, "names": list(names) if names else None}
+    for (thing,) in connection.execute(others, wanted).fetchall():
+        connection.execute(sql.SQL("ALTER {} OWNER TO {}").format(sql.SQL(thing), sql.Identifier(owner)))
 
 
 def _role(connection: Connection, name: str, settings: dict[str, str] | None = None, *, login: bool = True) -> None:
