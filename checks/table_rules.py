@@ -33,9 +33,15 @@ STORED_BY_VALUE = {
 
 TYPES_FR = {"string": "texte", "integer": "nombre entier", "number": "nombre décimal", "boolean": "oui ou non", "date": "date"}
 
+RANGES = (
+    ("range", "imum", "Valeur : {}", "ExpectColumnValuesToBeBetween"),
+    ("length", "Length", "Nombre de caractères : {}", "ExpectColumnValueLengthsToBeBetween"),
+)
+"""Constraints that go in pairs, minimum and maximum, minLength and maxLength: their rule, their suffix, words, expectation."""
+
 FORMS_FR = {
     "^([0-9]{2}|2[AB])[0-9]{7}$": "Numéro FINESS (9 chiffres, ou 2A et 2B en tête)",
-    "^[0-9a-f]{64}$": "Empreinte SHA-256 (64 caractères)",
+    "^[0-9a-f]+$": "Chiffres et lettres de a à f",
     "^[0-9A-Z]{1,7}$": "Chiffres et majuscules, 7 au plus",
     "^[0-9A-Z]{1,9}$": "Chiffres et majuscules, 9 au plus",
 }
@@ -151,9 +157,11 @@ def _column_rules(table: Table, column: Column, dialect: str) -> list[Rule]:
     found = _types(on, column, dialect)
     if constraints.pop("required", False) or column.name in table.keys:
         found.append(rule("required", "Toujours renseigné", "ExpectColumnValuesToNotBeNull"))
-    bounds = {f"{end}_value": constraints.pop(f"{end}imum") for end in ("min", "max") if f"{end}imum" in constraints}
-    if bounds:
-        found.append(rule("range", _range_label(**bounds), "ExpectColumnValuesToBeBetween", **bounds))
+    for kind, suffix, label, expectation in RANGES:
+        ends = {end: constraints.pop(end + suffix) for end in ("min", "max") if end + suffix in constraints}
+        if ends:
+            words = label.format(_range_fr(ends.get("min"), ends.get("max")))
+            found.append(rule(kind, words, expectation, **{f"{end}_value": value for end, value in ends.items()}))
     if enum := constraints.pop("enum", None):
         label = f"L'une des valeurs {', '.join(map(str, enum))}"
         found.append(rule("enum", label, "ExpectColumnValuesToBeInSet", value_set=enum))
@@ -183,10 +191,12 @@ def _types(on: str, column: Column, dialect: str) -> list[Rule]:
     return found
 
 
-def _range_label(min_value: float | None = None, max_value: float | None = None) -> str:
-    if max_value is None:
-        return f"Au moins {min_value}"
-    return f"Au plus {max_value}" if min_value is None else f"De {min_value} à {max_value}"
+def _range_fr(least: float | None, greatest: float | None) -> str:
+    if greatest is None:
+        return f"au moins {least}"
+    if least is None:
+        return f"au plus {greatest}"
+    return f"{least}" if least == greatest else f"de {least} à {greatest}"
 
 
 def _words(sql: str) -> frozenset[str]:
