@@ -493,7 +493,7 @@ def _without(table: Table, there: set[str], lost: set[str]) -> Table:
     masks = tuple(
         replace(
             mask,
-            gaps=tuple(gap for gap in mask.gaps if not lost & set(pl.sql_expr(gap).meta.root_names())),
+            gaps=tuple(gap for gap in mask.gaps if not lost & names_in(gap)),
             adds_up=mask.adds_up
             and replace(mask.adds_up, parts=tuple(part for part in mask.adds_up.parts if part.table in there)),
         )
@@ -531,6 +531,50 @@ def test_the_same_publication_follows_itself(some: Tables) -> None:
     first = published(some)
     again = published(some, first)
     assert all(again[name].equals(first[name]) for name in first)
+
+
+def alone(name: str, rows: Mapping[str, list[Any]]) -> pl.DataFrame:
+    """Some rows of a view as they are published with nothing beside, each of an establishment of its own; what is not given
+    is null."""
+    product = without(*(table.name for table in PRODUCT.tables if table.name != name))
+    [contract] = product.tables
+    read = {column for mask in contract.mask for count in mask.counts + mask.gaps for column in names_in(count)}
+    size = len(next(iter(rows.values())))
+    null = {column: [None] * size for column in read | {column.name for column in contract.columns} - {"masked"}}
+    finess = {"finess": [fictional_finess(number=place) for place in range(1, size + 1)], "transmission_id": ["a"] * size}
+    integers = dict.fromkeys(read & null.keys() - {"variant", "definition_id"}, pl.Int64)
+    frame = pl.DataFrame(null | finess | rows, schema_overrides=integers)
+    return masked(product, {contract.view: frame}, "99", ON)[name]
+
+
+def names_in(sql: str) -> set[str]:
+    return set(pl.sql_expr(sql).meta.root_names())
+
+
+def test_counts_under_11_are_null_and_their_row_says_so() -> None:
+    stays, sessions = [0, 1, 10, 11, 500, 500], [40, 40, 40, 40, 10, 11]
+    rows = alone("activity", {"stays": stays, "nights": [5] * 6, "days": [9] * 6, "sessions": sessions})
+    hidden = [False, True, True, False, False, False]
+    for column in ("stays", "nights", "days"):
+        assert [value is None for value in rows[column]] == hidden
+    assert rows["stays"].to_list() == [0, None, None, 11, 500, 500], "no stay at all is nobody's"
+    assert rows["sessions"].to_list() == [40, 40, 40, 40, None, 11]
+    assert rows["masked"].to_list() == [False, True, True, False, True, False]
+
+
+def test_a_numerator_its_complement_and_its_denominator_are_masked_together_with_the_rate() -> None:
+    numerator, denominator = [0, 10, 11, 89, 90, 100, 5, 11, 0], [100, 100, 100, 100, 100, 100, 9, 22, 0]
+    rows = alone(
+        "indicator",
+        {"numerator": numerator, "numerator_wider": numerator, "rate_percent": [12.5] * 9, "completeness_percent": [100.0] * 9}
+        | dict.fromkeys(("denominator", "askable", "population", "stated"), denominator),
+    )  # fmt: skip
+    open_to_all = [False, False, True, True, False, False, False, True, False]
+    assert [value is not None for value in rows["numerator"]] == open_to_all
+    assert [value is not None for value in rows["rate_percent"]] == open_to_all
+    assert rows["denominator"].to_list() == [100] * 6 + [None, 22, None]
+    assert [value is not None for value in rows["completeness_percent"]] == [True] * 4 + [False] + [True, False, True, False]
+    assert rows["masked"].to_list() == [not visible for visible in open_to_all]
 
 
 # --- a product of its own, declared in few words
