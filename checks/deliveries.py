@@ -9,9 +9,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Literal
 
-import yaml
-
 from contracts_schema.rules import catalogue
+from contracts_schema.yaml_files import read_yaml
 
 MAIN = "rsa"
 """The family that holds the stays: without it there is nothing to stand for a scope."""
@@ -33,6 +32,8 @@ class Tally:
     """Lines per blocking rule."""
     warnings: dict[str, dict[str, int]] = field(default_factory=dict)
     """Lines per warning rule and field."""
+    warned: dict[str, int] = field(default_factory=dict)
+    """Lines per warning rule, each once, whatever the number of its fields."""
     resembles: str | None = None
     """Record kind that unreadable lines look like, when it is another one than expected."""
 
@@ -61,8 +62,8 @@ class Judgement:
 @cache
 def limits() -> dict[str, int]:
     """Thresholds in percent of lines, from ``contracts_schema/pmsi/transmission.yaml``."""
-    text = files("contracts_schema").joinpath("pmsi", "transmission.yaml").read_text(encoding="utf-8")
-    return {name: value for name, value in yaml.safe_load(text).items() if name.endswith("_percent")}
+    declared = read_yaml(files("contracts_schema").joinpath("pmsi", "transmission.yaml"))
+    return {name: value for name, value in declared.items() if name.endswith("_percent")}
 
 
 def judge(tallies: Mapping[str, Tally], standing: Standing | None) -> Judgement:
@@ -82,13 +83,16 @@ def _breaches_of_file(tally: Tally) -> dict[str, bool]:
     limit = limits()
     unknown = tally.quarantined.get("pmsi.unknown_format", 0)
     foreign = tally.quarantined.get("pmsi.finess_mismatch", 0)
-    late = max(tally.warnings.get("pmsi.after_period", {}).values(), default=0)
+    late, other_year = (
+        max(tally.warnings.get(f"pmsi.{rule}", {}).values(), default=0) for rule in ("after_period", "out_of_period")
+    )
     return {
         "pmsi.wrong_family": tally.resembles is not None,
         "pmsi.new_format": tally.resembles is None and _exceeds(unknown, tally.rows, limit["new_format_percent"]),
         "pmsi.finess_file": tally.rows > 0 and foreign == tally.rows,
         "pmsi.quarantine_rate": _exceeds(sum(tally.quarantined.values()), tally.rows, limit["quarantine_percent"]),
         "pmsi.period_file": _exceeds(late, tally.rows, limit["after_period_percent"]),
+        "pmsi.year_file": _exceeds(other_year, tally.rows, limit["other_year_percent"]),
     }
 
 
@@ -96,8 +100,12 @@ def _breaches_of_whole(tallies: Mapping[str, Tally], standing: Standing | None) 
     """The rules about a delivery set against what stands for its scope; rows are those of the stays."""
     limit = limits()
     rows = tallies[MAIN].accepted if MAIN in tallies else 0
-    before = standing.rows.get(MAIN, 0) if standing else 0
-    lost = before - rows if standing and standing.displaced and MAIN in tallies else 0
+    displaced = standing.rows if standing and standing.displaced else {}
+    before = displaced.get(MAIN, 0)
+    lost = before - rows if MAIN in tallies else 0
+    emptied = [
+        name for name, count in displaced.items() if name != MAIN and count and name in tallies and not tallies[name].rows
+    ]
     shrunken = _exceeds(lost, before, limit["shrink_hold_percent"])
     return {
         "pmsi.main_missing": MAIN not in tallies,
@@ -105,7 +113,8 @@ def _breaches_of_whole(tallies: Mapping[str, Tally], standing: Standing | None) 
         "pmsi.shrunken": shrunken,
         "pmsi.shrink": not shrunken and _exceeds(lost, before, limit["shrink_warn_percent"]),
         "pmsi.late_month": standing is not None and not standing.displaced,
-        "pmsi.family_missing": standing is not None and standing.displaced and not set(standing.rows) <= set(tallies),
+        "pmsi.family_missing": not set(displaced) <= set(tallies),
+        "pmsi.family_empty": bool(emptied),
     }
 
 

@@ -85,8 +85,7 @@ class Gate:
     def _judge_format(self, text: pl.DataFrame, layout: Layout) -> tuple[pl.DataFrame, list[pl.DataFrame]]:
         typed = casting.cast(text, layout)
         uncast, masked = casting.uncast(text, typed, layout)
-        for (name,), rows in masked.partition_by("field", as_dict=True).items():
-            self.warn(pmsi_rows.MASKED, str(name), rows.height)
+        self._warn_lines(masked.select("line_number", "field", rule=pl.lit(pmsi_rows.MASKED)))
         faulty = pl.concat([uncast, casting.faulty_zones(text, layout), self._contract(typed, layout)])
         rows, invalid = _set_aside(typed, faulty, pmsi_rows.INVALID)
         mismatched = self._unit_sums(rows, layout)
@@ -101,17 +100,17 @@ class Gate:
             cases = found.failure_cases.select(pl.col("index").cast(pl.Int64), "column", "check")
         else:
             return casting.no_faults()
-        blocking = []
+        blocking, warned = [casting.no_faults()], []
         for (column, check), rows in cases.partition_by("column", "check", as_dict=True).items():
             rule = pmsi_rows.broken_rule(self.family, str(check), str(column))
+            lines = rows.select(line_number=typed["line_number"].gather(rows["index"]), field=pl.lit(str(column)))
             if rule in pmsi_rows.BLOCKING:
-                blocking.append(rows.select(index="index", field=pl.lit(str(column))))
+                blocking.append(lines)
             else:
-                self.warn(rule, str(column), rows.height)
-        if not blocking:
-            return casting.no_faults()
-        faults: pl.DataFrame = pl.concat(blocking)
-        return faults.select(line_number=typed["line_number"].gather(faults["index"]), field="field")
+                warned.append(lines.with_columns(rule=pl.lit(rule)))
+        if warned:
+            self._warn_lines(pl.concat(warned))
+        return pl.concat(blocking)
 
     def _unit_sums(self, rows: pl.DataFrame, layout: Layout) -> pl.DataFrame:
         """Lines whose units' diagnoses or acts do not add up to the line's (``line_number``, ``field``); nights only warn."""
@@ -153,10 +152,20 @@ class Gate:
         return rows, quarantined
 
     def warn(self, rule: str, column: str, count: int) -> None:
-        """Count lines under a warning rule, for the field that it is about."""
+        """Count lines under a warning rule that is about one field only."""
         if count:
-            by_field = self.tally.warnings.setdefault(rule, {})
-            by_field[column] = by_field.get(column, 0) + count
+            self._add(rule, {column: count}, count)
+
+    def _warn_lines(self, found: pl.DataFrame) -> None:
+        """Count lines (``rule``, ``field``, ``line_number``) under warning rules: by field, and once for each rule."""
+        for (rule,), lines in found.partition_by("rule", as_dict=True).items():
+            self._add(str(rule), dict(lines["field"].value_counts().iter_rows()), lines["line_number"].n_unique())
+
+    def _add(self, rule: str, by_field: Mapping[str, int], lines: int) -> None:
+        counts = self.tally.warnings.setdefault(rule, {})
+        for field_name, count in by_field.items():
+            counts[field_name] = counts.get(field_name, 0) + count
+        self.tally.warned[rule] = self.tally.warned.get(rule, 0) + lines
 
 
 def _added(counts: Mapping[str, int], values: pl.Series) -> dict[str, int]:

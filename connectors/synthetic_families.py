@@ -14,7 +14,7 @@ from pathlib import Path
 
 from connectors.synthetic import Recipe, records
 from connectors.transmissions import FAMILIES, SEJOURS, Stated
-from contracts_schema.families import is_date, is_number
+from contracts_schema.families import M999, is_date, is_number
 from contracts_schema.layouts import DELIMITED, FIXED, Field, Layout, layout, layouts
 
 LINE_END = b"\r\n"
@@ -99,14 +99,18 @@ def belonging(rsa: bytes, period: int, tra: str = DELIMITED, uid: str | None = N
 def archive_name(stated: Stated, charter: Charter = DRUIDES_2025) -> str:
     """The name of the archive of a transmission; ``stated`` must say its stamp."""
     built = datetime.strptime(stated.stamp or "", "%Y%m%d%H%M%S")  # noqa: DTZ007
-    flow = stated.flow.upper()
-    return charter.archive.format(finess=stated.finess, year=stated.year, period=stated.period, flow=flow, built=built)
+    flow = (SEJOURS if stated.flow == M999 else stated.flow).upper()
+    return charter.archive.format(finess=stated.finess, year=stated.year, period=_period(stated), flow=flow, built=built)
 
 
 def file_name(stated: Stated, family: str, charter: Charter = DRUIDES_2025) -> str:
     """The name of one file of a transmission, in its archive or loose."""
     ending = FAMILIES[family][-1 if charter.newest_endings else 0]
-    return charter.file.format(finess=stated.finess, year=stated.year, period=stated.period, ending=ending)
+    return charter.file.format(finess=stated.finess, year=stated.year, period=_period(stated), ending=ending)
+
+
+def _period(stated: Stated) -> int:
+    return 999 if stated.flow == M999 else stated.period
 
 
 def write_archive(

@@ -9,12 +9,17 @@ import errno
 import hashlib
 import re
 import zipfile
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from typing import Any, BinaryIO
+
+from contracts_schema.families import CORRECTIONS, M999
+from contracts_schema.families import LAMDA as LAMDA
+from contracts_schema.families import SEJOURS as SEJOURS
 
 READ_BYTES = 4 << 20
 """Bytes of a file read at a time: bounds memory."""
@@ -33,14 +38,21 @@ MAIN = "rsa"
 OTHER_FIELDS = {"rha": "SMR", "sha": "SMR", "rapss": "HAD", "rpsa": "PSY", "r3a": "PSY", "rsfa": "actes externes"}
 """Endings of the main records of fields of care that are not read yet."""
 
-SEJOURS, LAMDA = "sejours", "lamda"
+PERIOD_999 = ("999", "m999")
+"""Corrections of the year under a period of their own: a notion of the SMR, read alike whatever the field of care."""
+
+UNREAD = frozenset(
+    {"sta", "leg", "ium.correspnumseq", "medatu", "diap", "pie", "porg", "transport", "dif.txt", "ks_crypt", "hvi"}
+)
+"""Endings of what an OUT archive of MCO holds besides (PMSI reference, section 3): known, and not read."""
+
 MAX_ENTRIES = 1000
 MAX_INFLATED = 16 << 30
 MAX_RATIO = 200
 """What an archive may hold: entries, bytes in all, and bytes out for a byte in (above 100 MB)."""
 
-_FINESS = r"(?P<finess>[0-9][0-9ab][0-9]{7})\.(?P<year>20[0-9]{2})\.(?P<period>[0-9]{1,3})"
-_LOOSE = re.compile(_FINESS + r"\.(?P<ending>[a-z0-9.\-]+)")
+_FINESS = r"(?P<finess>[0-9][0-9ab][0-9]{7})\.(?P<year>20[0-9]{2})\.(?P<period>[0-9]{1,3}|m999)"
+_LOOSE = re.compile(_FINESS + r"\.(?P<ending>[a-z0-9._\-]+)")
 _ARCHIVE = re.compile(
     _FINESS + r"(?:\.(?P<champ>[a-z]+)\.(?P<flow>[a-z]+)\.(?P<kind>[a-z]+))?\.(?P<stamp>[0-9]{14})\.(?P<way>in|out)\.zip"
 )
@@ -57,7 +69,9 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Stated:
-    """What the names of a transmission state. ``period`` is a month (1-12); ``stamp`` is ``YYYYMMDDHHMMSS`` or None."""
+    """What the names of a transmission state. ``period`` is a month (1-12; 12 for period 999, which is the flow ``m999``);
+    ``stamp`` is ``YYYYMMDDHHMMSS`` or None.
+    """
 
     field_of_care: str
     finess: str
@@ -74,27 +88,34 @@ class Stated:
 
 @dataclass(frozen=True)
 class Member:
-    """One file to read: its family, its name, and where its bytes are (an entry of an archive, or a file)."""
+    """One file to read: its family, its name, and where its bytes are: a file, or the entry of that rank in an archive."""
 
     family: str
     name: str
     path: Path
-    entry: str | None = None
+    entry: int | None = None
 
 
 @dataclass(frozen=True)
 class Transmission:
-    """The files of one transmission. ``archive`` holds them, if one does; ``unread`` names the files that are not read."""
+    """The files of one transmission. ``archive`` holds them, if one does."""
 
     stated: Stated
     members: tuple[Member, ...]
     archive: Path | None = None
-    unread: tuple[str, ...] = ()
+    unread: Mapping[str, int] = field(default_factory=dict)
+    """How many files are not read, by known ending; all else is ``other``, since a name can hold that of a person."""
 
     @property
     def received(self) -> list[Path]:
         """The files as received, whose exact bytes are kept."""
         return [self.archive] if self.archive else [member.path for member in self.members]
+
+    source = "pmsi"
+
+    def facts(self, received: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """What its reception records of it, its files aside; ``scope`` and ``source`` are always there."""
+        return {"source": self.source, "scope": self.stated.scope, **asdict(self.stated), "unread": list(self.unread)}
 
     @property
     def name(self) -> str:
@@ -125,8 +146,12 @@ def gather(paths: Iterable[Path]) -> tuple[list[Transmission], list[tuple[Path, 
             found.append(Transmission(stated, _one_of_each(members)))
         except Refused as refusal:
             refused += [(member.path, refusal) for member in members]
-    order = sorted(found, key=lambda t: (t.stated.scope, t.stated.flow == LAMDA, t.stated.period, t.stated.stamp or "", t.name))
+    order = sorted(found, key=_place)
     return order, refused
+
+
+def _place(one: Transmission) -> tuple[str, bool, int, str, str]:
+    return one.stated.scope, one.stated.flow in CORRECTIONS, one.stated.period, one.stated.stamp or "", one.name
 
 
 def is_known(name: str) -> bool:
@@ -143,9 +168,9 @@ def parse_name(name: str) -> tuple[Stated, str]:
     match = _LOOSE.fullmatch(name.lower())
     if not match:
         raise Refused("pmsi.file_name", "nom attendu : <FINESS>.<année>.<mois>.<famille>, par exemple 990000010.2025.3.rsa")
-    field = OTHER_FIELDS.get(match["ending"].removesuffix(".txt"))
-    if field:
-        raise Refused("pmsi.field_of_care", f"champ {field} : pas encore pris en charge ; le MCO l'est")
+    other = OTHER_FIELDS.get(match["ending"].removesuffix(".txt"))
+    if other:
+        raise Refused("pmsi.field_of_care", f"champ {other} : pas encore pris en charge ; le MCO l'est")
     if match["ending"] not in _ENDINGS:
         raise Refused("pmsi.file_family", f"famille de fichier non prise en charge ; connues : {', '.join(sorted(_ENDINGS))}")
     return _stated(match), _ENDINGS[match["ending"]]
@@ -165,7 +190,9 @@ def parse_archive_name(name: str) -> Stated:
     flow = match["flow"] or SEJOURS
     if flow not in (SEJOURS, LAMDA):
         raise Refused("pmsi.field_of_care", f"flux {flow.upper()} : pas encore pris en charge ; SEJOURS l'est")
-    return replace(_stated(match), flow=flow, stamp=normal_stamp(match["stamp"], int(match["year"])))
+    stated = _stated(match)
+    flow = LAMDA if flow == LAMDA else stated.flow
+    return replace(stated, flow=flow, stamp=normal_stamp(match["stamp"], int(match["year"])))
 
 
 def normal_stamp(stamp: str, year: int) -> str:
@@ -190,25 +217,26 @@ def open_archive(path: Path) -> Transmission:
     """The transmission that an archive holds. Refused when it is damaged, locked, oversized, or holds nothing to read."""
     stated = parse_archive_name(path.name)
     with _damage_refused(), zipfile.ZipFile(path) as archive:
-        entries = [entry for entry in archive.infolist() if not entry.is_dir()]
-    _check_sizes(entries)
-    members, unread = [], []
-    for entry in entries:
+        entries = {rank: entry for rank, entry in enumerate(archive.infolist()) if not entry.is_dir()}
+    _check_sizes(entries.values())
+    members, unread = [], Counter[str]()
+    for rank, entry in entries.items():
         name = PurePosixPath(entry.filename.replace("\\", "/")).name
         if entry.flag_bits & 1:
             raise Refused("pmsi.archive_locked", "archive protégée par un mot de passe : envoyez-la sans")
         try:
             inner, family = parse_name(name)
         except Refused:
-            unread.append(name)
+            unread[_ending(name)] += 1
             continue
-        if (inner.finess, inner.year, inner.period) == (stated.finess, stated.year, stated.period):
-            members.append(Member(family, name, path, entry.filename))
+        same = (inner.finess, inner.year, inner.period) == (stated.finess, stated.year, stated.period)
+        if same and stated.flow in (inner.flow, LAMDA):
+            members.append(Member(family, name, path, rank))
         else:
-            unread.append(name)
+            unread[_ending(name)] += 1
     if not members:
         raise Refused("pmsi.archive_empty", "aucun fichier à lire dans l'archive pour l'établissement et la période de son nom")
-    return Transmission(stated, _one_of_each(members), path, tuple(sorted(unread)))
+    return Transmission(stated, _one_of_each(members), path, dict(sorted(unread.items())))
 
 
 def chunks(member: Member, archive: BinaryIO | None = None, size: int = READ_BYTES) -> Iterator[bytes]:
@@ -217,7 +245,9 @@ def chunks(member: Member, archive: BinaryIO | None = None, size: int = READ_BYT
         with member.path.open("rb") as file:
             yield from iter(lambda: file.read(size), b"")
     else:
-        with _damage_refused(), zipfile.ZipFile(archive or member.path) as holder, holder.open(member.entry) as entry:
+        with _damage_refused(), ExitStack() as opened:
+            holder = opened.enter_context(zipfile.ZipFile(archive or member.path))
+            entry = opened.enter_context(holder.open(holder.infolist()[member.entry]))
             yield from iter(lambda: entry.read(size), b"")
 
 
@@ -236,10 +266,13 @@ def unreadable(error: OSError) -> Refused:
 
 
 def _stated(match: re.Match[str]) -> Stated:
+    finess, year = match["finess"].upper(), int(match["year"])
+    if match["period"] in PERIOD_999:
+        return Stated("MCO", finess, year, 12, M999)
     period = int(match["period"])
     if not 1 <= period <= 12:
-        raise Refused("pmsi.file_period", f"le mois du nom vaut {period} ; attendu de 1 à 12")
-    return Stated("MCO", match["finess"].upper(), int(match["year"]), period)
+        raise Refused("pmsi.file_period", f"le mois du nom vaut {period} ; attendu de 1 à 12, ou 999 (corrections de l'année)")
+    return Stated("MCO", finess, year, period)
 
 
 def _one_of_each(members: list[Member]) -> tuple[Member, ...]:
@@ -250,7 +283,13 @@ def _one_of_each(members: list[Member]) -> tuple[Member, ...]:
     return tuple(by_family[family] for family in FAMILIES if family in by_family)
 
 
-def _check_sizes(entries: list[zipfile.ZipInfo]) -> None:
+def _ending(name: str) -> str:
+    """The ending of a name, when it is one of a known family of files."""
+    match = _LOOSE.fullmatch(name.lower())
+    return match["ending"] if match and match["ending"] in {*_ENDINGS, *UNREAD} else "other"
+
+
+def _check_sizes(entries: Collection[zipfile.ZipInfo]) -> None:
     inflated = sum(entry.file_size for entry in entries)
     packed = sum(entry.compress_size for entry in entries) or 1
     if len(entries) > MAX_ENTRIES or inflated > MAX_INFLATED or (inflated > 100 << 20 and inflated > packed * MAX_RATIO):

@@ -6,12 +6,20 @@ begin with ``restricted_``; no view and no product may read them. Source: PMSI r
 
 from dataclasses import dataclass
 from functools import cache
+from typing import TYPE_CHECKING
 
-import polars as pl
+from contracts_schema.layouts import NOT_STORED, Field, Layout, layouts
 
-from contracts_schema.layouts import Field, Layout, layouts
+if TYPE_CHECKING:
+    import polars as pl
 
 RESTRICTED = "restricted_"
+
+SEJOURS, LAMDA, M999 = "sejours", "lamda", "m999"
+"""Flows: the year's months; its corrections sent during the next year, as LAMDA or as period 999 (PMSI reference §2)."""
+
+CORRECTIONS = frozenset({LAMDA, M999})
+"""Flows that come after every month of their year."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +43,11 @@ class Family:
         return f"{RESTRICTED if self.closed else ''}pmsi_{self.name}"
 
     @property
+    def is_restricted(self) -> bool:
+        """Whether a line of the family, as it is written, may be read by no view and no product."""
+        return self.closed or bool(self.restricted)
+
+    @property
     def restricted_table(self) -> str | None:
         return f"{RESTRICTED}pmsi_{self.name}" if self.restricted and not self.closed else None
 
@@ -42,15 +55,15 @@ class Family:
 FAMILIES = {
     family.name: family
     for family in (
-        Family("rsa", "RSA", "record_number", frozenset({"finess", "format_version", "record_number", "rum_count"})),
+        Family(
+            "rsa", "RSA", "record_number", frozenset({"finess", "format_version", "record_number", "rum_count", "exit_month"})
+        ),
         Family(
             "ano",
             "ANO",
             "stay_number",
-            frozenset({"finess", "stay_number"}),
-            frozenset(
-                {"link_index", "birth_date", "encrypted_zone", "anonymous_hospitalisation_id", "accident_number_or_date"}
-            ),
+            frozenset({"finess", "format_version", "stay_number"}),
+            frozenset({"link_index", "birth_date", "anonymous_hospitalisation_id", "accident_number_or_date"}),
             dates_restricted=True,
         ),
         Family("med", "FICHCOMP med", None, frozenset({"finess", "stay_number"})),
@@ -67,8 +80,10 @@ def formats(family: Family) -> dict[str, Layout]:
     return layouts("MCO", family.record)
 
 
-def dtype(field: Field) -> pl.DataType:
+def dtype(field: Field) -> "pl.DataType":
     """Type of a field's column. An implied-decimal field is an integer count of its last decimal (thousandths for decimal3)."""
+    import polars as pl  # imported here because who only asks what is restricted has no use for it
+
     if is_date(field):
         return pl.Date()
     if not is_number(field):
@@ -86,14 +101,24 @@ def columns(family: Family) -> dict[str, Field]:
 
 
 @cache
+def unstored_tail(family: Family) -> tuple[int, int] | None:
+    """Offset and length of what ends every line of the family and must not be stored beyond the file as received."""
+    found = {(layout.fields[-1].offset, layout.fields[-1].length) for layout in formats(family).values()
+             if layout.fields[-1].name in NOT_STORED}  # fmt: skip
+    return found.pop() if found else None
+
+
+@cache
 def zones(family: Family) -> tuple[str, ...]:
     """Names of the repeated zones of the family, kept whole as ``<zone>_zone``."""
     return tuple(dict.fromkeys(zone.name for layout in formats(family).values() for zone in layout.zones))
 
 
 @cache
-def schema(family: Family) -> pl.Schema:
+def schema(family: Family) -> "pl.Schema":
     """Columns of the family's accepted rows: line number, padded mark, fields, zones."""
+    import polars as pl
+
     fields = {name: dtype(field) for name, field in columns(family).items()}
     whole = {f"{zone}_zone": pl.String() for zone in zones(family)}
     return pl.Schema({"line_number": pl.Int64(), "padded": pl.Boolean(), **fields, **whole})

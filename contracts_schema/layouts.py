@@ -13,6 +13,9 @@ from importlib.resources.abc import Traversable
 FIXED = "fixed"
 DELIMITED = "delimited"
 
+NOT_STORED = frozenset({"encrypted_zone"})
+"""Fields that the layouts' notes forbid to store beyond the file as received."""
+
 
 @dataclass(frozen=True)
 class Field:
@@ -27,7 +30,8 @@ class Field:
 
     @property
     def is_filler(self) -> bool:
-        return self.name.startswith("filler")
+        """Whether the field is passed over: it says nothing, or must not be stored."""
+        return self.name.startswith("filler") or self.name in NOT_STORED
 
 
 @dataclass(frozen=True)

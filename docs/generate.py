@@ -100,8 +100,8 @@ def view_columns() -> str:
     with duckdb.connect(":memory:") as engine:
         rsa = pmsi.FAMILIES["rsa"]
         engine.register(f"{views.SEGMENT}{rsa.table}", pl.DataFrame(schema=pmsi.schema(rsa)))
-        for name, rows in views.references({}).items():
-            engine.register(name, rows)
+        for name in views.REFERENCES:
+            views.create_reference(engine, name, {})
         for name, view in views.views().items():
             engine.execute(f"create temp view {name} as {view.sql}")
             columns = engine.execute(f"describe {name}").fetchall()

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from warehouse.heads import Head
 
-REPORTED_TABLES = ("ref_pmsi__head", "ref_pmsi__zone_field")
-
 
 @dataclass(frozen=True)
 class BuildReport:
@@ -33,6 +31,14 @@ class BuildReport:
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self) | {"built": self.built}
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The answer of a query: names of its columns, and its rows."""
+
+    columns: tuple[str, ...]
+    content: list[tuple[Any, ...]]
 
 
 def build(hub: Hub, until: int | None = None, progress: Callable[[str], None] = lambda name: None) -> BuildReport:
@@ -58,22 +64,43 @@ def tables(
 def query(hub: Hub, sql: str, until: int | None = None) -> "pl.DataFrame":
     """The answer of one SELECT over the views, as they stand now or stood at a past position.
 
-    Tables: every view, ``segment_pmsi_rsa``, ``ref_pmsi__head``, ``ref_pmsi__zone_field``. WrongUsage for anything else.
+    Tables: every view, every reference, segments that are not restricted. WrongUsage for anything else.
     """
-    import duckdb
     from polars.exceptions import PolarsError
+
+    try:
+        with _asked(hub, sql, until) as relation:
+            rows: pl.DataFrame = relation.pl()
+            return rows
+    except PolarsError as error:
+        raise _interrupted(error) from None
+
+
+def query_rows(hub: Hub, sql: str, until: int | None = None) -> Rows:
+    """The same answer as plain values: a small one is there before polars would be imported."""
+    with _asked(hub, sql, until) as relation:
+        return Rows(tuple(relation.columns), relation.fetchall())
+
+
+@contextmanager
+def _asked(hub: Hub, sql: str, until: int | None) -> "Iterator[duckdb.DuckDBPyRelation]":
+    import duckdb
 
     try:
         names = views.tables_read(sql)
         with reading(hub, names, until) as engine:
-            rows: pl.DataFrame = engine.sql(sql).pl()
-            return rows
+            yield engine.sql(sql).project("*")  # which tells columns of one name apart
     except (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException, duckdb.PermissionException,
             views.NotAQuery) as error:  # fmt: skip
         raise WrongUsage(f"requête refusée : {' '.join(str(error).split())}") from None
-    except (duckdb.Error, PolarsError) as error:  # raised on rows: its words may quote one
-        told = "une valeur ne s'y prête pas (try_cast la laisse vide), ou un fichier est abîmé (ecluse verify)"
-        raise WrongUsage(f"requête interrompue, {type(error).__name__} : {told}") from None
+    except duckdb.Error as error:
+        raise _interrupted(error) from None
+
+
+def _interrupted(error: Exception) -> WrongUsage:
+    """What to say of an error raised on rows: its own words may quote one."""
+    told = "une valeur ne s'y prête pas (try_cast la laisse vide), ou un fichier est abîmé (ecluse verify)"
+    return WrongUsage(f"requête interrompue, {type(error).__name__} : {told}")
 
 
 @contextmanager
@@ -84,10 +111,13 @@ def reading(hub: Hub, names: set[str], until: int | None = None) -> "Iterator[du
         raise WrongUsage("aucune transmission acceptée à cette date : rien à lire")
     open_tables = {table for head in standing.values() for table in head.tables if not table.startswith(RESTRICTED)}
     segments = {f"{views.SEGMENT}{table}" for table in open_tables}
-    known = {*views.views(), *REPORTED_TABLES, *segments}
+    known = {*views.views(), *views.REFERENCES, *segments}
     if names - known:
         raise WrongUsage(f"table inconnue : {', '.join(sorted(names - known))} ; tables : {', '.join(sorted(known))}")
     made = tables(hub, standing, names & set(views.views()))
     asked = {name: made[name] for name in names & set(made)}
-    with views.reading(hub.views_folder, asked, standing, hub.blobs.segment_path, names & segments) as engine:
+    if empty := sorted(name for name, table in asked.items() if not table.paths):
+        raise WrongUsage(f"rien à lire dans {', '.join(empty)} : rien n'a été reçu de ce dont ces tables sont faites")
+    others = names - set(asked)
+    with views.reading(hub.views_folder, asked, standing, hub.blobs.segment_path, others) as engine:
         yield engine

@@ -35,6 +35,11 @@ class Format(StrEnum):
     parquet = "parquet"
 
 
+class Answer(StrEnum):
+    accepted = "accepted"
+    refused = "refused"
+
+
 def _show_version(asked: bool) -> None:
     if asked:
         from importlib.metadata import version
@@ -269,23 +274,45 @@ def query(
     from flows import building, display, state
 
     hub = _hub(context)
-    rows = building.query(hub, sql, state.position_of(hub, as_of))
-    display.rows(rows, "json" if as_json else format_.value, output)
+    until, form = state.position_of(hub, as_of), Format.json if as_json else format_
+    if form in (Format.csv, Format.parquet) or (form is Format.table and output):
+        display.frame(building.query(hub, sql, until), output, in_parquet=form is Format.parquet)
+    else:
+        display.rows(building.query_rows(hub, sql, until), output, in_json=form is Format.json)
 
 
 @app.command()
 def publish(
     context: typer.Context,
-    recipient: Annotated[str | None, typer.Option(metavar="ars-RÉGION", help="Un seul destinataire.")] = None,
+    recipient: Annotated[
+        str | None, typer.Option(metavar="DESTINATAIRE", help="Un seul destinataire, par exemple ars-76.")
+    ] = None,
+    as_of: AsOf = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="DOSSIER", help="Avec --as-of : dossier neuf où recréer les fichiers."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Publie les produits : fichiers numérotés, immuables, avec leur reçu. Un contenu inchangé n'est pas republié."""
-    from flows import display, publication
+    """Publie les produits : fichiers numérotés, immuables, avec leur reçu. Un contenu inchangé n'est pas republié.
 
+    Avec --as-of, recrée dans un dossier ce qui était publiable à cette date, sans rien publier.
+    """
+    from flows import display, publication, state
+    from flows.hub import WrongUsage
+
+    if (as_of is None) != (output is None):
+        raise WrongUsage("--as-of et --output vont ensemble : le passé se recrée dans un dossier, il ne se republie pas")
     hub = _hub(context)
+    until = state.position_of(hub, as_of)
     with display.spinner("publication", quiet=as_json) as step:
-        reports = publication.publish(hub, recipient, step)
+        if until is None or output is None:
+            reports = publication.publish(hub, recipient, step)
+        else:
+            reports = publication.recreate(hub, until, output, recipient, step)
     _print_json({"publications": [report.as_json() for report in reports]}) if as_json else display.published(reports)
+    if any(report.status == "refused" for report in reports):
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -337,14 +364,52 @@ def diff(
 
 
 @app.command()
-def verify(context: typer.Context, as_json: AsJson = False) -> None:
-    """Vérifie la chaîne du journal, chaque octet gardé, chaque fichier publié."""
-    from flows import display, state
+def verify(
+    context: typer.Context,
+    receipt: Annotated[
+        Path | None, typer.Option(metavar="DATAPACKAGE", help="Reçu d'une publication (datapackage.json), à prouver.")
+    ] = None,
+    chain: Annotated[
+        Path | None, typer.Option(metavar="CSV", help="Avec --receipt : écrit les maillons du journal depuis ce reçu.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Vérifie la chaîne du journal, chaque octet gardé, chaque fichier publié ; ou prouve un reçu."""
+    from flows import display, receipts, state
+    from flows.hub import WrongUsage
 
-    answer = state.verify(_hub(context))
-    _print_json(answer) if as_json else display.verified(answer)
+    if chain and not receipt:
+        raise WrongUsage("--chain demande --receipt : les maillons partent d'un reçu")
+    hub = _hub(context)
+    answer = receipts.verify(hub, receipt, chain) if receipt else state.verify(hub)
+    if as_json:
+        _print_json(answer)
+    else:
+        (display.receipt if receipt else display.verified)(answer)
     if not answer["sound"]:
         raise typer.Exit(1)
+
+
+@app.command()
+def acknowledge(
+    context: typer.Context,
+    product: Annotated[str, typer.Argument(metavar="DESTINATAIRE/PRODUIT", help="Par exemple ars-76/pmsi-activity.")],
+    number: Annotated[int, typer.Argument(metavar="NUMÉRO", help="Numéro de la publication.")],
+    answer: Annotated[Answer, typer.Argument(metavar="accepted|refused", help="Ce que répond le destinataire.")],
+    reason: Annotated[str, typer.Option(help="Pourquoi (obligatoire pour un refus).")] = "",
+    reference: Annotated[str | None, typer.Option(help="Courrier ou ticket de la réponse.")] = None,
+    receipt: Annotated[
+        Path | None, typer.Option(metavar="DATAPACKAGE", help="Reçu renvoyé : doit être celui de cette publication.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Inscrit la réponse d'un destinataire à une publication."""
+    from flows import receipts
+
+    told = receipts.acknowledge(_hub(context), product, number, answer.value, reason, reference, receipt)
+    already = ", déjà inscrite" if told["already"] else ""
+    line = f"réponse de {told['recipient']} à {told['product']} n° {told['number']} : {told['answer']}{already}"
+    _print_json(told) if as_json else typer.echo(f"{line} (position {told['position']})")
 
 
 def main() -> None:
@@ -374,6 +439,11 @@ def _told(error: Exception) -> str:
         from warehouse.postgresql import WarehouseError
 
         if isinstance(error, WarehouseError):
+            return str(error)
+    if "checks.tables" in sys.modules:
+        from checks.tables import BrokenCheck
+
+        if isinstance(error, BrokenCheck):
             return str(error)
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror} : {error.filename or ''}"

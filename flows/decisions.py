@@ -7,7 +7,7 @@ from datetime import date
 from typing import Any
 
 from contracts_schema.fingerprint import fingerprint
-from flows.deliveries import DECIDED, Report, active_waiver, judge_again, reception, report, verdict_of
+from flows.deliveries import DECIDED, Report, active_waiver, alerts_now, judge_again, reception, report, verdict_of
 from flows.hub import Hub, WrongUsage
 from warehouse.log import Event, NewEvent
 
@@ -32,8 +32,9 @@ def waive(hub: Hub, delivery: str, reason: str, until: date, reference: str | No
     waiver = {"kind": "waiver", "subject": data["delivery_id"], "value": data["reasons"], "reason": _said(reason),
               "until": until.isoformat(), "reference": reference}  # fmt: skip
     accepted = {name: value for name, value in data.items() if name not in ("held", "reasons", "resembles", "schema_version")}
-    accepted |= {"waiver": key, "waived": data["reasons"]}
     version = hub.log.version(decided.stream)
+    alerts = alerts_now(hub, reception(hub, data["delivery_id"]), data["families"])
+    accepted |= {"waiver": key, "waived": data["reasons"], "alerts": alerts}
     written = hub.log.append_all(
         [
             NewEvent(decided.stream, "DecisionTaken", waiver, key, expected_version=version),

@@ -15,9 +15,10 @@ from rich.panel import Panel
 from rich.text import Text
 
 from connectors.synthetic import Recipe, fictional_finess, write_rsa
+from contracts_schema.rules import label
 from flows import display
 from flows.deliveries import Report
-from flows.explanation import label, quarantine
+from flows.explanation import quarantine
 from flows.hub import init_hub, open_hub
 from flows.prefect_settings import set_prefect_defaults
 from flows.publication import PublishReport
@@ -54,7 +55,7 @@ def run(folder: Path) -> None:
     out.print(Panel(Text("Écluse — démonstration sur des données fictives"), expand=False))
     count = _step(out, "Écriture des exports fictifs de trois établissements", lambda: write_exports(exports))
     out.print(f"      {count} fichiers dans {display.plain(_short(exports))}")
-    init_hub(home)
+    init_hub(home, recipients=["ars-99"])
     reports = _step(out, "Ingestion par le flow Prefect (le serveur met quelques secondes à démarrer)",
                     lambda: _ingest(exports, home))  # fmt: skip
     published = _step(out, "Construction des vues et publication par le flow Prefect", lambda: _publish(home))

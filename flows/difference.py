@@ -19,7 +19,7 @@ from warehouse import views
 from warehouse.differences import rows_changed
 from warehouse.heads import FOLDED, Head, fold
 from warehouse.log import Event
-from warehouse.products import TYPES
+from warehouse.masking import TYPES
 
 if TYPE_CHECKING:
     import numpy as np

@@ -1,6 +1,7 @@
 """What a person sees on the terminal, in French. Data is shown as plain text: no markup or control character is obeyed."""
 
 import json
+import math
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,15 +16,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 from rich.text import Text
 
+from contracts_schema.rules import label
 from flows.deliveries import names_of
-from flows.explanation import Quarantined, label
 
 if TYPE_CHECKING:
     import polars as pl
 
     from connectors.transmissions import Transmission
-    from flows.building import BuildReport
+    from flows.building import BuildReport, Rows
     from flows.deliveries import Report
+    from flows.explanation import Quarantined
     from flows.publication import PublishReport
 
 STATUS = {
@@ -132,7 +134,7 @@ def status(answer: Mapping[str, Any]) -> None:
     out.print(f"position {log['as_of']} sur {log['position']}, empreinte {log['hash'][:16]}…")
     heads = _table("id", "en place", "période >", "lignes >", "à l'écart >", "alertes")
     for head in answer["heads"]:
-        counts = (str(head["period"]), number(head["rows"]), number(head["rows_quarantined"]))
+        counts = (str(head["period"] or ""), number(head["rows"]), number(head["rows_quarantined"]))
         heads.add_row(head["delivery_id"][:SHORT], head["scope"], *counts, "\n".join(map(label, head["alerts"])))
     out.print(heads if answer["heads"] else "Aucune transmission en place.")
     for entry in answer["held"]:
@@ -172,7 +174,7 @@ def examined(answer: Mapping[str, Any]) -> None:
     )
 
 
-def quarantine(found: Sequence[Quarantined], limit: int) -> None:
+def quarantine(found: "Sequence[Quarantined]", limit: int) -> None:
     out = console()
     if not found:
         out.print("Aucune ligne à l'écart.")
@@ -226,16 +228,30 @@ def built(report: "BuildReport") -> None:
         out.print(table)
 
 
+PUBLISHED = {
+    "published": ("publié", "green"),
+    "unchanged": ("inchangé", "cyan"),
+    "refused": ("refusé par la barrière des tables", "red"),
+    "recreated": ("recréé", "green"),
+}
+
+
 def published(reports: "Sequence[PublishReport]") -> None:
     out = console()
     for report in reports:
-        word = Text("publié", "green") if report.status == "published" else Text("inchangé", "cyan")
         rows = ", ".join(f"{name} {number(count)} lignes" for name, count in report.rows.items())
         masked = sum(report.masked_rows.values())
-        out.print(Text.assemble(f"{report.recipient}/{report.product} n° {report.number} ", word))
+        out.print(Text.assemble(f"{report.recipient}/{report.product} n° {report.number} ", PUBLISHED[report.status]))
+        for breach in report.breaches:
+            out.print(Text(f"  {breach['table']} : {plain(breach['label_fr'])}", "red"), soft_wrap=True)
         out.print(f"  {rows}" + (f", dont {number(masked)} où un petit effectif est masqué" if masked else ""), soft_wrap=True)
         out.print(f"  {plain(report.folder)}", soft_wrap=True)
         out.print(f"  reçu : journal à la position {report.position}, empreinte {report.hash[:16]}…", soft_wrap=True)
+        if report.status == "recreated":
+            same = (
+                f"octet pour octet la publication n° {report.known_as}" if report.known_as else "jamais publié sous cette forme"
+            )
+            out.print(f"  {same}")
 
 
 def explained(answer: Mapping[str, Any]) -> None:
@@ -255,49 +271,50 @@ def explained(answer: Mapping[str, Any]) -> None:
         received, accepted = delivery["received"], delivery["accepted"]
         out.print(f"  reçu le {received['at']} par {plain(received['by'])} (position {received['position']}),")
         out.print(f"  accepté à la position {accepted['position']}, segment {delivery['segments']['pmsi_rsa'][:16]}…")
+        if not delivery["measures"]:
+            out.print("  aucune ligne du fichier ne compte ici")
         for measures, found in _same_lines(delivery["measures"]):
             out.print(f"  {measures} : {number(found['lines'])} lignes du fichier : {_ranges(found['ranges'])}", soft_wrap=True)
 
 
-def rows(frame: "pl.DataFrame", form: str, output: Path | None) -> None:
-    """Show rows, or write them; ``form`` is table, json, csv or parquet."""
-    from flows.hub import WrongUsage
-
-    if form == "parquet":
-        if output is None:
-            raise WrongUsage("le format parquet s'écrit dans un fichier : ajoutez --output FICHIER")
-        frame.write_parquet(output)
-        return
-    if form == "table" and output is None:
-        table = _table(*frame.columns)
-        for line in frame.iter_rows():
+def rows(found: "Rows", output: Path | None, *, in_json: bool) -> None:
+    """Show rows as a table; or as JSON, there or in a file."""
+    if not in_json:
+        table = _table(*found.columns)
+        for line in found.content:
             table.add_row(*("" if value is None else plain(value) for value in line))
         console().print(table)
         return
-    text = as_json(_finite(frame).to_dicts()) + "\n" if form == "json" else _csv(frame)
+    _put(as_json([dict(zip(found.columns, map(_finite, line), strict=True)) for line in found.content]) + "\n", output)
+
+
+def frame(rows: "pl.DataFrame", output: Path | None, *, in_parquet: bool) -> None:
+    """Write rows as csv, or as parquet."""
+    from polars.exceptions import ComputeError
+
+    from flows.hub import WrongUsage
+
+    if not in_parquet:
+        try:
+            _put(rows.write_csv(), output)
+        except ComputeError:
+            raise WrongUsage("une colonne composée ne s'écrit pas en csv : choisissez --format json ou parquet") from None
+    elif output is None:
+        raise WrongUsage("le format parquet s'écrit dans un fichier : ajoutez --output FICHIER")
+    else:
+        rows.write_parquet(output)
+
+
+def _put(text: str, output: Path | None) -> None:
     if output is None:
         sys.stdout.write(text)
     else:
         output.write_text(text, encoding="utf-8")
 
 
-def _finite(frame: "pl.DataFrame") -> "pl.DataFrame":
+def _finite(value: object) -> object:
     """Without NaN and infinities, which JSON cannot say."""
-    import polars as pl
-    from polars import selectors
-
-    return frame.with_columns(pl.when(selectors.float().is_finite()).then(selectors.float()))
-
-
-def _csv(frame: "pl.DataFrame") -> str:
-    from polars.exceptions import ComputeError
-
-    from flows.hub import WrongUsage
-
-    try:
-        return frame.write_csv()
-    except ComputeError:
-        raise WrongUsage("une colonne composée ne s'écrit pas en csv : choisissez --format json ou parquet") from None
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def difference(answer: Mapping[str, Any], limit: int) -> None:
@@ -388,6 +405,21 @@ def verified(answer: Mapping[str, Any]) -> None:
     verdict = Text("Tout est intact.", "green") if answer["sound"] else Text(f"{len(answer['problems'])} anomalies.", "red")
     out.print(verdict)
     out.print(f"reçu : position {answer['log']['position']}, empreinte {answer['log']['hash']}", soft_wrap=True)
+
+
+def receipt(answer: Mapping[str, Any]) -> None:
+    """Whether a receipt is proved, and what is wrong with it."""
+    out = console()
+    made, held, log = answer["publication"], answer["receipt"], answer["log"]
+    out.print(f"reçu de {made['recipient']}/{made['product']} n° {made['number']} : journal à la position {held['position']}")
+    for problem in answer["problems"]:
+        out.print(Text(plain(problem), "red"))
+    if answer["sound"]:
+        out.print(Text(f"Prouvé : rien n'a été altéré jusqu'à la position {log['position']}.", "green"))
+    else:
+        out.print(Text("Ce reçu n'est pas prouvé.", "red"))
+    if answer["chain"]:
+        out.print(f"maillons : {answer['chain']}", soft_wrap=True)
 
 
 def number(value: int) -> str:

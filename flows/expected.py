@@ -7,9 +7,9 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from contracts_schema.rules import label
 from flows.decisions import last_decision, last_decisions
-from flows.deliveries import names_of, verdict_of
-from flows.explanation import label
+from flows.deliveries import names_of, set_aside, verdict_of
 from flows.hub import Hub, WrongUsage
 from warehouse.log import Event
 
@@ -35,18 +35,12 @@ def missing(hub: Hub, year: int | None = None, month: int | None = None, until: 
 
 def reject_report(hub: Hub, delivery: str) -> list[dict[str, Any]]:
     """What to send back to who sent a delivery: files, line numbers, rules and fields; never a value."""
-    import polars as pl
-
     event = last_decision(hub, delivery)
     data = event.data
     whole = [_line(names_of(data["received"]), None, rule, []) for rule in data.get("reasons", [])]
-    if not data["quarantine"]:
-        return whole
     names = {file["family"]: file["name"] for file in data["files"]}
-    lines = pl.read_parquet(hub.blobs.segment_path(data["quarantine"]), columns=["family", "line_number", "rule", "fields"])
-    return whole + [
-        _line(names[row["family"]], row["line_number"], row["rule"], row["fields"]) for row in lines.iter_rows(named=True)
-    ]
+    lines = set_aside(hub, data).iter_rows(named=True)
+    return whole + [_line(names[row["family"]], row["line_number"], row["rule"], row["fields"]) for row in lines]
 
 
 def write_reject_report(rows: list[dict[str, Any]], path: Path) -> None:

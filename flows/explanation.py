@@ -8,11 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from contracts_schema.products import Table, products
-from contracts_schema.rules import catalogue
-from flows.building import reading
-from flows.deliveries import heads, names_of, verdict_of
+from flows.deliveries import heads, names_of, quarantines, set_aside, verdict_of
 from flows.hub import Hub, WrongUsage
-from flows.publication import folder_of, publications
+from flows.published import folder_of, publications
 from warehouse.log import Event
 
 if TYPE_CHECKING:
@@ -48,7 +46,8 @@ def explain(
     position = int(event.data["log"]["position"])
     lines = _lines(hub, table, row, position)
     standing = heads(hub, position)
-    deliveries = [head for head in standing.values() if head.scope in lines]
+    # a figure of nothing rests on a delivery too: the row names it
+    deliveries = [head for head in standing.values() if head.scope in lines or head.delivery_id == row.get("transmission_id")]
     return {
         "publication": {
             "recipient": event.data["recipient"],
@@ -63,31 +62,18 @@ def explain(
         "table": table.name,
         "row": row,
         "view": {"name": table.view, "key": event.data["build_keys"][table.view], "rows_from": table.explained_by},
-        "deliveries": [_origin(hub, head, lines[head.scope]) for head in deliveries],
+        "deliveries": [_origin(hub, head, lines.get(head.scope, {})) for head in deliveries],
     }
 
 
 def quarantine(hub: Hub, until: int | None = None, delivery: str | None = None) -> list[Quarantined]:
     """Lines set aside, of the deliveries that stand or wait at a position, or of one delivery by the start of its id."""
-    import polars as pl
-
-    found = []
-    for event in _deciding(hub, until, delivery):
-        segment = event.data["quarantine"]
-        if segment:
-            path = hub.blobs.segment_path(segment)
-            lines = pl.read_parquet(path, columns=["family", "line_number", "rule", "fields"])
-            found.append(
-                Quarantined(
-                    event.data["delivery_id"], event.data["scope"], names_of(event.data["received"]), verdict_of(event), lines
-                )
-            )
-    return found
-
-
-def label(rule: str) -> str:
-    """What a rule says, in French."""
-    return catalogue()[rule].label_fr if rule in catalogue() else rule
+    return [
+        Quarantined(event.data["delivery_id"], event.data["scope"], names_of(event.data["received"]), verdict_of(event),
+                    set_aside(hub, event.data))
+        for event in _deciding(hub, until, delivery)
+        if quarantines(event.data)
+    ]  # fmt: skip
 
 
 def _deciding(hub: Hub, until: int | None, delivery: str | None) -> list[Event]:
@@ -147,6 +133,8 @@ def _example(published: "pl.DataFrame", table: Table) -> str:
 
 def _lines(hub: Hub, table: Table, row: Mapping[str, Any], position: int) -> dict[str, dict[str, Any]]:
     """Per scope and measure, the line numbers behind a row, as ranges."""
+    from flows.building import reading
+
     view = table.explained_by
     found: dict[str, dict[str, Any]] = {}
     with reading(hub, {view, "ref_pmsi__head"}, position) as engine:

@@ -10,18 +10,20 @@ from typing import Any, BinaryIO
 
 import polars as pl
 
-from checks.deliveries import Tally
+from checks import deliveries
+from checks.deliveries import Judgement, Tally
 from checks.rows import BYTE_ORDER_MARK, QUARANTINE, Gate
 from connectors import pmsi, transmissions
 from connectors.pmsi import Block
-from contracts_schema.families import FAMILIES, Family, restricted_columns, schema
-from flows.deliveries import READ_BYTES
+from contracts_schema.families import FAMILIES, Family, restricted_columns, schema, unstored_tail
+from flows.deliveries import READ_BYTES, standing
 from flows.hub import Hub
 from warehouse import faults
 from warehouse.log import Event
 from warehouse.segments import SegmentWriter
 
 UNKNOWN_FORMAT = "pmsi.unknown_format"
+ASIDE = pl.Schema({"family": pl.String(), **QUARANTINE})
 
 Progress = Callable[[str, int, int], None]
 """Called with a step's name, bytes done and bytes in all."""
@@ -29,12 +31,15 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass
 class Judged:
-    """What the gate made of a delivery: counts per family, segment per table, quarantine segment, UID of the build."""
+    """What the gate made of a delivery: counts per family, segment per table, quarantine segment."""
 
     tallies: dict[str, Tally] = field(default_factory=dict)
     tables: dict[str, str] = field(default_factory=dict)
     quarantine: str | None = None
-    uid: str | None = None
+    restricted_quarantine: str | None = None
+    """Segment of the lines set aside of families whose lines may be read by no view and no product."""
+    facts: dict[str, Any] = field(default_factory=dict)
+    """What the source has to say of the whole, for the decision to record."""
 
     @property
     def resembles(self) -> str | None:
@@ -45,17 +50,29 @@ class Judged:
 def gate(hub: Hub, received: Event, progress: Progress = lambda *_: None) -> Judged:
     """Read the kept bytes of every family of a received delivery through the row gate, into segments."""
     judged = Judged()
-    with hub.blobs.scratch(".parquet") as path, _kept(hub, received.data) as chunks:
-        with SegmentWriter(path, pl.Schema({"family": pl.String(), **QUARANTINE})) as quarantined:
+    with ExitStack() as held:
+        chunks = held.enter_context(_kept(hub, received.data))
+        paths = {restricted: held.enter_context(hub.blobs.scratch(".parquet")) for restricted in (False, True)}
+        with ExitStack() as writing:
+            aside = {restricted: writing.enter_context(SegmentWriter(path, ASIDE)) for restricted, path in paths.items()}
             for file in received.data["files"]:
+                quarantined = aside[FAMILIES[file["family"]].is_restricted]
                 _gate_family(hub, received.data, file, chunks(file), judged, quarantined, progress)
         for name, tally in judged.tallies.items():
+            path = paths[FAMILIES[name].is_restricted]
             judged.tallies[name] = replace(tally, resembles=_other_kind(path, tally, name))
         faults.reached("gate.done")
-        if quarantined.rows:
-            judged.quarantine = hub.blobs.adopt_segment(path)
-    judged.uid = _uid(hub, judged.tables)
+        if aside[False].rows:
+            judged.quarantine = hub.blobs.adopt_segment(paths[False])
+        if aside[True].rows:
+            judged.restricted_quarantine = hub.blobs.adopt_segment(paths[True])
+    judged.facts["uid"] = _uid(hub, judged.tables)
     return judged
+
+
+def judge(hub: Hub, received: Event, judged: Judged) -> Judgement:
+    """May the transmission stand: its counts against the delivery rules and what stands now."""
+    return deliveries.judge(judged.tallies, standing(hub, received))
 
 
 @contextmanager
@@ -63,7 +80,7 @@ def _kept(hub: Hub, data: Mapping[str, Any]) -> Iterator[Callable[[Mapping[str, 
     """Gives a function that reads a member's bytes as kept; an archive is unpacked once, beside, to be read at random."""
     with ExitStack() as held:
         archive: BinaryIO | None = None
-        if any(file["entry"] for file in data["files"]):
+        if any(file["entry"] is not None for file in data["files"]):
             path = held.enter_context(hub.blobs.scratch(".zip"))
             with hub.blobs.open_raw(data["received"][0]["sha256"]) as kept, path.open("wb") as unpacked:
                 shutil.copyfileobj(kept, unpacked, 1 << 20)
@@ -104,12 +121,22 @@ def _gate_family(
                 accepted, refused = row_gate.judge(block.cut, block.refused, block.ignored)
                 for table, writer in writers.items():
                     writer.write(accepted.select(parts[table][0]))
-                quarantined.write(refused.select(pl.lit(family.name).alias("family"), *QUARANTINE.names()))
+                refused = refused.with_columns(_storable(family), family=pl.lit(family.name))
+                quarantined.write(refused.select(ASIDE.names()))
                 done += block.size
                 progress(f"contrôle {family.name}", done, file["size"])
         for table, (_, path) in parts.items():
             judged.tables[table] = hub.blobs.adopt_segment(path)
     judged.tallies[family.name] = row_gate.tally
+
+
+def _storable(family: Family) -> pl.Expr:
+    """A line set aside without the end that must not be stored, wherever a fault of the line has moved it."""
+    raw, tail = pl.col("raw"), unstored_tail(family)
+    if tail is None:
+        return raw
+    offset, length = tail
+    return raw.str.head(pl.min_horizontal(pl.lit(offset), pl.max_horizontal(raw.str.len_chars().cast(pl.Int64) - length, 0)))
 
 
 def _ahead(blocks: Iterator[Block]) -> Iterator[Block]:

@@ -118,7 +118,7 @@ def read_settings(home: Path | None = None) -> Settings:
         home=home,
         **values,
         test=bool(written.get("test")),
-        expected=tuple(map(str, written.get("expected", []))),
+        expected=_expected(written.get("expected", [])),
         recipients=_recipients(written),
         origins=origins,
     )
@@ -219,6 +219,12 @@ def parse_instant(text: str) -> datetime:
     except ValueError:
         raise WrongUsage(f"date illisible : {text} (attendu 2026-03-31 ou 2026-03-31T18:00)") from None
     return instant if instant.tzinfo else instant.replace(tzinfo=PARIS)
+
+
+def _expected(written: object) -> tuple[str, ...]:
+    if not isinstance(written, list) or not all(isinstance(entry, str) for entry in written):
+        raise WrongUsage(f'dans {CONFIG}, expected est une liste de FINESS, par exemple expected = ["990000010"]')
+    return tuple(written)
 
 
 def _clock(fixed: str | None) -> Callable[[], datetime]:

@@ -1,31 +1,43 @@
-"""Publishing products, as plain functions. What flows and the command line call."""
+"""Publishing products, as plain functions. What flows and the command line call.
+
+A publication is masked, judged on its recipient's staging tables, written as files, told to the log, then put in place for the
+recipient in one step. Stopped anywhere, the same command again ends in the same single publication.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from contracts_schema.families import RESTRICTED
-from contracts_schema.fingerprint import fingerprint
-from contracts_schema.products import Product, products
-from flows import building
-from flows.deliveries import heads
+from flows.editions import (
+    Edition,
+    concerns,
+    documents,
+    editions,
+    facts,
+    judged,
+    masked,
+    receipt,
+    recipients,
+    written,
+)
 from flows.hub import Hub, WrongUsage
-from warehouse import views
+from flows.published import folder_of, publications
 from warehouse.blob_files import storing
-from warehouse.heads import FOLDED
 from warehouse.log import Event, NewEvent, VersionConflict
 
 if TYPE_CHECKING:
-    import polars as pl
-
-    from warehouse.products import Receipt
+    from checks.table_results import TableGate
+    from warehouse.products import Publication
 
 
 @dataclass(frozen=True)
 class PublishReport:
-    """One product of one recipient: ``published`` under a new number, or ``unchanged`` since the last one."""
+    """One product of one recipient.
+
+    ``published`` under a new number, ``unchanged`` since the last one, ``refused`` by the table gate, or ``recreated`` as it
+    was at a past position. ``breaches`` are the rules of the table gate that were broken, with counts of rows.
+    """
 
     status: str
     recipient: str
@@ -36,137 +48,145 @@ class PublishReport:
     hash: str
     rows: dict[str, int]
     masked_rows: dict[str, int]
+    breaches: list[dict[str, Any]]
+    known_as: int | None = None
+    """Of what was recreated: the number under which these very bytes were published, if they were."""
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
 
 
 def publish(hub: Hub, recipient: str | None = None, progress: Callable[[str], None] = lambda name: None) -> list[PublishReport]:
-    """Publish each product to each recipient that has rows (``ars-<region>``), or to one of them.
+    """Publish its products to each recipient of the settings, or to one of them.
 
-    Publishes nothing new when the content is that of the last publication. WrongUsage for a recipient without data.
+    Publishes nothing new when the content is that of the last publication. WrongUsage when nothing can be published, or when
+    a product holds more than its recipient is cleared for. BrokenCheck when the table gate could not answer.
     """
-    from warehouse import products as publications
-
-    receipt = _receipt(hub)
-    standing = heads(hub, receipt.position)
-    reports = []
-    for product in products().values():
-        _refuse_restricted(product)
-        tables = building.tables(hub, standing, {table.view for table in product.tables}, progress)
-        frames = {table.view: _frame(tables[table.view]) for table in product.tables} if standing else {}
-        found = sorted(
-            {region for frame in frames.values() for region in publications.regions(frame, product.territory_column)}
-        )
-        for region in found:
-            name = f"{product.recipient_kind}-{region}"
-            if recipient in (None, name):
-                progress(f"{name}/{product.id}")
-                keys = {name: table.key for name, table in tables.items()}
-                reports.append(_publish(hub, product, name, region, frames, keys, receipt))
+    found = editions(hub, recipients(hub, recipient), receipt(hub), progress)
+    reports = [_publish(hub, edition) for edition in found if concerns(hub, edition)]
     if recipient and not reports:
-        raise WrongUsage(f"rien à publier pour {recipient} : aucune transmission acceptée de ce territoire")
+        raise WrongUsage(f"rien à publier pour {recipient} : aucune donnée acceptée de ce territoire")
     return reports
 
 
-def _refuse_restricted(product: Product) -> None:
-    """A product must not rest on restricted segments, through whatever views."""
-    for name in views.closure(table.view for table in product.tables):
-        if any(source.startswith(views.SEGMENT + RESTRICTED) for source in views.views()[name].inputs):
-            raise PermissionError(f"{product.id}: view {name} reads a restricted segment, which no product may")
+def recreate(
+    hub: Hub, until: int, output: Path, recipient: str | None = None, progress: Callable[[str], None] = lambda name: None
+) -> list[PublishReport]:
+    """Make publications again as they were known at a past position, into ``output``; records nothing, replaces nothing.
+
+    Under the same code and contracts the files are those of then, byte for byte. WrongUsage as ``publish``, and for a folder
+    that holds something.
+    """
+    if output.exists() and any(output.iterdir()):
+        raise WrongUsage(f"{output} n'est pas vide : donnez un dossier neuf")
+    found = editions(hub, recipients(hub, recipient), receipt(hub, until), progress)
+    reports = [_recreate(hub, edition, until, output) for edition in found if concerns(hub, edition, until)]
+    if not reports:
+        raise WrongUsage("rien n'était publiable à cette date pour ces destinataires")
+    return reports
 
 
-def publications(hub: Hub, recipient: str | None = None, product: str | None = None) -> list[Event]:
-    """The publications made, in order, of all products or of one."""
-    events = hub.log.read(types={"ProductPublished"})
-    wanted = {"recipient": recipient, "product": product}
-    return [event for event in events if all(value in (None, event.data[name]) for name, value in wanted.items())]
-
-
-def folder_of(hub: Hub, event: Event) -> Path:
-    """The folder of a publication."""
-    return hub.products_folder / str(event.data["recipient"]) / str(event.data["product"]) / f"{event.data['number']:04d}"
-
-
-def _publish(
-    hub: Hub,
-    product: Product,
-    recipient: str,
-    region: str,
-    frames: Mapping[str, "pl.DataFrame"],
-    keys: Mapping[str, str],
-    receipt: "Receipt",
-) -> PublishReport:
+def _publish(hub: Hub, edition: Edition) -> PublishReport:
+    from warehouse import faults, recipient_tables
     from warehouse import products as made
 
-    on = date.fromisoformat(receipt.recorded_at[:10])
-    rows = {table.name: made.rows_of(product, frames[table.view], table, region, on) for table in product.tables}
-    folder = hub.products_folder / recipient / product.id
+    recipient, product = edition.recipient, edition.product
+    folder, url = hub.products_folder / recipient.name / product.id, hub.settings.warehouse_url
     while True:
         with storing(folder), made.exclusive(folder), made.beside(folder) as making:
-            version = hub.log.version(f"product/{recipient}/{product.id}")
-            before = publications(hub, recipient, product.id)
-            number = len(before) + 1
-            manifest = made.manifest(recipient, product, number, receipt, keys, fingerprint(), region)
-            publication = made.Publication(recipient, product, rows, manifest)
-            hashes = made.write(making, publication)
-            content = made.content_hash(hashes)
-            if before and before[-1].data["content"] == content:
-                return _reported(hub, "unchanged", before[-1])
-            data = {
-                "recipient": recipient,
-                "product": product.id,
-                "number": number,
-                "content": content,
-                "manifest": made.manifest_hash(making),
-                "log": {"position": receipt.position, "hash": receipt.hash},
-                "build_keys": dict(keys),
-                "contracts": fingerprint(),
-                "tables": {
-                    name: {"rows": frame.height, "masked_rows": int(frame["masked"].sum()), "files": hashes[name]}
-                    for name, frame in rows.items()
-                },
-            }
-            made.place(making, folder / f"{number:04d}")
-            event = NewEvent(publication.stream, "ProductPublished", data, f"published/{recipient}/{product.id}/{number}",
-                             expected_version=version)  # fmt: skip
-            try:
-                return _reported(hub, "published", hub.log.append(event, hub.meta())[0])
-            except VersionConflict:
-                continue  # published from another machine in between: compare with that one
+            before = publications(hub, recipient.name, product.id)
+            publication = masked(hub, edition, before, len(before) + 1)
+            version, content = hub.log.version(publication.stream), made.content_hash(publication)
+            known = before[-1] if before and before[-1].data["content"] == content else None
+            number = known.data["number"] if known else len(before) + 1
+            if known and recipient_tables.standing(url, recipient, product.id) == number:
+                return _reported("unchanged", known, folder_of(hub, known))
+            with recipient_tables.staged(
+                url, recipient, product, publication.tables, facts(edition, content, number)
+            ) as staging:
+                gate = judged(edition, staging)
+                if not gate.sound:
+                    return _refused(edition, publication, gate, making)
+                status = "unchanged" if known else "published"
+                if known is None:
+                    data = written(edition, publication, gate, making, content)
+                    made.place(making, folder / f"{number:04d}")
+                    key = f"published/{recipient.name}/{product.id}/{number}"
+                    event = NewEvent(publication.stream, "ProductPublished", data, key, expected_version=version)
+                    try:
+                        known = hub.log.append(event, hub.meta())[0]
+                    except VersionConflict:
+                        continue  # published from another machine in between: compare with that one
+                faults.reached("product.before_swap")
+                staging.swap()
+            return _reported(status, known, folder_of(hub, known))
 
 
-def _reported(hub: Hub, status: str, event: Event) -> PublishReport:
-    data = event.data
+def _recreate(hub: Hub, edition: Edition, until: int, output: Path) -> PublishReport:
+    """The edition of a past position, in a folder of its own, judged on tables of its own."""
+    from tempfile import TemporaryDirectory
+
+    from warehouse import products as made
+    from warehouse import recipient_tables
+
+    recipient, product = edition.recipient, edition.product
+    before = publications(hub, recipient.name, product.id, until)
+    if before and before[-1].data["log"]["position"] == edition.receipt.position:
+        before = before[:-1]  # the last one is what is made again
+    number = len(before) + 1
+    publication = masked(hub, edition, before, number)
+    content = made.content_hash(publication)
+    folder = output / recipient.name / product.id / f"{number:04d}"
+    with storing(folder), TemporaryDirectory() as apart:
+        folder.mkdir(parents=True)
+        told = facts(edition, content, number)
+        with recipient_tables.staged(apart, recipient, product, publication.tables, told) as staging:
+            gate = judged(edition, staging)
+        data = written(edition, publication, gate, folder, content)
+    same = [event for event in publications(hub, recipient.name, product.id) if event.data["manifest"] == data["manifest"]]
+    return _report("recreated", data, folder, known_as=same[0].data["number"] if same else None)
+
+
+def _refused(edition: Edition, publication: "Publication", gate: "TableGate", making: Path) -> PublishReport:
+    """Keep what the table gate found, beside the publications; nothing else of a refused one is kept."""
+    from warehouse import products as made
+
+    documents(edition, publication, gate, making)
+    final = making.parent / f"refused-{edition.receipt.position:06d}"
+    made.place(making, final)
+    data = {
+        "recipient": edition.recipient.name,
+        "product": edition.product.id,
+        "number": publication.manifest["ecluse"]["number"],
+        "log": {"position": edition.receipt.position, "hash": edition.receipt.hash},
+        "tables": {
+            name: {"rows": rows.height, "masked_rows": made.masked_rows(rows)} for name, rows in publication.tables.items()
+        },
+    }
+    return _report("refused", data, final, breaches=[result.as_json() for result in gate.breaches])
+
+
+def _reported(status: str, event: Event, folder: Path) -> PublishReport:
+    return _report(status, event.data, folder)
+
+
+def _report(
+    status: str,
+    data: Mapping[str, Any],
+    folder: Path,
+    breaches: list[dict[str, Any]] | None = None,
+    known_as: int | None = None,
+) -> PublishReport:
     return PublishReport(
         status=status,
         recipient=data["recipient"],
         product=data["product"],
         number=data["number"],
-        folder=str(folder_of(hub, event)),
+        folder=str(folder),
         position=data["log"]["position"],
         hash=data["log"]["hash"],
         rows={name: table["rows"] for name, table in data["tables"].items()},
         masked_rows={name: table["masked_rows"] for name, table in data["tables"].items()},
+        breaches=breaches or [],
+        known_as=known_as,
     )
-
-
-def _receipt(hub: Hub) -> "Receipt":
-    """The last event that moved a head: publishing itself must not change what is published."""
-    from warehouse.products import Receipt
-
-    last, let_in = None, set[str]()
-    for event in hub.log.read(types=FOLDED):
-        if event.type == "DeliveryAccepted":
-            let_in.add(event.data["delivery_id"])
-        if event.data["delivery_id"] in let_in:
-            last = event
-    if last is None:
-        raise WrongUsage("rien à publier : aucune transmission acceptée")
-    return Receipt(last.position, last.hash, last.recorded_at)
-
-
-def _frame(table: views.Table) -> "pl.DataFrame":
-    import polars as pl
-
-    return pl.read_parquet(list(table.paths))

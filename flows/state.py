@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from flows.deliveries import heads, names_of, verdict_of
+from flows.deliveries import heads, names_of, quarantines, verdict_of
 from flows.hub import Hub, Settings, WrongUsage, parse_instant
-from flows.publication import folder_of, publications
+from flows.published import folder_of, publications
 
 DECISIONS = frozenset({"DeliveryAccepted", "DeliveryRejected", "DeliveryWithdrawn"})
 
@@ -89,7 +89,7 @@ def verify(hub: Hub) -> dict[str, Any]:
     for event in hub.log.read(types=DECISIONS | {"DeliveryReceived"}):
         raw.update(file["sha256"] for file in event.data.get("received", []))
         segments.update(event.data.get("tables", {}).values())
-        segments.update(filter(None, [event.data.get("quarantine")]))
+        segments.update(quarantines(event.data))
     for name in sorted(raw):
         problems += filter(None, [hub.blobs.verify("raw", name)])
     for name in sorted(segments):

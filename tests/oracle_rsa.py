@@ -8,12 +8,13 @@ import csv
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import date
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
-Value = int | str | None
+Value = int | str | date | None
 Outcome = Literal["accepted", "quarantined", "ignored"]
 
 LAYOUTS = Path(__file__).parent.parent / "contracts_schema" / "pmsi" / "layouts"
@@ -35,6 +36,7 @@ class Verdict:
     format: str | None = None
     values: dict[str, Value] = field(default_factory=dict)
     zones: dict[str, str] = field(default_factory=dict)
+    masked: tuple[str, ...] = ()  # amounts and dates that the source hides: ANO
 
 
 @cache
@@ -191,7 +193,7 @@ def typed_fixed_fields(fixed: list[dict[str, str]], whole: bytes) -> tuple[list[
         values[name] = value
         if (
             (row["type"] == "int" and value == "invalid")
-            or (name == "exit_month" and value is not None and value not in range(1, 13))
+            or (name == "exit_month" and value not in range(1, 13))
             or (name == "rum_count" and value in (None, 0))
             or (name == "record_number" and value is None)
         ):

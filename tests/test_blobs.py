@@ -108,9 +108,9 @@ def test_the_first_of_equal_blobs_stays(tmp_path: Path) -> None:
 def test_what_is_not_there_is_missing(blobs: Blobs) -> None:
     assert not blobs.exists("raw", NOWHERE)
     for ask in (lambda: blobs.open_raw(NOWHERE), lambda: blobs.segment_path(NOWHERE)):
-        with pytest.raises(BlobMissing, match=f"{NOWHERE} is not in the store"):
+        with pytest.raises(BlobMissing, match=f"{NOWHERE} absent du magasin"):
             ask()
-    assert "not in the store" in (blobs.verify("segments", NOWHERE) or "")
+    assert "absent du magasin" in (blobs.verify("segments", NOWHERE) or "")
     assert [*blobs.list("raw"), *blobs.list("segments")] == []
 
 
@@ -146,7 +146,7 @@ def test_an_error_while_bytes_arrive_is_the_callers_own_and_leaves_nothing(blobs
 def test_a_store_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "store").write_text("a file where the folder should be")
     blobs = open_blobs(tmp_path / "store")
-    with pytest.raises(BlobUnwritable, match=r"cannot write in .*store"):
+    with pytest.raises(BlobUnwritable, match=r"écriture impossible dans .*store"):
         blobs.put_stream([RECEIVED])
     (tmp_path / "store").unlink()
     assert blobs.put_stream([RECEIVED]).size == len(RECEIVED)
@@ -187,7 +187,7 @@ print(blobs.put_stream([b"afterwards"]).size)
 
 def test_a_disk_that_takes_no_more_is_told_and_the_same_command_works_afterwards(tmp_path: Path, program: Program) -> None:
     said = program(FULL, str(tmp_path)).communicate(timeout=60)[0].splitlines()
-    told = "BlobUnwritable cannot write in {}/tmp: File too large; put that right and run the same command again"
+    told = "BlobUnwritable écriture impossible dans {}/tmp : File too large ; remédiez-y, puis relancez la même commande"
     assert said[:3] == [told.format(tmp_path)] * 3
     assert said[3].startswith("FileNotFoundError")
     assert said[4] == "10"
@@ -289,7 +289,7 @@ def test_damaged_received_bytes_are_never_handed_out_as_whole(tmp_path: Path) ->
             assert problem is None
             harmless += 1  # a bit of the frame's header that changes no byte of the content
         except BlobDamaged:
-            assert problem == f"raw {sha} is damaged in the store: restore it from a backup"
+            assert problem == f"fichier reçu {sha} abîmé dans le magasin : à restaurer d'une sauvegarde"
     assert harmless <= 1
 
 
@@ -297,7 +297,7 @@ def test_a_damaged_segment_is_found(tmp_path: Path) -> None:
     blobs = open_blobs(tmp_path)
     sha = put_segment(blobs, b"segment")
     blobs.segment_path(sha).write_bytes(b"Segment")
-    assert blobs.verify("segments", sha) == f"segments {sha} is damaged in the store: restore it from a backup"
+    assert blobs.verify("segments", sha) == f"segment {sha} abîmé dans le magasin : à restaurer d'une sauvegarde"
 
 
 # --- object store
@@ -368,12 +368,12 @@ def test_an_upload_that_failed_is_told_without_secrets_and_made_good_by_a_rerun(
 
 def test_a_bucket_that_does_not_exist_is_told_as_such_not_as_a_missing_blob(tmp_path: Path) -> None:
     blobs = open_blobs(f"local://{tmp_path / 'nowhere'}", tmp_path / "cache")
-    with pytest.raises(BlobUnwritable, match="no such bucket"):
+    with pytest.raises(BlobUnwritable, match="n'a pas ce dossier"):
         blobs.put_stream([RECEIVED])
 
 
 def test_a_store_of_an_unknown_kind_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BlobError, match="cannot use this kind of store"):
+    with pytest.raises(BlobError, match="ce genre de magasin ne peut servir"):
         open_blobs("carrier-pigeon://roof", tmp_path)
     with pytest.raises(ValueError, match="cache"):
         open_blobs("memory://store")

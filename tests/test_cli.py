@@ -16,13 +16,15 @@ from typing import Any
 
 import polars as pl
 import pytest
-from conftest import Ecluse, Export, Said
+from conftest import Ecluse, Export, Program, Said
 from oracle_rsa import Verdict, activity, judge, whole_number
 
-from connectors.synthetic import DEFECTS
+from connectors.synthetic import DEFECTS, Recipe
+from connectors.synthetic_families import transmission, write_archive
+from contracts_schema.layouts import layout
 from contracts_schema.rules import catalogue
 from flows import cli, deliveries
-from flows.hub import TEST_CLOCK, Hub, init_hub, open_hub
+from flows.hub import TEST_CLOCK, Hub, WrongUsage, init_hub, open_hub
 from warehouse import views
 from warehouse.log import Event
 
@@ -95,6 +97,38 @@ def test_without_a_hub_the_way_to_make_one_is_told(ecluse: Ecluse, tmp_path: Pat
     assert said.code == 2
     assert "ecluse init" in said.err
     assert not (tmp_path / "nowhere").exists()
+
+
+IMPORTED = """
+import sys
+from flows import cli
+try:
+    cli.main()
+except SystemExit as end:
+    print(end.code or 0, *sorted({name.split(".")[0] for name in sys.modules}))
+"""
+HEAVY = {"polars", "duckdb", "pyarrow", "pandas", "numpy", "pandera", "prefect", "great_expectations", "alembic", "openpyxl"}
+
+
+@pytest.mark.parametrize(
+    ("command", "needed"),
+    [
+        (["--help"], set()),
+        (["status"], set()),
+        (["missing", "--year", "2025", "--month", "2"], set()),
+        (["query", "select * from out_ars__pmsi_indicator"], {"duckdb"}),
+        (["query", "select * from out_ars__pmsi_indicator", "--json"], {"duckdb"}),
+    ],
+)
+def test_a_command_that_must_answer_at_once_imports_no_library_that_it_does_not_need(
+    ecluse: Ecluse, export: Export, home: Path, program: Program, command: list[str], needed: set[str]
+) -> None:
+    ecluse("ingest", export(stays=5))
+    ecluse("build")
+    out, _ = program(IMPORTED, "--home", str(home), *command).communicate()
+    code, *imported = out.splitlines()[-1].split()
+    assert code == "0"
+    assert HEAVY.intersection(imported) == needed
 
 
 def test_init_twice_changes_nothing_and_never_turns_a_real_hub_into_a_test_one(ecluse: Ecluse, tmp_path: Path) -> None:
@@ -288,6 +322,20 @@ def test_a_file_refused_at_the_door_leaves_no_byte_and_no_event(
     assert not (home / "store").exists()
 
 
+def test_a_landing_folder_where_nothing_came_is_no_mistake_when_it_is_said_to_be_optional(tmp_path: Path) -> None:
+    landing = tmp_path / "landing"
+    assert deliveries.find([landing], optional={landing}) == ([], [])
+    landing.mkdir()
+    (landing / "readme.txt").write_text("nothing to read")
+    assert deliveries.find([landing], optional={landing}) == ([], [])
+    for others in ([], [tmp_path / "elsewhere"]):
+        with pytest.raises(WrongUsage):
+            deliveries.find([landing, *others], optional=others)
+    (landing / FEBRUARY).write_bytes(b"")
+    found, _ = deliveries.find([landing], optional={landing})
+    assert [one.name for one in found] == [FEBRUARY]
+
+
 def test_a_path_that_does_not_exist_or_a_folder_without_known_file_is_wrong_usage(
     ecluse: Ecluse, export: Export, tmp_path: Path, hub: Hub
 ) -> None:
@@ -449,7 +497,33 @@ def test_the_quarantine_tells_the_lines_rules_and_fields_that_the_oracle_finds(e
     assert "Aucune ligne" in ecluse("quarantine", "--as-of", "0").out
 
 
+def test_a_line_that_hides_several_values_is_counted_once(ecluse: Ecluse, hub: Hub, tmp_path: Path) -> None:
+    recipe = Recipe(FINESS, 2025, 2, 20, 1)
+    files, of = transmission(recipe), layout("mco_ano_y2022")
+    ano = [line.replace(b"X", b"0") for line in files["ano"].split(b"\r\n")[:-1]]
+    for line, names in ((3, ("amount_copay", "billing_end", "amo_paid_on")), (5, ("amount_copay",))):
+        for name in names:
+            field = of.field(name)
+            ano[line] = ano[line][: field.offset] + b"X" * field.length + ano[line][field.offset + field.length :]
+    path = write_archive(tmp_path, recipe, "20250320101500", files=files | {"ano": b"\r\n".join(ano)})
+    report = only(ecluse("ingest", path, "--json"))
+    assert report["rules"]["pmsi.masked_value"] == 2
+    [accepted] = hub.log.read(types={"DeliveryAccepted"})
+    assert accepted.data["families"]["ano"]["warnings"]["pmsi.masked_value"] == {
+        "amount_copay": 2, "billing_end": 1, "amo_paid_on": 1,
+    }  # fmt: skip
+
+
 # --- settings and clock
+
+
+@pytest.mark.parametrize("written", ['"990000010"', "990000010", "[990000010]", '[["990000010"]]', "true"])
+def test_expected_establishments_are_a_list_of_texts_or_told_to_be(ecluse: Ecluse, home: Path, written: str) -> None:
+    with (home / "ecluse.toml").open("a") as toml:
+        toml.write(f"expected = {written}\n")
+    said = ecluse("missing")
+    assert said.code == 2
+    assert 'expected = ["990000010"]' in said.err
 
 
 def test_settings_come_from_the_environment_then_the_file_then_defaults_and_status_tells(
@@ -468,7 +542,7 @@ def test_settings_come_from_the_environment_then_the_file_then_defaults_and_stat
     }
     with (home / "ecluse.toml").open("a") as toml:
         toml.write(f'database_url = "sqlite:///{tmp_path}/toml.db"\nstore_url = "{tmp_path}/toml"\n')
-    init_hub(home, test=True)
+    init_hub(home, test=True, recipients=["ars-99"])
     assert settings()["database_url"] == {"value": f"sqlite:///{tmp_path}/toml.db", "from": "ecluse.toml"}
     monkeypatch.setenv("ECLUSE_STORE_URL", f"{tmp_path}/environment")
     assert settings()["store_url"] == {"value": f"{tmp_path}/environment", "from": "environment"}
@@ -572,6 +646,9 @@ def test_a_query_answers_the_same_rows_in_four_formats(ecluse: Ecluse, export: E
     assert "--output" in said.err
 
 
+RUM_DP = {"start": 16, "zone_width": 61}
+
+
 @pytest.mark.parametrize(
     ("sql", "answer"),
     [
@@ -580,6 +657,10 @@ def test_a_query_answers_the_same_rows_in_four_formats(ecluse: Ecluse, export: E
         ("select sum(x) as s from (values (1), (2)) as t(x)", [{"s": 3}]),
         ("select 1.5 as d, 0.0 / 0 as n, null as z, [1, 2] as l", [{"d": "1.5", "n": None, "z": None, "l": [1, 2]}]),
         ("select period from ref_pmsi__head", [{"period": 2}]),
+        ("select 1 as a, 2 as a", [{"a": 1, "a_1": 2}]),
+        ("select count(*) as n from ref_finess__link", [{"n": 0}]),
+        ("select count(*) as n from ref_pmsi__hpr_site", [{"n": 0}]),
+        ("select start, zone_width from ref_pmsi__zone_field where format_version = '229' and field = 'rum_dp'", [RUM_DP]),
         ("select count(*) as n from segment_pmsi_rsa", [{"n": 100}]),
         ("select 'a' || chr(27) || chr(155) || '\u00e9' as t", [{"t": "a\x1b\x9b\u00e9"}]),
     ],
@@ -739,6 +820,21 @@ def test_an_explanation_on_the_terminal_names_file_hash_and_lines(ecluse: Ecluse
     assert FEBRUARY in said.out
     assert hashlib.sha256(path.read_bytes()).hexdigest() in said.out
     assert "lignes du fichier" in said.out
+
+
+def test_a_published_row_that_no_line_counts_for_still_names_its_delivery(ecluse: Ecluse, export: Export, hub: Hub) -> None:
+    path, at = export(), layout("mco_rsa_229").field("los_nights")
+    write(path, [line[: at.offset] + b"0" * at.length + line[at.offset + at.length :] for line in lines_of(path)])
+    report = only(ecluse("ingest", path, "--json"))
+    ecluse("publish")
+    row = ("ars-99/pmsi-activity", "indicator", f"finess={FINESS}", "exit_year=2025", "definition_id=OS_13",
+           "variant=v2_overnight")  # fmt: skip
+    said = ecluse("explain", *row, "--json")
+    [delivery] = said.json["deliveries"]
+    assert (delivery["delivery_id"], delivery["measures"]) == (report["delivery_id"], {})
+    shown = ecluse("explain", *row).out
+    assert path.name in shown
+    assert "aucune ligne du fichier ne compte ici" in shown
 
 
 @pytest.mark.parametrize(

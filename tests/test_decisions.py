@@ -19,6 +19,8 @@ from conftest import Ecluse, the
 from checks.deliveries import limits
 from connectors.synthetic import Recipe, damage, fictional_finess
 from connectors.synthetic_families import transmission, write_archive, write_files
+from contracts_schema.layouts import layout
+from contracts_schema.products import products
 from contracts_schema.rules import catalogue
 from flows import building, decisions, deliveries, expected, gate, publication
 from flows.deliveries import Report
@@ -33,8 +35,8 @@ TODAY = date(2026, 3, 31)
 UNTIL = date(2026, 6, 30)
 
 
-def lines(months: int = 2, finess: str = FINESS, stays: int = 30, version: str = "229") -> list[bytes]:
-    recipe = Recipe(finess, 2025, months, stays, 1, version, changed=0.0, vanished=0.0, late=0.0)
+def lines(months: int = 2, finess: str = FINESS, stays: int = 30, version: str = "229", year: int = 2025) -> list[bytes]:
+    recipe = Recipe(finess, year, months, stays, 1, version, changed=0.0, vanished=0.0, late=0.0)
     return transmission(recipe)["rsa"].split(b"\r\n")[:-1]
 
 
@@ -72,6 +74,7 @@ WAITING: dict[str, tuple[Callable[[], list[bytes]], str]] = {
     "too many bad lines": (lambda: damage(lines(), dict.fromkeys((3, 9, 20, 40), "month_13")), "pmsi.quarantine_rate"),
     "a format not seen yet": (lambda: damage(lines(), dict.fromkeys(range(60), "unknown_format")), "pmsi.new_format"),
     "another establishment's file": (lambda: lines(finess=OTHER), "pmsi.finess_file"),
+    "another year's file": (lambda: lines(year=2024), "pmsi.year_file"),
     "another month's file": (lambda: lines(months=3), "pmsi.period_file"),
 }
 
@@ -98,6 +101,30 @@ def test_a_small_loss_is_let_in_with_an_alert_and_a_gain_without(hub: Hub, tmp_p
         ("accepted", []), ("accepted", []), ("accepted", ["pmsi.shrink"]), ("accepted", []),
         ("accepted", ["pmsi.shrink"]), ("held", ["pmsi.shrunken"]),
     ]  # fmt: skip
+
+
+def test_up_to_half_of_the_exits_may_be_of_another_year_with_a_warning(hub: Hub, tmp_path: Path) -> None:
+    def mixed(others: int) -> list[bytes]:
+        return lines(year=2024)[:others] + lines()[others:]
+
+    half, more = (ingest(hub, rsa(tmp_path / str(others), mixed(others))) for others in (30, 31))
+    assert (half.status, half.rules["pmsi.out_of_period"]) == ("accepted", 30)
+    assert (more.status, more.reasons) == ("held", ["pmsi.year_file"])
+    assert building.query(hub, "select sum(stays + sessions) from out_ars__pmsi_activity").item() <= 30
+
+
+def test_a_stay_without_month_of_exit_is_set_aside_and_no_published_key_is_empty(hub: Hub, tmp_path: Path) -> None:
+    content = lines()
+    at = layout("mco_rsa_229").field("exit_month").offset
+    content[7] = content[7][:at] + b"  " + content[7][at + 2 :]
+    report = ingest(hub, rsa(tmp_path, content))
+    assert (report.status, report.rows_accepted, report.rules["pmsi.invalid_value"]) == ("accepted", 59, 1)
+    [line] = deliveries.set_aside(hub, log(hub)[-1].data).to_dicts()
+    assert (line["line_number"], line["fields"]) == (8, ["exit_month"])
+    for product in products().values():
+        for table in product.tables:
+            empty = " or ".join(f"{key} is null" for key in table.keys)
+            assert building.query(hub, f"select count(*) from {table.view} where {empty}").item() == 0
 
 
 def test_an_empty_first_transmission_waits_too(hub: Hub, tmp_path: Path) -> None:
@@ -168,6 +195,19 @@ def test_a_waiver_for_an_earlier_month_does_not_displace_a_later_one(hub: Hub, t
     march = ingest(hub, rsa(tmp_path / "b", lines(months=3), month=3))
     assert decisions.waive(hub, str(waiting.delivery_id), "motif", UNTIL).status == "accepted"
     assert standing(hub) == march.delivery_id
+
+
+def test_the_alerts_of_a_waiver_are_those_of_what_stands_when_it_is_given(hub: Hub, tmp_path: Path) -> None:
+    waiting = held(hub, tmp_path / "a")
+    ingest(hub, rsa(tmp_path / "b", lines(months=3), month=3))
+    report = decisions.waive(hub, str(waiting.delivery_id), "motif", UNTIL)
+    assert (waiting.alerts, report.alerts) == ([], ["pmsi.late_month"])
+    other = ingest(hub, rsa(tmp_path / "c", lines(months=4, finess=OTHER), month=4, finess=OTHER))
+    late = ingest(hub, rsa(tmp_path / "d", damage(lines(finess=OTHER), dict.fromkeys(range(9), "month_13")), finess=OTHER))
+    assert (late.status, late.alerts) == ("held", ["pmsi.late_month"])
+    decisions.withdraw(hub, str(other.delivery_id), "essai")
+    assert decisions.waive(hub, str(late.delivery_id), "motif", UNTIL).alerts == []
+    assert log(hub)[-1].data["alerts"] == []
 
 
 def test_a_waiver_and_the_acceptance_are_one_transaction(hub: Hub, tmp_path: Path) -> None:

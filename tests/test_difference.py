@@ -264,14 +264,14 @@ def ingest(hub: Hub, folder: Path, number: int, month: int, version: str = "229"
 
 @pytest.fixture
 def hub(tmp_path: Path) -> Hub:
-    init_hub(tmp_path / "hub", test=True)
+    init_hub(tmp_path / "hub", test=True, recipients=["ars-99"])
     return open_hub(tmp_path / "hub")
 
 
 def lived(folder: Path, seed: int) -> Hub:
     """A hub that received three months of three establishments in some order, and took some back."""
     draw = random.Random(seed)
-    init_hub(folder / "hub", test=True)
+    init_hub(folder / "hub", test=True, recipients=["ars-99"])
     hub = open_hub(folder / "hub")
     sent = list(itertools.product((1, 2, 3), (1, 2, 3)))
     draw.shuffle(sent)

@@ -25,7 +25,7 @@ from contracts_schema.products import Product, Table, products
 from contracts_schema.rules import catalogue
 from flows import building, deliveries
 from flows.hub import init_hub, open_hub
-from warehouse.products import TYPES
+from warehouse.masking import TYPES
 
 PROJECT = Path(__file__).parent.parent
 FACTS = PROJECT / "contracts_schema"

@@ -13,74 +13,13 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from conftest import Ecluse, Export, Program, the
+from conftest import Ecluse, Export, Jobs, the
 from test_log import database_gone
 
 from flows import deliveries, gate, state
 from flows.hub import Hub, init_hub, open_hub
 from warehouse import faults, log_database
 from warehouse.log import LogUnavailable
-
-Jobs = Callable[..., list[int]]
-
-FORKING = """
-import json, os, resource, sys
-import duckdb, pandera.polars, polars, pyarrow.parquet, sqlalchemy
-import checks.rows, warehouse.products, warehouse.segments
-from flows import cli, deliveries, display, explanation, publication, state
-
-# nothing was used yet, so that no library has threads, which a fork would lose
-def start(job):
-    child = os.fork()
-    if child:
-        return child
-    os.environ.update(job["environment"])
-    os.dup2(os.open(job["said"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 1)
-    os.dup2(1, 2)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (job["file_size"], resource.RLIM_INFINITY))
-    code = 0
-    for arguments in job["commands"]:
-        sys.argv = ["ecluse", *arguments]
-        try:
-            cli.main()
-        except SystemExit as end:
-            code = max(code, end.code or 0)
-    sys.stdout.flush()
-    os._exit(code)
-
-for line in sys.stdin:
-    children = [start(job) for job in json.loads(line)]
-    ended = [os.waitpid(child, 0)[1] for child in children]
-    print(json.dumps([os.waitstatus_to_exitcode(status) for status in ended]), flush=True)
-"""
-
-
-@pytest.fixture
-def jobs(program: Program, tmp_path: Path, home: Path) -> Jobs:
-    """Runs lists of commands, each list in a process of its own, all at once; gives their exit codes. What they said is in
-    files: ``said_0`` and so on.
-
-    The processes are forked from one that has imported everything: starting a new interpreter each time would cost minutes.
-    """
-    parent = program(FORKING)
-
-    def run(*commands: list[list[object]], file_size: int = -1, **environment: str) -> list[int]:
-        started = [
-            {
-                "commands": [[str(argument) for argument in arguments] for arguments in listed],
-                "environment": environment,
-                "file_size": file_size,
-                "said": str(tmp_path / f"said_{number}"),
-            }
-            for number, listed in enumerate(commands)
-        ]
-        assert parent.stdin
-        assert parent.stdout
-        print(json.dumps(started), file=parent.stdin, flush=True)
-        codes: list[int] = json.loads(parent.stdout.readline())
-        return codes
-
-    return run
 
 
 def what_stands(home: Path) -> tuple[list[Any], dict[str, bytes]]:
@@ -141,7 +80,7 @@ def test_killed_at_any_numbered_point_no_event_lacks_its_bytes_and_the_same_comm
             url = base.update_query_dict({"options": f"-csearch_path={schema}"}).render_as_string(hide_password=False)
             settings += f'database_url = "{url}"\n'
         (home / "ecluse.toml").write_text(settings)
-        init_hub(home, test=True)
+        init_hub(home, test=True, recipients=["ars-99"])
         return home
 
     whole = new_hub("undisturbed")
@@ -173,7 +112,7 @@ def test_eight_processes_that_ingest_one_file_make_one_delivery(
     jobs: Jobs, export: Export, home: Path, log_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("ECLUSE_DATABASE_URL", log_url)
-    init_hub(home, test=True)
+    init_hub(home, test=True, recipients=["ars-99"])
     assert jobs(*[[["--home", home, "ingest", export(), "--json"]]] * 8, ECLUSE_DATABASE_URL=log_url) == [0] * 8
     reports = [json.loads((tmp_path / f"said_{number}").read_text())["deliveries"][0] for number in range(8)]
     assert sorted(report["status"] for report in reports) == ["accepted"] + ["already_known"] * 7
@@ -273,7 +212,7 @@ def test_a_disk_that_fills_up_anywhere_is_told_in_one_line_and_the_same_commands
                 assert said.code == 1, said
                 assert said.err.startswith("ecluse : ")
                 assert said.err.count("\n") == 1
-                assert "run the same command again" in said.err
+                assert "relancez la même commande" in said.err
                 told.add(said.err.removeprefix("ecluse : ").split(":")[0].replace(str(full), ""))
                 break
         ballast.unlink()
@@ -282,7 +221,7 @@ def test_a_disk_that_fills_up_anywhere_is_told_in_one_line_and_the_same_commands
         assert [ecluse(*command, home=full).code for command in (["ingest", path], ["publish"])] == [0, 0]
         assert what_stands(full) == undisturbed
         shutil.rmtree(full)
-    places = ("/store/tmp", "/views", "/products", "the log at sqlite")
+    places = ("/store/tmp", "/views", "/products", "le journal sqlite")
     assert all(any(place in line for line in told) for place in places), told
 
 
@@ -290,7 +229,7 @@ def test_a_limit_on_the_size_of_files_is_told_like_a_full_disk(jobs: Jobs, expor
     path = export(stays=2000)
     assert jobs([["--home", home, "ingest", path]], file_size=60_000) == [1]
     assert (tmp_path / "said_0").read_text() == (
-        f"ecluse : cannot write in {home}/store/tmp: File too large; put that right and run the same command again\n"
+        f"ecluse : écriture impossible dans {home}/store/tmp : File too large ; remédiez-y, puis relancez la même commande\n"
     )
     assert_sound(home)
     assert what_stands(home) == ([], {})
@@ -307,7 +246,7 @@ def test_a_folder_that_cannot_be_written_is_told_and_the_same_commands_work_once
     said = ecluse("publish") if folder != "store" else ecluse("ingest", path)
     assert codes == [1 if folder == "store" else 0]
     assert said.code == 1
-    assert said.err.startswith(f"ecluse : cannot write in {home}/{folder}")
+    assert said.err.startswith(f"ecluse : écriture impossible dans {home}/{folder}")
     assert said.err.count("\n") == 1
     assert_sound(home)
     (home / folder).unlink()
@@ -353,7 +292,7 @@ def test_a_database_gone_between_reception_and_decision_is_told_and_a_rerun_deci
     log_url: str, postgresql: sa.Engine, home: Path, export: Export, ecluse: Ecluse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ECLUSE_DATABASE_URL", log_url)
-    init_hub(home, test=True)
+    init_hub(home, test=True, recipients=["ars-99"])
     monkeypatch.setattr(log_database, "LOCK_SECONDS", 0)
     hub, path = open_hub(home), export()
     delivery = str(deliveries.receive(hub, the(path)))
@@ -362,8 +301,8 @@ def test_a_database_gone_between_reception_and_decision_is_told_and_a_rerun_deci
             deliveries.decide(hub, delivery)
         said = ecluse("ingest", path)
     assert said.code == 1
-    assert said.err.startswith("ecluse : the log at ")
-    assert said.err.endswith("run the same command again\n")
+    assert said.err.startswith("ecluse : le journal ")
+    assert said.err.endswith("relancez la même commande\n")
     assert said.err.count("\n") == 1
     assert_sound(home)
     assert ecluse("ingest", path, "--json").json["deliveries"][0]["status"] == "accepted"
@@ -376,11 +315,11 @@ def test_a_log_that_is_no_file_any_more_is_told_and_nothing_is_made_in_its_place
     path = export()
     assert ecluse("ingest", path).code == 0
     aside = (home / "ecluse.db").rename(home / "aside.db")
-    assert "no log at sqlite" in ecluse("status").err
+    assert "pas de journal à sqlite" in ecluse("status").err
     (home / "ecluse.db").mkdir()
     said = ecluse("ingest", path)
     assert (said.code, said.err.count("\n")) == (1, 1)
-    assert "no log at sqlite" in said.err
+    assert "pas de journal à sqlite" in said.err
     (home / "ecluse.db").rmdir()
     aside.rename(home / "ecluse.db")
     assert ecluse("ingest", path, "--json").json["deliveries"][0]["status"] == "already_known"

@@ -70,6 +70,16 @@ def test_columns_of_a_delimited_layout_are_numbered_from_one(format_id: str) -> 
 
 
 @pytest.mark.parametrize("format_id", FIXED_WIDTH)
+def test_what_a_note_forbids_to_store_is_passed_over_by_the_reader(format_id: str) -> None:
+    forbidden = {row["field"] for row in rows_of(format_id) if "do not store" in row["note"]}
+    fields = {field.name: field for field in layouts.layout(format_id).fields}
+    assert forbidden == layouts.NOT_STORED & set(fields)
+    assert all(fields[name].is_filler for name in forbidden)
+    if forbidden:
+        assert forbidden == {layouts.layout(format_id).fields[-1].name}, "a line set aside is cut before it"
+
+
+@pytest.mark.parametrize("format_id", FIXED_WIDTH)
 def test_rows_of_a_zone_stand_together_after_the_fixed_part(format_id: str) -> None:
     order = [row["zone"] for row in rows_of(format_id)]
     changes = [zone for before, zone in zip([None, *order], order, strict=False) if zone != before]

@@ -37,7 +37,7 @@ from warehouse.log import (
 )
 
 META = {"actor": "test"}
-HEAD_OF_FIVE = "4ac73231d53b15034dfdda666662890bd59aca379557a531d79dfde57a08157c"
+HEAD_OF_FIVE = "41afdb64882005dbb74eee5423a64ec66678c89966bba392ab1b90021c0c11f7"
 
 
 def fact(key: str, stream: str = "delivery-1", kind: str = "DecisionTaken", **data: Any) -> NewEvent:
@@ -132,14 +132,14 @@ def test_a_key_found_again_wins_over_an_outdated_expected_version(log: Log) -> N
 )
 def test_a_key_with_other_content_is_refused(log: Log, other: NewEvent) -> None:
     log.append(fact("key", cents=1), META)
-    with pytest.raises(KeyConflict, match="key key already names another fact, event 1"):
+    with pytest.raises(KeyConflict, match="la clé key désigne déjà un autre fait, l'événement 1"):
         log.append(other, META)
     assert log.head()[0] == 1
 
 
 def test_an_unexpected_version_is_refused_and_both_are_told(log: Log) -> None:
     five(log)
-    with pytest.raises(VersionConflict, match="delivery-1 is at version 3, not 2"):
+    with pytest.raises(VersionConflict, match="delivery-1 en est à la version 3, non 2"):
         log.append(NewEvent("delivery-1", "DecisionTaken", {}, "new", expected_version=2), META)
     assert log.append(NewEvent("delivery-1", "DecisionTaken", {}, "new", expected_version=3), META)[1]
 
@@ -370,7 +370,7 @@ def test_a_database_gone_midway_is_told_and_the_same_append_works_afterwards(
     create_log(log_url)
     log = open_log(log_url, TickingClock())
     five(log)
-    with database_gone(log_url, postgresql), pytest.raises(LogUnavailable, match="run the same command again"):
+    with database_gone(log_url, postgresql), pytest.raises(LogUnavailable, match="relancez la même commande"):
         log.append(fact("new"), META)
     assert log.append(fact("new"), META)[0].position == 6
     assert log.verify() == []
@@ -473,7 +473,7 @@ def test_an_address_that_can_hold_no_log_is_told_without_its_secrets(url: str) -
 
 
 def test_a_log_that_was_never_created_is_missing_and_nothing_is_created(log_url: str, tmp_path: Path) -> None:
-    with pytest.raises(LogMissing, match="run `ecluse init`"):
+    with pytest.raises(LogMissing, match="lancez « ecluse init »"):
         open_log(log_url, TickingClock())
     assert list(tmp_path.iterdir()) == []
 
@@ -490,14 +490,14 @@ def test_a_log_of_a_newer_ecluse_is_refused(log: Log, log_url: str) -> None:
     with owner(log_url) as connection:
         connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
     for attempt in (lambda: open_log(log_url, TickingClock()), lambda: create_log(log_url)):
-        with pytest.raises(LogSchemaMismatch, match="written by a newer ecluse"):
+        with pytest.raises(LogSchemaMismatch, match="écrit par un ecluse plus récent"):
             attempt()
 
 
 def test_a_log_of_an_older_ecluse_asks_for_init(log: Log, log_url: str) -> None:
     with owner(log_url) as connection:
         connection.execute(sa.text("UPDATE alembic_version SET version_num = '0000'"))
-    with pytest.raises(LogSchemaMismatch, match="run `ecluse init`"):
+    with pytest.raises(LogSchemaMismatch, match="lancez « ecluse init »"):
         open_log(log_url, TickingClock())
 
 
@@ -593,7 +593,7 @@ def test_a_role_that_may_only_select_and_insert_can_append_and_verify(postgresql
 
 # --- verify
 
-ALTERED = "position 3 breaks the hash chain"
+ALTERED = "la position 3 rompt la chaîne des empreintes"
 TAMPERED = {
     "stream altered": (["UPDATE event SET stream = 'delivery-9', version = 1 WHERE position = 3"], ALTERED),
     "type altered": (["UPDATE event SET type = 'DeliveryWithdrawn' WHERE position = 3"], ALTERED),
@@ -603,16 +603,16 @@ TAMPERED = {
     "date altered": (["UPDATE event SET recorded_at = '2025-01-01T00:00:00.000000Z' WHERE position = 3"], ALTERED),
     "key altered": (["UPDATE event SET idempotency_key = 'other' WHERE position = 3"], ALTERED),
     "hash altered": ([f"UPDATE event SET hash = '{GENESIS}' WHERE position = 3"], ALTERED),
-    "deleted in the middle": (["DELETE FROM event WHERE position = 3"], "position 4 follows 2: events are missing"),
-    "deleted at the start": (["DELETE FROM event WHERE position = 1"], "position 2 follows 0: events are missing"),
+    "deleted in the middle": (["DELETE FROM event WHERE position = 3"], "la position 4 suit 2 : des événements manquent"),
+    "deleted at the start": (["DELETE FROM event WHERE position = 1"], "la position 2 suit 0 : des événements manquent"),
     "deleted and closed up": (
         [
             "DELETE FROM event WHERE position = 2",
             *(f"UPDATE event SET position = {n - 1} WHERE position = {n}" for n in (3, 4, 5)),
         ],
-        "position 2 breaks the hash chain",
+        "la position 2 rompt la chaîne des empreintes",
     ),
-    "version skipped": (["UPDATE event SET version = 7 WHERE position = 5"], "position 5 is version 7"),
+    "version skipped": (["UPDATE event SET version = 7 WHERE position = 5"], "la position 5 a la version 7"),
     "payloads swapped": (
         [
             "UPDATE event SET data = (SELECT data FROM event AS other WHERE other.position = 8 - event.position)"
@@ -631,7 +631,7 @@ TAMPERED = {
         ],
         ALTERED,
     ),
-    "appended": (["INSERT " + NEXT.format(**GOOD)], "position 6 breaks the hash chain"),
+    "appended": (["INSERT " + NEXT.format(**GOOD)], "la position 6 rompt la chaîne des empreintes"),
 }
 
 
@@ -651,14 +651,18 @@ def test_verify_finds_each_missing_trigger(log: Log, log_url: str) -> None:
     with owner(log_url) as connection:
         drop_triggers(connection)
         names = log_database.TRIGGERS[connection.dialect.name]
-    assert log.verify() == [f"trigger {name} is missing or off: the log can be altered" for name in sorted(names)]
+    assert log.verify() == [
+        f"le déclencheur {name} manque ou est coupé : le journal peut être modifié" for name in sorted(names)
+    ]
 
 
 def test_verify_finds_a_trigger_that_is_switched_off(postgresql_url: str, clock: Clock) -> None:
     create_log(postgresql_url)
     with owner(postgresql_url) as connection:
         connection.exec_driver_sql("ALTER TABLE event DISABLE TRIGGER event_no_update")
-    assert open_log(postgresql_url, clock).verify() == ["trigger event_no_update is missing or off: the log can be altered"]
+    assert open_log(postgresql_url, clock).verify() == [
+        "le déclencheur event_no_update manque ou est coupé : le journal peut être modifié"
+    ]
 
 
 def test_a_receipt_shows_that_the_tail_was_removed(log: Log, log_url: str) -> None:
@@ -669,7 +673,7 @@ def test_a_receipt_shows_that_the_tail_was_removed(log: Log, log_url: str) -> No
         drop_triggers(connection)
         connection.exec_driver_sql("DELETE FROM event WHERE position >= 4")
     assert not any("position" in problem for problem in log.verify())
-    assert "the log ends at 3, before the receipt's 5: its tail was removed" in log.verify(receipt)
+    assert "le journal s'arrête à 3, avant la position 5 du reçu : sa fin a été retirée" in log.verify(receipt)
 
 
 def test_a_receipt_shows_that_the_tail_was_rewritten_hashes_included(log: Log, log_url: str) -> None:
@@ -680,13 +684,13 @@ def test_a_receipt_shows_that_the_tail_was_rewritten_hashes_included(log: Log, l
         connection.exec_driver_sql("DELETE FROM event WHERE position >= 4")
     log.append_all([fact("key-4", stream="delivery-0", cents=400), fact("key-5", cents=5), fact("key-6")], META)
     assert not any("position" in problem for problem in log.verify())
-    assert "position 5 is not the event of the receipt: the log was rewritten" in log.verify(receipt)
+    assert "la position 5 n'est pas l'événement du reçu : le journal a été réécrit" in log.verify(receipt)
 
 
 def test_a_receipt_of_another_log_is_refused(log: Log) -> None:
     five(log)
     head = log.head()[1]
     forged = head[:-1] + ("0" if head[-1] != "0" else "1")
-    assert log.verify((5, forged)) == ["position 5 is not the event of the receipt: the log was rewritten"]
-    assert log.verify((4, head)) == ["position 4 is not the event of the receipt: the log was rewritten"]
+    assert log.verify((5, forged)) == ["la position 5 n'est pas l'événement du reçu : le journal a été réécrit"]
+    assert log.verify((4, head)) == ["la position 4 n'est pas l'événement du reçu : le journal a été réécrit"]
     assert log.verify((0, GENESIS)) == []

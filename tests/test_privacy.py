@@ -61,12 +61,18 @@ DIAGNOSES = {"pmsi_rsa", "core_pmsi__stay", "core_pmsi__diagnosis"}
 PLACES: dict[str, set[str]] = {
     "ZPLANT": DIAGNOSES,
     "PL4NT": {"pmsi_rsa"},
-    **{text.strip(): {"restricted_pmsi_ano"} for text in SOUND["ano"].values()},
+    **{text.strip(): {"restricted_pmsi_ano"} for name, text in SOUND["ano"].items() if name != "encrypted_zone"},
+    "ENCRYPTEDPLANTED": set(),  # not to be stored beyond the file as received
     "UCDPLANTED013": {"pmsi_med"},
     "LPPPLANT9": {"pmsi_dmip"},
     "GEOPLANT9": {"pmsi_ium"},
     **{text: {"restricted_pmsi_tra"} for text in SOUND["tra"].values()},
-    **{text: {"quarantine"} for values in BAD.values() for text in values.values() if len(text) > 4},
+    **{
+        text: {"restricted_quarantine" if family in ("ano", "tra") else "quarantine"}
+        for family, values in BAD.items()
+        for text in values.values()
+        if len(text) > 4
+    },
     "TAILSPOILT": {"quarantine"},  # after the end of an RSA line
     "ZHELD1": DIAGNOSES,  # of a transmission that was held, then let in
     "ZHELDX": {"quarantine"},
@@ -262,10 +268,11 @@ def harmed(hub: Hub, table: str) -> Iterator[None]:
 
 
 def segments(hub: Hub) -> dict[Path, str]:
-    """Every segment that the log names: its table, or ``quarantine``."""
+    """Every segment that the log names: its table, or which quarantine."""
     found = {}
     for event in hub.log.read(types=DECIDED):
-        for table, sha in {**event.data["tables"], "quarantine": event.data["quarantine"]}.items():
+        aside = {name: event.data[name] for name in ("quarantine", "restricted_quarantine")}
+        for table, sha in {**event.data["tables"], **aside}.items():
             if sha:
                 found[hub.blobs.segment_path(sha)] = table
     return found

@@ -11,7 +11,7 @@ from conftest import the
 
 from connectors.synthetic import Recipe, fictional_finess
 from connectors.synthetic_families import DRUIDES_2023, DRUIDES_2025, GENRSA, Charter, transmission, write_archive, write_files
-from connectors.transmissions import LAMDA, SEJOURS
+from contracts_schema.families import LAMDA, M999, SEJOURS
 from flows import building, decisions, deliveries, publication
 from flows.deliveries import Report
 from flows.hub import Hub, WrongUsage, init_hub, open_hub
@@ -55,7 +55,7 @@ Recorded = Mapping[Any, Event]
 
 
 def recorded(folder: Path, paths: Mapping[Any, Path]) -> Recorded:
-    init_hub(folder / "hub", test=True)
+    init_hub(folder / "hub", test=True, recipients=["ars-99"])
     hub = open_hub(folder / "hub")
     reports = {name: ingest(hub, path) for name, path in paths.items()}
     assert {report.status for report in reports.values()} == {"accepted"}
@@ -109,17 +109,28 @@ def test_corrections_of_the_year_stand_after_every_month_in_any_order(tmp_path: 
             12: archive(tmp_path, 12, stays=3),
             "again": archive(tmp_path, 12, "20270101000000", stays=3, seed=2),
             "lamda": archive(tmp_path, 12, "20260710101500", flow=LAMDA, stays=3, seed=3),
+            "m999": archive(tmp_path, 12, "20260910101500", flow=M999, stays=3, seed=4),
         },
     )
+    standing = ["m999", "lamda", "again", 12, 11]
     for order in itertools.permutations(decided):
-        assert heads_of(decided, order).delivery_id == decided["lamda"].data["delivery_id"]
-        months = [name for name in order if name != "lamda"]
-        assert heads_of(decided, months).delivery_id == decided["again"].data["delivery_id"]
+        for step in range(1, 6):
+            expected = next(name for name in standing if name in order[:step])
+            assert heads_of(decided, order[:step]).delivery_id == decided[expected].data["delivery_id"]
 
 
-def test_figures_are_provisional_until_the_corrections_of_the_year_came(hub: Hub, tmp_path: Path) -> None:
+@pytest.mark.parametrize("flow", [LAMDA, M999])
+def test_corrections_are_never_displaced_by_a_month_received_after_them(hub: Hub, tmp_path: Path, flow: str) -> None:
+    corrected = ingest(hub, archive(tmp_path, 12, "20260710101500", flow=flow, stays=3))
+    month = ingest(hub, archive(tmp_path, 12, "20270101000000", stays=3, seed=2))
+    assert (month.status, month.alerts) == ("accepted", ["pmsi.late_month"])
+    assert head(hub).delivery_id == corrected.delivery_id
+
+
+@pytest.mark.parametrize("corrections", [LAMDA, M999])
+def test_figures_are_provisional_until_the_corrections_of_the_year_came(hub: Hub, tmp_path: Path, corrections: str) -> None:
     told = []
-    for month, flow in ((11, SEJOURS), (12, SEJOURS), (12, LAMDA), (12, SEJOURS)):
+    for month, flow in ((11, SEJOURS), (12, SEJOURS), (12, corrections), (12, SEJOURS)):
         stamp = f"20260{len(told) + 2}01000000"
         report = ingest(hub, archive(tmp_path, month, stamp, flow=flow, stays=3, seed=len(told)))
         provisional = building.query(hub, "select provisional from int_pmsi__transmission").item()
@@ -258,6 +269,20 @@ def test_a_transmission_without_a_family_stands_whole_and_nothing_of_the_former_
     assert building.query(hub, "select count(distinct finess) from core_pmsi__stay").item() == 2
     assert send(5).alerts == []
     assert "pmsi_ano" in head(hub).tables
+
+
+@pytest.mark.parametrize("family", ["ano", "tra"])
+def test_a_family_that_comes_empty_after_a_filled_one_is_let_in_with_an_alert(hub: Hub, tmp_path: Path, family: str) -> None:
+    def send(month: int, **changed: bytes) -> Report:
+        files = transmission(recipe(month)) | changed
+        return deliveries.ingest(hub, the(write_archive(tmp_path, recipe(month), DAY[month], files=files)))
+
+    assert send(2, **{family: b""}).alerts == [], "there is nothing to compare it with"
+    assert send(3).alerts == []
+    emptied = send(4, **{family: b"\r\n"})
+    assert (emptied.status, emptied.alerts) == ("accepted", ["pmsi.family_empty"])
+    assert send(5, **{family: b""}).alerts == [], "it was empty before"
+    assert send(1, **{family: b""}).alerts == ["pmsi.late_month"], "it displaces nothing"
 
 
 def test_a_transmission_without_stays_waits_and_the_former_stands(hub: Hub, tmp_path: Path) -> None:

@@ -344,7 +344,7 @@ RULES: dict[str, tuple[bytes, Expected, bool]] = {
         False,
     ),
     "a blank record number": (one_rum_line(record_number=""), quarantined("invalid_value", "record_number"), False),
-    "a blank month": (one_rum_line(exit_month=""), ACCEPTED, False),
+    "a blank month": (one_rum_line(exit_month=""), quarantined("invalid_value", "exit_month"), False),
     "an unknown code": (one_rum_line(exit_mode="Z"), ACCEPTED, False),
     "the first failing step wins": (
         one_rum_line(finess=FINESS[::-1], das_count="x"),

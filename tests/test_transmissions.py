@@ -1,10 +1,11 @@
 """Transmissions as they arrive: what names say, what archives may hold, and what of them may never be read again."""
 
+import json
 import random
 import struct
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from connectors.synthetic_families import (
     write_files,
 )
 from connectors.transmissions import LAMDA, Refused, Stated, gather, parse_archive_name, parse_name
-from contracts_schema.families import FAMILIES, formats
+from contracts_schema.families import FAMILIES, M999, SEJOURS, formats, unstored_tail
 from contracts_schema.layouts import DELIMITED, FIXED, layout
 from contracts_schema.products import products
 from flows import building, deliveries
@@ -115,6 +116,33 @@ def test_a_corsican_finess_and_the_flow_of_corrections_are_read() -> None:
     assert parse_archive_name(name) == Stated("MCO", "2A0000012", 2024, 12, LAMDA, STAMP)
 
 
+@pytest.mark.parametrize("charter", CHARTERS)
+def test_period_999_is_a_flow_of_corrections_of_the_whole_year(charter: Charter, tmp_path: Path) -> None:
+    whole = replace(RECIPE, months=12)
+    path = write_archive(tmp_path, whole, "20260910101500", charter, flow=M999)
+    assert ".999." in path.name
+    [found], _ = gather([path])
+    assert found.stated == Stated("MCO", FINESS, 2025, 12, M999, "20260910101500")
+    assert len(found.members) == len(transmissions.FAMILIES)
+    for name in (path.name.replace(".999.", ".M999."), path.name.lower().replace(".999.", ".m999.")):
+        assert transmissions.is_known(name)
+        assert parse_archive_name(name) == found.stated
+    stated = replace(found.stated, stamp=None)
+    assert [parse_name(f"{FINESS}.2025.{period}.rsa") for period in ("999", "M999", "m999")] == [(stated, "rsa")] * 3
+
+
+def test_month_12_and_period_999_are_never_taken_for_one_another(tmp_path: Path) -> None:
+    both = {f"{FINESS}.2025.12.rsa": b"x\n", f"{FINESS}.2025.999.rsa": b"y\n"}
+    for name, content in both.items():
+        (tmp_path / name).write_bytes(content)
+    loose, _ = gather(tmp_path.iterdir())
+    assert [(one.stated.flow, one.name) for one in loose] == list(zip((SEJOURS, M999), both, strict=True))
+    whole = replace(RECIPE, months=12)
+    for flow, read in ((SEJOURS, 0), (M999, 1)):
+        [found], _ = gather([write_archive(tmp_path, whole, STAMP, GENRSA, flow=flow, files={}, others=both)])
+        assert ([member.name for member in found.members], found.unread) == ([list(both)[read]], {"rsa": 1})
+
+
 @pytest.mark.parametrize(
     ("name", "rule"),
     [
@@ -122,6 +150,8 @@ def test_a_corsican_finess_and_the_flow_of_corrections_are_read() -> None:
         (f"copie de {ARCHIVE}", "pmsi.file_name"),
         (f"{FINESS}.2025.0.{STAMP}.out.zip", "pmsi.file_period"),
         (f"{FINESS}.2025.13.{STAMP}.out.zip", "pmsi.file_period"),
+        (f"{FINESS}.2025.M12.{STAMP}.out.zip", "pmsi.file_name"),
+        (f"{FINESS}.2025.998.{STAMP}.out.zip", "pmsi.file_period"),
         (f"{FINESS}.2025.03.SMR.SEJOURS.SEJOURS.{STAMP}.out.zip", "pmsi.field_of_care"),
         (f"{FINESS}.2025.03.MCO.RSFACE.RSFACE.{STAMP}.out.zip", "pmsi.field_of_care"),
         (f"{FINESS}.2025.3.rha", "pmsi.field_of_care"),
@@ -147,7 +177,7 @@ def test_month_1_is_never_taken_for_10_11_or_12(tmp_path: Path) -> None:
     )
     [archive], _ = gather([january])
     assert [member.name for member in archive.members] == [names[0], f"{FINESS}.2025.1.ano"]
-    assert archive.unread == tuple(sorted(names[1:]))
+    assert archive.unread == {"rsa": 3}
 
 
 # --- loose files ------------------------------------------------------------------------------------------------------
@@ -292,16 +322,34 @@ def test_upper_case_names_of_entries_are_read(tmp_path: Path) -> None:
     assert [member.family for member in found.members] == list(transmissions.FAMILIES)
 
 
-def test_of_several_rsa_the_one_that_the_archive_is_named_for_is_read_and_the_others_are_told(hub: Hub, tmp_path: Path) -> None:
+def test_of_several_rsa_the_one_that_the_archive_is_named_for_is_read_and_the_others_are_counted(
+    hub: Hub, tmp_path: Path
+) -> None:
     others = {f"{OTHER}.2025.3.rsa": b"o\n", f"{FINESS}.2025.2.rsa": b"f\n", f"{FINESS}.2024.3.rsa": b"y\n", "sta/leg.txt": b""}
     [report] = ingest(hub, write_archive(tmp_path, RECIPE, STAMP, others=others))
     received, accepted = hub.log.read()
     assert report.status == "accepted"
     assert accepted.data["families"]["rsa"]["rows_accepted"] == transmission(RECIPE)["rsa"].count(b"\n")
-    assert received.data["unread"] == sorted(name.rpartition("/")[2] for name in others)
+    assert received.data["unread"] == {"other": 1, "rsa": 3}
     assert {file["name"] for file in received.data["files"]} == {
         file_name(Stated("MCO", FINESS, 2025, 3), family) for family in transmissions.FAMILIES
     }
+
+
+def test_no_name_of_a_folder_or_of_a_file_that_is_not_read_is_kept_or_told(hub: Hub, tmp_path: Path) -> None:
+    names = ["courrier de Jeanne PLANTEDNAME.doc", "PLANTEDNAME.Jeanne", f"{FINESS}.2025.3.plantedname", "PLANTEDNAME/sta",
+             f"PLANTEDNAME/{FINESS}.2025.3.sta", f"{FINESS}.2025.3.ks_crypt"]  # fmt: skip
+    folder = f"dossier PLANTEDNAME/{FINESS}.2025.03.rsa"
+    files = {folder: transmission(RECIPE)["rsa"]}
+    path = write_archive(tmp_path, RECIPE, STAMP, files={}, others=files | dict.fromkeys(names, b"x\n"))
+    said = [told(hub, *command).output for command in (["ingest", path], ["ingest", path, "--json"], ["status", "--json"])]
+    received, accepted = hub.log.read()
+    assert (accepted.type, received.data["unread"]) == ("DeliveryAccepted", {"ks_crypt": 1, "other": 4, "sta": 1})
+    assert [file["name"] for file in received.data["files"]] == [f"{FINESS}.2025.03.rsa"]
+    everything = "".join(said) + str([event.data for event in (received, accepted)])
+    assert "plantedname" not in everything.lower()
+    again = deliveries.judge_again(hub, received, before=accepted)
+    assert again.rows_accepted == accepted.data["rows_accepted"] > 0, "kept bytes are found again without the folder's name"
 
 
 @pytest.mark.parametrize("second", [f"{FINESS}.2025.3.rsa", f"copie/{FINESS}.2025.03.rsa", f"{FINESS}.2025.03.RSA"])
@@ -423,12 +471,14 @@ def test_an_input_archive_in_a_folder_is_told_and_does_not_cost_the_others(hub: 
 PLANTED = {
     "ano": {"link_index": "LINKOFAPATIENT0000000000000000AB", "birth_date": "29071931", "stay_entry_date": "13051907",
             "stay_exit_date": "14051907", "anonymous_hospitalisation_id": "HOSPID77", "accident_number_or_date": "ACC765432",
-            "encrypted_zone": "ENCRYPTEDOFAPATIENT", "billing_start": "15051907", "amo_billed_on": "16051907"},
+            "billing_start": "15051907", "amo_billed_on": "16051907"},
     "tra": {"rss_number": "RSSOFAPATIENT", "admin_stay_number": "NDAOFAPATIENT", "stay_entry_date": "17051907",
             "stay_exit_date": "18051907"},
 }  # fmt: skip
 SPOILT = {"ano": {"link_index": "LINKOFASPOILTLINE", "refund_rate": "ZZZZZ"}, "tra": {"admin_stay_number": "NDAOFASPOILTLINE;"}}
-"""Values of lines that are quarantined: their raw text lies in the quarantine segment, and nowhere else."""
+"""Values of lines that are quarantined: their raw text lies in the restricted quarantine segment, and nowhere else."""
+
+ENCRYPTED = "ENCRYPTEDOFAPATIENT"
 
 
 def spellings(text: str) -> list[str]:
@@ -473,10 +523,10 @@ def sealed(tmp_path_factory: pytest.TempPathFactory) -> Sealed:
     folder = tmp_path_factory.mktemp("sealed")
     files = transmission(RECIPE)
     for values, line in ((PLANTED, 5), (SPOILT, 9)):
-        files["ano"] = planted(files["ano"], "mco_ano_y2022", line, values["ano"])
+        files["ano"] = planted(files["ano"], "mco_ano_y2022", line, values["ano"] | {"encrypted_zone": ENCRYPTED})
         files["tra"] = planted(files["tra"], "mco_tra_csv", line, values["tra"])
     path = write_archive(folder, RECIPE, STAMP, files=files)
-    init_hub(folder / "hub", test=True)
+    init_hub(folder / "hub", test=True, recipients=["ars-99"])
     hub = open_hub(folder / "hub")
     finess = f"finess={FINESS}"
     commands: list[list[object]] = [
@@ -506,7 +556,8 @@ def test_restricted_values_lie_in_restricted_segments_and_nowhere_else(sealed: S
     store = sealed.hub.settings.home / "store"
     closed = {sealed.hub.blobs.segment_path(sha) for table, sha in sealed.accepted.data["tables"].items()
               if table.startswith("restricted_")}  # fmt: skip
-    quarantine = sealed.hub.blobs.segment_path(sealed.accepted.data["quarantine"])
+    assert sealed.accepted.data["quarantine"] is None, "no line of another family is set aside"
+    quarantine = sealed.hub.blobs.segment_path(sealed.accepted.data["restricted_quarantine"])
     apart = "".join(text for path in closed for text in texts(path))
     set_aside = "".join(texts(quarantine))
     elsewhere = [path for path in sealed.hub.settings.home.rglob("*") if path.is_file() and path not in {*closed, quarantine}]
@@ -520,6 +571,7 @@ def test_restricted_values_lie_in_restricted_segments_and_nowhere_else(sealed: S
     for value in ("LINKOFASPOILTLINE", "NDAOFASPOILTLINE"):
         assert value in set_aside
         assert value not in apart
+    assert not any(ENCRYPTED in text for text in (apart, set_aside, *everywhere.values()))
     values = [text for planted in (PLANTED, SPOILT) for of in planted.values() for text in of.values()]
     forbidden = [spelling for text in values for spelling in spellings(text)]
     assert [(path, value) for path, text in everywhere.items() for value in forbidden if value in text] == []
@@ -577,6 +629,42 @@ def test_a_query_cannot_read_what_is_restricted(sealed: Sealed, sql: str) -> Non
     with pytest.raises(WrongUsage) as refused:
         building.query(sealed.hub, sql.format(path=path, store=home / "store", home=home))
     assert not any(value in str(refused.value) for value in PLANTED["ano"].values())
+
+
+@SEALED
+def test_the_lines_set_aside_of_restricted_families_are_told_by_number_and_rule_and_read_by_no_query(sealed: Sealed) -> None:
+    [report] = json.loads(told(sealed.hub, "quarantine", "--json").output)["deliveries"]
+    expected = [("ano", 10, "pmsi.invalid_value"), ("tra", 10, "pmsi.line_length")]
+    assert [(line["family"], line["line_number"], line["rule"]) for line in report["lines"]] == expected
+    rows = json.loads(told(sealed.hub, "reject-report", report["delivery_id"], "--json").output)["lines"]
+    assert [(row["ligne"], row["regle"]) for row in rows] == [line[1:] for line in expected]
+    checked = json.loads(told(sealed.hub, "verify", "--json").output)["checked"]
+    assert checked["segments"] == len(sealed.accepted.data["tables"]) + 1
+    path = sealed.hub.blobs.segment_path(sealed.accepted.data["restricted_quarantine"])
+    for sql in (f"from '{path}'", "from segment_quarantine", "from segment_restricted_quarantine"):
+        with pytest.raises(WrongUsage):
+            building.query(sealed.hub, sql)
+
+
+@pytest.mark.parametrize("fault", ["none", "short", "shifted left", "shifted right", "longer", "stripped"])
+def test_the_end_that_must_not_be_stored_is_cut_from_a_line_set_aside_wherever_it_has_moved(
+    fault: str, hub: Hub, tmp_path: Path
+) -> None:
+    tail = unstored_tail(FAMILIES["ano"])
+    assert tail == (759, 344)
+    files, finess = transmission(RECIPE), FINESS.encode()
+    lines = files["ano"].split(b"\r\n")
+    line = lines[4][:759].replace(finess, OTHER.encode()) + b"Z" * 344
+    lines[4] = {
+        "none": line, "short": line[:-100], "shifted left": line[:300] + line[310:],
+        "shifted right": line[:300] + b"!" + line[300:], "longer": line + b"!", "stripped": line[:759].rstrip(),
+    }[fault]  # fmt: skip
+    [report] = ingest(hub, write_archive(tmp_path, RECIPE, STAMP, files=files | {"ano": b"\r\n".join(lines)}))
+    assert report.families["ano"]["rows_quarantined"] == 1
+    [decided] = hub.log.read(types={"DeliveryAccepted"})
+    [raw] = pl.read_parquet(hub.blobs.segment_path(decided.data["restricted_quarantine"]))["raw"]
+    assert "Z" * 3 not in raw
+    assert len(raw) > 200
 
 
 @SEALED

@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+import os
 import shutil
+import signal
 from collections import Counter
 from dataclasses import dataclass
 from datetime import date
@@ -74,7 +76,7 @@ def region(tmp_path_factory: pytest.TempPathFactory) -> Region:
     for place, (path, version) in enumerate(zip(paths, FORMATS, strict=True), start=1):
         write_rsa(path, Recipe(fictional_finess(number=place), 2025, 2, 60, seed=place, version=version))
     paths.append(mixed(folder, 7))
-    init_hub(folder / "hub", test=True)
+    init_hub(folder / "hub", test=True, recipients=["ars-99"])
     hub = open_hub(folder / "hub")
     assert {deliveries.ingest(hub, the(path)).status for path in paths} == {"accepted"}
     return Region(hub, paths)
@@ -255,7 +257,7 @@ def test_the_order_of_ingestion_changes_no_figure(
     said = []
     for order in (paths, paths[::-1], [paths[1], paths[3], paths[0], paths[2]]):
         other = tmp_path / f"hub_{len(said)}"
-        init_hub(other, test=True)
+        init_hub(other, test=True, recipients=["ars-99"])
         hub = open_hub(other)
         for path in order:
             deliveries.ingest(hub, the(path))
@@ -334,9 +336,24 @@ def test_a_view_in_the_making_never_has_its_final_name(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(views.faults, "reached", cut)
-    with pytest.raises(Exception, match="run the same command again"):
+    with pytest.raises(Exception, match="relancez la même commande"):
         building.build(hub)
     assert [path for path in (home / "views").rglob("*") if path.is_file()] == []
+
+
+def test_what_a_killed_build_left_is_removed_by_the_next_and_what_another_makes_is_not(
+    hub: Hub, home: Path, export: Export, program: Program
+) -> None:
+    deliveries.ingest(hub, the(export(1)))
+    build = "import sys; from flows import cli; cli.main()"
+    killed = program(build, "--home", str(home), "build", ECLUSE_CRASH_AT="1")
+    assert killed.wait() == -signal.SIGKILL
+    [left] = [path for path in (home / "views" / "tmp").iterdir() if path.is_file()]
+    assert f"~{killed.pid}~" in left.name
+    ours = left.with_name(left.name.replace(f"~{killed.pid}~", f"~{os.getpid()}~"))
+    ours.write_bytes(b"")
+    building.build(hub)
+    assert list((home / "views" / "tmp").iterdir()) == [ours]
 
 
 # --- what is published
@@ -351,17 +368,24 @@ def published(hub: Hub) -> tuple[Event, Path]:
 def test_a_publication_holds_the_views_rows_and_its_manifest_says_what_they_are(region: Region) -> None:
     event, folder = published(region.hub)
     manifest = json.loads((folder / "datapackage.json").read_text())
-    data = {f"{table}.{kind}" for table in TABLES for kind in ("csv", "parquet")}
-    assert {path.name for path in folder.iterdir()} == {"datapackage.json", *data}
-    assert {resource["path"] for resource in manifest["resources"]} == data
-    for resource in manifest["resources"]:
+    data = {f"{table}.{kind}" for table in TABLES for kind in ("csv", "parquet", "xlsx")}
+    assert {path.name for path in folder.iterdir()} == {
+        "datapackage.json",
+        "contract.odcs.yaml",
+        "controles.json",
+        "data-docs.html",
+        *data,
+    }
+    assert {resource["path"] for resource in manifest["resources"]} == {"contract.odcs.yaml", *data}
+    for resource in manifest["resources"][:-1]:
         content = (folder / resource["path"]).read_bytes()
         table = resource["path"].split(".")[0]
         rows = pl.read_parquet(folder / f"{table}.parquet")
         assert resource["hash"] == f"sha256:{hashlib.sha256(content).hexdigest()}"
         assert resource["bytes"] == len(content)
         assert resource["ecluse"] == {"rows": rows.height, "masked_rows": int(rows["masked"].sum())}
-        assert [field["name"] for field in resource["schema"]["fields"]] == rows.columns
+        named = "title" if resource["format"] == "xlsx" else "name"
+        assert [field[named] for field in resource["schema"]["fields"]] == rows.columns
         assert event.data["tables"][table]["files"][resource["format"]] == hashlib.sha256(content).hexdigest()
         assert event.data["tables"][table]["rows"] == rows.height
     head = list(region.hub.log.read(types={"DeliveryAccepted"}))[-1]
@@ -395,14 +419,14 @@ def test_the_same_deliveries_give_the_same_publication_to_the_byte_manifest_incl
     paths = [export(place) for place in (1, 2)]
     folders = []
     for name in ("one", "another"):
-        init_hub(tmp_path / name, test=True)
+        init_hub(tmp_path / name, test=True, recipients=["ars-99"])
         hub = open_hub(tmp_path / name)
         for path in paths:
             deliveries.ingest(hub, the(path))
         folders.append(published(hub)[1])
     one, another = ({path.name: path.read_bytes() for path in folder.iterdir()} for folder in folders)
     assert one == another
-    assert len(one) == 2 * len(TABLES) + 1
+    assert len(one) == 3 * len(TABLES) + 2
 
 
 def test_a_publication_is_never_touched_again(hub: Hub, export: Export) -> None:

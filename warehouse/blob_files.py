@@ -6,6 +6,10 @@ Must never leave a final name on less than the whole content, or end a damaged c
 import hashlib
 import io
 import os
+import secrets
+import shutil
+import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,10 +20,12 @@ import zstandard
 from warehouse import faults
 
 Kind = Literal["raw", "segments"]
+NAMED: dict[Kind, str] = {"raw": "fichier reçu", "segments": "segment"}
 # Equal bytes compress to equal bytes as long as neither changes; threads compress while the caller's hashes.
 ZSTD_LEVEL = 3
 ZSTD_THREADS = 2
 CHUNK = 1 << 20
+ORPHAN_SECONDS = 7 * 86400
 
 
 class BlobError(Exception):
@@ -71,6 +77,34 @@ class BlobWriter:
     def close(self) -> None:
         with suppress(OSError):  # closing writes what is buffered, which may be what failed
             self._file.close()
+
+
+def unfinished(folder: Path, suffix: str) -> Path:
+    """A new path in ``folder`` for what is in the making; its name tells which process makes it."""
+    return folder / f"{socket.gethostname()}~{os.getpid()}~{secrets.token_hex(8)}{suffix}"
+
+
+def sweep(folder: Path) -> int:
+    """Remove what processes that died left ``unfinished`` in this folder; how many files or folders."""
+    removed = 0
+    for path in folder.glob("*~*~*"):
+        host, pid, _ = path.name.split("~")
+        with suppress(FileNotFoundError):  # finished in the meantime
+            old = time.time() - path.stat().st_mtime > ORPHAN_SECONDS
+            if old if host != socket.gethostname() else not _alive(int(pid)):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+                removed += 1
+    return removed
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # there is one, of another user
+        return True
+    return True
 
 
 def place(path: Path, final: Path) -> None:
@@ -136,13 +170,13 @@ class _Unpacked(io.RawIOBase):
         super().close()
 
 
-def _damaged(kind: str, sha: str) -> BlobDamaged:
-    return BlobDamaged(f"{kind} {sha} is damaged in the store: restore it from a backup")
+def _damaged(kind: Kind, sha: str) -> BlobDamaged:
+    return BlobDamaged(f"{NAMED[kind]} {sha} abîmé dans le magasin : à restaurer d'une sauvegarde")
 
 
 def unwritable(path: Path, problem: Exception) -> BlobUnwritable:
     told = getattr(problem, "strerror", None) or " ".join(str(problem).split())
-    return BlobUnwritable(f"cannot write in {path.parent}: {told}; put that right and run the same command again")
+    return BlobUnwritable(f"écriture impossible dans {path.parent} : {told} ; remédiez-y, puis relancez la même commande")
 
 
 @contextmanager

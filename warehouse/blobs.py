@@ -9,26 +9,21 @@ Must never hand out bytes as if they were those of a name that they do not match
 
 import errno
 import hashlib
-import os
 import re
-import secrets
-import socket
-import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from warehouse.blob_files import NAMED, BlobWriter, check, place, storing, sweep, unfinished, unpacked, unwritable
 from warehouse.blob_files import BlobDamaged as BlobDamaged
 from warehouse.blob_files import BlobError as BlobError
 from warehouse.blob_files import BlobMissing as BlobMissing
 from warehouse.blob_files import BlobUnwritable as BlobUnwritable
-from warehouse.blob_files import BlobWriter, check, place, storing, unpacked, unwritable
 from warehouse.blob_files import Kind as Kind
 
 SUFFIX: dict[Kind, str] = {"raw": ".zst", "segments": ".parquet"}
-ORPHAN_SECONDS = 7 * 86400
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -70,7 +65,7 @@ class Blobs:
     @contextmanager
     def scratch(self, suffix: str) -> Iterator[Path]:
         """A path, on the store's own disk, for a file in the making; what is there when the block ends is removed."""
-        path = self._folder / "tmp" / f"{socket.gethostname()}~{os.getpid()}~{secrets.token_hex(8)}{suffix}"
+        path = unfinished(self._folder / "tmp", suffix)
         with storing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -115,13 +110,13 @@ class Blobs:
         except BlobError as problem:
             return str(problem)
         except OSError as problem:
-            return f"{kind} {sha} cannot be read: {problem.strerror}"
+            return f"{NAMED[kind]} {sha} illisible : {problem.strerror}"
         return None
 
     def list(self, kind: Kind) -> Iterator[str]:
         """The names of all blobs of a kind, in order."""
         if self._files:
-            with _asking(kind, "(all)"):
+            with _asking(kind, "(tous)"):
                 paths = self._files.find(f"{self._root}/{kind}")
         else:
             paths = [path.as_posix() for path in (self._folder / kind).glob("*/*")]
@@ -130,15 +125,7 @@ class Blobs:
 
     def sweep(self) -> int:
         """Remove what processes that died left unfinished; how many files."""
-        removed = 0
-        for path in (self._folder / "tmp").glob("*~*~*"):
-            host, pid, _ = path.name.split("~")
-            with suppress(FileNotFoundError):  # finished in the meantime
-                old = time.time() - path.stat().st_mtime > ORPHAN_SECONDS
-                if old if host != socket.gethostname() else not _alive(int(pid)):
-                    path.unlink()
-                    removed += 1
-        return removed
+        return sweep(self._folder / "tmp")
 
     def _path(self, kind: Kind, sha: str) -> Path:
         return self._folder / kind / sha[:2] / f"{sha}{SUFFIX[kind]}"
@@ -180,25 +167,15 @@ def open_blobs(location: str | Path, cache: Path | None = None) -> Blobs:
     try:
         return Blobs(cache, *url_to_fs(location, use_listings_cache=False))
     except (ImportError, ValueError) as problem:
-        raise BlobError(f"cannot use this kind of store: {problem}") from None
+        raise BlobError(f"ce genre de magasin ne peut servir : {problem}") from None
 
 
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # there is one, of another user
-        return True
-    return True
-
-
-def _missing(kind: str, sha: str) -> BlobMissing:
-    return BlobMissing(f"{kind} {sha} is not in the store: restore it from a backup, or receive it again")
+def _missing(kind: Kind, sha: str) -> BlobMissing:
+    return BlobMissing(f"{NAMED[kind]} {sha} absent du magasin : à restaurer d'une sauvegarde, ou à recevoir à nouveau")
 
 
 @contextmanager
-def _asking(kind: str, sha: str, error: type[BlobError] = BlobError) -> Iterator[None]:
+def _asking(kind: Kind, sha: str, error: type[BlobError] = BlobError) -> Iterator[None]:
     """Each object store has errors of its own, whose text may hold a credential: only their type is told."""
     try:
         yield
@@ -206,7 +183,9 @@ def _asking(kind: str, sha: str, error: type[BlobError] = BlobError) -> Iterator
         raise
     except FileNotFoundError:
         if error is BlobUnwritable:
-            raise error("the object store has no such bucket or folder: make it, or correct the store's URL") from None
+            raise error("le magasin d'objets n'a pas ce dossier : créez-le, ou corrigez store_url") from None
         raise _missing(kind, sha) from None
     except Exception as problem:
-        raise error(f"the object store fails on {kind} {sha} ({type(problem).__name__}): run the same command again") from None
+        raise error(
+            f"le magasin d'objets échoue, {NAMED[kind]} {sha} ({type(problem).__name__}) : relancez la même commande"
+        ) from None

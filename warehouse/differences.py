@@ -14,10 +14,10 @@ import duckdb
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-import yaml
 
 from contracts_schema.families import FAMILIES, formats
 from contracts_schema.layouts import Layout, Zone
+from contracts_schema.yaml_files import read_yaml
 from warehouse.views import MEMORY_LIMIT
 
 FORMAT = "format_version"
@@ -56,8 +56,7 @@ class RunDependent:
 @cache
 def run_dependent(table: str) -> RunDependent:
     """What is left out when rows of a table are compared, from ``contracts_schema/pmsi/run_dependent.yaml``."""
-    text = files("contracts_schema").joinpath("pmsi", "run_dependent.yaml").read_text(encoding="utf-8")
-    declared = yaml.safe_load(text)
+    declared = read_yaml(files("contracts_schema").joinpath("pmsi", "run_dependent.yaml"))
     own = declared["tables"].get(table, {})
     zones = {zone: frozenset(names) for zone, names in own.get("zones", {}).items()}
     return RunDependent(frozenset([*declared["every_table"], *own.get("fields", [])]), zones)

@@ -20,6 +20,7 @@ POINTS: tuple[str, ...] = (
     "product.file_written",
     "product.before_rename",
     "product.renamed",
+    "product.before_swap",
 )
 
 _calls = itertools.count(1)

@@ -70,6 +70,20 @@ class NewEvent:
     expected_version: int | None = None
 
 
+@dataclass(frozen=True)
+class Link:
+    """One event as a link of the chain: ``hash`` is ``chained(hash of the link before, content)``."""
+
+    position: int
+    content: str
+    hash: str
+
+
+def chained(previous: str, content: str) -> str:
+    """The hash of a link: anyone who holds two hashes of the chain can check the links between them."""
+    return hashlib.sha256(f"{previous}\n{content}".encode()).hexdigest()
+
+
 class KeyConflict(LogError):
     """The key already names another fact."""
 
@@ -119,14 +133,16 @@ class Log:
         known = _by_key(connection, row["idempotency_key"])
         if known:
             if any(known[name] != row[name] for name in ("stream", "type", "data")):
-                raise KeyConflict(f"key {row['idempotency_key']} already names another fact, event {known['position']}")
+                raise KeyConflict(
+                    f"la clé {row['idempotency_key']} désigne déjà un autre fait, l'événement {known['position']}"
+                )
             return _event(known), False
         version = _version(connection, row["stream"])
         if expected is not None and expected != version:
-            raise VersionConflict(f"stream {row['stream']} is at version {version}, not {expected}: read it, decide again")
+            raise VersionConflict(f"le flux {row['stream']} en est à la version {version}, non {expected} : à relire")
         position, previous = _head(connection)
         row = row | {"position": position + 1, "version": version + 1, "recorded_at": _stamp(self._clock())}
-        row["hash"] = _chained(previous, row)
+        row["hash"] = chained(previous, _content(row))
         connection.execute(sa.insert(EVENT).values(row))
         return _event(row), True
 
@@ -180,6 +196,13 @@ class Log:
             first: int | None = connection.scalar(later)
             return _head(connection)[0] if first is None else first - 1
 
+    def links(self, after: int = 0, until: int | None = None) -> Iterator[Link]:
+        """The links of the chain in (after, until], as stored: they prove an order of contents and show none of them."""
+        query = sa.select(EVENT)
+        if until is not None:
+            query = query.where(EVENT.c.position <= until)
+        return (Link(row["position"], _content(row), row["hash"]) for row in self._rows(query, after))
+
     def verify(self, receipt: tuple[int, str] | None = None) -> list[str]:
         """What is wrong with the log, in words; empty when it is sound and holds the event of the receipt.
 
@@ -187,22 +210,24 @@ class Log:
         """
         with transaction(self._engine) as connection:
             missing = missing_triggers(connection)
-        problems = [f"trigger {name} is missing or off: the log can be altered" for name in sorted(missing)]
+        problems = [f"le déclencheur {name} manque ou est coupé : le journal peut être modifié" for name in sorted(missing)]
         position, previous, versions = 0, GENESIS, dict[str, int]()
         for row in self._rows(sa.select(EVENT)):
             if row["position"] != position + 1:
-                problems.append(f"position {row['position']} follows {position}: events are missing")
+                problems.append(f"la position {row['position']} suit {position} : des événements manquent")
             position = row["position"]
             if row["version"] != versions.get(row["stream"], 0) + 1:
-                problems.append(f"position {position} is version {row['version']}: events of its stream are missing")
+                problems.append(f"la position {position} a la version {row['version']} : des événements de son flux manquent")
             versions[row["stream"]] = row["version"]
-            if row["hash"] != _chained(previous, row):
-                problems.append(f"position {position} breaks the hash chain: it was altered, or the one before it")
+            if row["hash"] != chained(previous, _content(row)):
+                problems.append(
+                    f"la position {position} rompt la chaîne des empreintes : elle a été modifiée, ou celle d'avant"
+                )
             previous = row["hash"]
             if receipt and receipt[0] == position and receipt[1] != previous:
-                problems.append(f"position {position} is not the event of the receipt: the log was rewritten")
+                problems.append(f"la position {position} n'est pas l'événement du reçu : le journal a été réécrit")
         if receipt and receipt[0] > position:
-            problems.append(f"the log ends at {position}, before the receipt's {receipt[0]}: its tail was removed")
+            problems.append(f"le journal s'arrête à {position}, avant la position {receipt[0]} du reçu : sa fin a été retirée")
         return problems
 
 
@@ -215,9 +240,9 @@ def open_log(url: str, clock: Callable[[], datetime]) -> Log:
         with transaction(engine) as connection:
             revision = _known_revision(connection)
     if revision is None:
-        raise LogMissing(f"no log at {redacted(url)}: run `ecluse init`")
+        raise LogMissing(f"pas de journal à {redacted(url)} : lancez « ecluse init »")
     if revision < REVISION:
-        raise LogSchemaMismatch(f"this log was written by an older ecluse (schema {revision}): run `ecluse init`")
+        raise LogSchemaMismatch(f"journal écrit par un ecluse plus ancien (schéma {revision}) : lancez « ecluse init »")
     return Log(engine, clock)
 
 
@@ -240,7 +265,7 @@ def create_log(url: str) -> None:
 def _known_revision(connection: sa.Connection) -> str | None:
     revision = schema_revision(connection)
     if revision and revision > REVISION:
-        raise LogSchemaMismatch(f"this log was written by a newer ecluse (schema {revision}): upgrade ecluse")
+        raise LogSchemaMismatch(f"journal écrit par un ecluse plus récent (schéma {revision}) : mettez ecluse à jour")
     return revision
 
 
@@ -281,10 +306,10 @@ def _event(row: Mapping[str, Any]) -> Event:
     return Event(**{**row, "data": data, "meta": json.loads(row["meta"])})
 
 
-def _chained(previous: str, row: Mapping[str, Any]) -> str:
-    """The hash of a row as stored: data and meta count as text, so that how they are parsed can change."""
+def _content(row: Mapping[str, Any]) -> str:
+    """sha256 of a row as stored, its own hash aside: data and meta count as text, so that how they are parsed can change."""
     rest = {name: row[name] for name in COLUMNS if name != "hash"}
-    return hashlib.sha256(f"{previous}\n{canonical(rest)}".encode()).hexdigest()
+    return hashlib.sha256(canonical(rest).encode()).hexdigest()
 
 
 def _stamp(instant: datetime) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import TimeoutError as NoneFree
 
 # Readers follow positions, so no event may become visible after one of a greater position: with numbers drawn before
 # the commit (a sequence), a tailing reader skips events for good. One writer at a time: insert order is commit order.
@@ -42,7 +43,7 @@ def redacted(url: str) -> str:
     try:
         address = sa.make_url(url)
     except ArgumentError:
-        return "(not a database address)"
+        return "(adresse de base illisible)"
     secrets = {name: "***" for name in address.query if "password" in name}
     return address.update_query_dict(secrets).render_as_string(hide_password=True)
 
@@ -52,7 +53,7 @@ def connect(url: str) -> sa.Engine:
     try:
         address = sa.make_url(url)
     except ArgumentError:
-        raise LogUnavailable("not a database address: give sqlite:////… or postgresql+psycopg://…") from None
+        raise LogUnavailable("adresse de base illisible : donnez sqlite:////… ou postgresql+psycopg://…") from None
     if address.drivername == "sqlite":
         engine = sa.create_engine(address, hide_parameters=True, connect_args={"timeout": LOCK_SECONDS})
         sa.event.listen(engine, "connect", _set_up_sqlite)
@@ -66,7 +67,7 @@ def connect(url: str) -> sa.Engine:
             connect_args={"connect_timeout": CONNECT_SECONDS},
         )
     else:
-        raise LogUnavailable(f"{redacted(url)}: only sqlite:////… and postgresql+psycopg://… hold a log")
+        raise LogUnavailable(f"{redacted(url)} : seules sqlite:////… et postgresql+psycopg://… portent un journal")
     sa.event.listen(engine, "begin", _begin)
     return engine
 
@@ -82,10 +83,10 @@ def transaction(engine: sa.Engine, writes: bool = False) -> Iterator[sa.Connecti
     try:
         with engine.execution_options(writes=writes).begin() as connection:
             yield connection
-    except DBAPIError as problem:
+    except (DBAPIError, NoneFree) as problem:
         told, transient = _diagnosis(problem, engine.dialect.name)
         where = redacted(engine.url.render_as_string(hide_password=False))
-        raise LogUnavailable(f"the log at {where} refuses: {told}; run the same command again", transient) from None
+        raise LogUnavailable(f"le journal {where} refuse : {told} ; relancez la même commande", transient) from None
 
 
 def missing_triggers(connection: sa.Connection) -> set[str]:
@@ -121,10 +122,12 @@ def _begin(connection: sa.Connection) -> None:
         connection.exec_driver_sql("BEGIN")
 
 
-def _diagnosis(problem: DBAPIError, database: str) -> tuple[str, bool]:
+def _diagnosis(problem: DBAPIError | NoneFree, database: str) -> tuple[str, bool]:
     """What to tell, and whether to try again. A driver's text may hold the address or a row: only safe parts stay."""
+    if isinstance(problem, NoneFree):
+        return "too many threads at once, no connection is free", False
     if database == "sqlite":
         told = str(problem.orig)
         return told, "locked" in told
-    told = getattr(getattr(problem.orig, "diag", None), "message_primary", None) or "no connection"
+    told = getattr(getattr(problem.orig, "diag", None), "message_primary", None) or "pas de connexion"
     return told, getattr(problem.orig, "sqlstate", None) in ("40001", "40P01")

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from contracts_schema.geography import regions
+from contracts_schema.geography import region_label, regions
 from contracts_schema.products import CLASSIFICATIONS, Product
 
 KINDS = ("ars", "cpam")
@@ -36,6 +36,10 @@ class Recipient:
     @property
     def name(self) -> str:
         return f"{self.kind}-{self.territory}"
+
+    @property
+    def label_fr(self) -> str:
+        return region_label(self.territory) if self.kind == "ars" else f"CPAM {self.territory}"
 
     @property
     def schema(self) -> str:

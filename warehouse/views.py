@@ -5,10 +5,11 @@ again, so one folder is cache, version and rollback at once. A view with ``-- gr
 transmission costs its own rows only. Everything here can be deleted and built again, to the same bytes.
 """
 
+import csv
 import hashlib
 import json
 import os
-import uuid
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,14 +17,15 @@ from functools import cache
 from graphlib import TopologicalSorter
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import duckdb
-import polars as pl
 
+from contracts_schema.families import CORRECTIONS
 from contracts_schema.layouts import index, layout
 from warehouse import faults
-from warehouse.blob_files import storing, unwritable
-from warehouse.heads import LAMDA, Head
+from warehouse.blob_files import storing, sweep, unfinished, unwritable
+from warehouse.heads import PMSI, Head
 from warehouse.log import canonical
 
 PER_HEAD = "-- grain: head"
@@ -32,6 +34,12 @@ HEAD_REFERENCE = "ref_pmsi__head"
 ZONE_REFERENCE = "ref_pmsi__zone_field"
 HPR_SITE_REFERENCE = "ref_pmsi__hpr_site"
 FINESS_LINK_REFERENCE = "ref_finess__link"
+REFERENCES = (HEAD_REFERENCE, ZONE_REFERENCE, HPR_SITE_REFERENCE, FINESS_LINK_REFERENCE)
+"""The tables that views read besides segments and other views."""
+
+UNFINISHED = "tmp"
+"""Folder, within that of the views, of what is in the making."""
+
 MEMORY_LIMIT = "1GB"
 """What DuckDB may hold before it spills to the views' folder."""
 
@@ -52,13 +60,24 @@ class View:
 
 @dataclass(frozen=True)
 class Table:
-    """A view as built from some heads: the key of all it is made of, and its files in the order of the scopes."""
+    """A view as built from some heads: the key of all it is made of, and its files in the order of the scopes.
+
+    It has no file when nothing of what it reads was ever delivered.
+    """
 
     name: str
     key: str
     paths: tuple[Path, ...]
     built: int
     """How many of these files had to be computed now."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A table made here and not read from a file: the SQL type of each column, and the rows in their order."""
+
+    columns: dict[str, str]
+    rows: tuple[tuple[Any, ...], ...]
 
 
 @cache
@@ -96,24 +115,28 @@ def build(
     """
     tables: dict[str, Table] = {}
     partitions: dict[str, dict[str, Path]] = {}
+    transmissions = [scope for scope, head in heads.items() if head.source == PMSI]
+    sweep(folder / UNFINISHED)
     with _engine(folder) as engine:
         for name in closure(views() if names is None else names):
             view = views()[name]
             progress(name)
-            parts = [(scope,) for scope in heads] if view.per_head else [tuple(heads)]
+            parts = [(scope,) for scope in transmissions] if view.per_head else [tuple(heads)]
             keys, paths, built = [], [], 0
+            if _lacks_input(view, heads, tables):
+                parts = []
             for scopes in parts:
                 within = {scope: heads[scope] for scope in scopes}
                 key = _key(view, within, partitions, tables)
                 path = folder / name / f"{key}.parquet"
                 if not path.exists():
                     _read_inputs(engine, view, within, partitions, tables, segment_path)
-                    _write(engine, view.sql, path)
+                    _write(engine, view.sql, path, folder / UNFINISHED)
                     built += 1
                 keys.append(key)
                 paths.append(path)
             if view.per_head:
-                partitions[name] = dict(zip(heads, paths, strict=True))
+                partitions[name] = dict(zip(transmissions, paths, strict=True))
             tables[name] = Table(name, _digest(keys), tuple(paths), built)
     return tables
 
@@ -124,17 +147,20 @@ def reading(
     tables: Mapping[str, Table],
     heads: Mapping[str, Head],
     segment_path: Callable[[str], Path],
-    segments: Iterable[str] = (),
+    others: Iterable[str] = (),
 ) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection that reads these tables, the references and the named segment tables, and nothing else on the machine."""
+    """A connection that reads these tables, and ``others`` (references, segment tables), and nothing else on the machine."""
     with _engine(folder) as engine:
         allowed: list[str] = []
         sources = {table.name: table.paths for table in tables.values()}
-        sources |= {name: _segment_paths(name, heads, segment_path) for name in segments}
+        for name in others:
+            if name in REFERENCES:
+                create_reference(engine, name, heads)
+            else:
+                sources[name] = _segment_paths(name, heads, segment_path)
         for name, paths in sources.items():
             _create_view(engine, name, paths)
             allowed += map(str, paths)
-        _create_references(engine, heads)
         engine.execute("set allowed_paths = $paths", {"paths": allowed})
         engine.execute("set enable_external_access = false")
         engine.execute("set lock_configuration = true")
@@ -143,7 +169,7 @@ def reading(
 
 def tables_read(sql: str) -> set[str]:
     """The tables that a query reads, in lower case. NotAQuery when it is not one SELECT statement."""
-    with duckdb.connect(":memory:") as engine:
+    with _parser().cursor() as engine:
         parsed = json.loads(engine.execute("select json_serialize_sql($sql)", {"sql": sql}).fetchall()[0][0])
     if parsed["error"] or len(parsed["statements"]) != 1:
         unreadable = parsed.get("error_type") == "parser"
@@ -163,74 +189,95 @@ def tables_read(sql: str) -> set[str]:
     return names - local
 
 
-def head_rows(heads: Mapping[str, Head]) -> pl.DataFrame:
-    """The heads as a table: scope, finess, year, period, delivery_id, rows, position, provisional.
+@cache
+def _parser() -> duckdb.DuckDBPyConnection:
+    """What tells the tables that a query reads; one for all queries, since a connection costs more than the answer."""
+    return duckdb.connect(":memory:", config={"threads": 1})
 
-    Provisional: before month 12, or before the corrections of the year (LAMDA) came (indicators.yaml, conventions).
+
+def reference(name: str, heads: Mapping[str, Head]) -> Reference:
+    """A reference table for these heads."""
+    if name == HEAD_REFERENCE:
+        return head_rows(heads)
+    return {ZONE_REFERENCE: zone_fields, HPR_SITE_REFERENCE: hpr_sites, FINESS_LINK_REFERENCE: finess_links}[name]()
+
+
+def head_rows(heads: Mapping[str, Head]) -> Reference:
+    """The heads of transmissions as a table: scope, finess, year, period, delivery_id, rows, position, provisional.
+
+    Provisional: before month 12, or before the corrections of the year came (indicators.yaml, conventions).
     """
-    schema = {"scope": pl.String, "finess": pl.String, "year": pl.Int32, "period": pl.Int32, "delivery_id": pl.String,
-              "rows": pl.Int64, "position": pl.Int64, "provisional": pl.Boolean}  # fmt: skip
-    rows = [
+    columns = {"scope": "varchar", "finess": "varchar", "year": "integer", "period": "integer", "delivery_id": "varchar",
+               "rows": "bigint", "position": "bigint", "provisional": "boolean"}  # fmt: skip
+    rows = (
         (head.scope, head.data["finess"], head.data["year"], head.period, head.delivery_id, head.rows, head.position,
-         head.period < 12 or head.data["flow"] != LAMDA)
+         (head.period or 0) < 12 or head.data["flow"] not in CORRECTIONS)
         for head in heads.values()
-    ]  # fmt: skip
-    return pl.DataFrame(rows, schema=schema, orient="row")
+        if head.source == PMSI
+    )  # fmt: skip
+    return Reference(columns, tuple(rows))
 
 
 @cache
-def zone_fields() -> pl.DataFrame:
+def zone_fields() -> Reference:
     """Where each field of a zone stands, per format number: format_version, zone, field, start (from 1), zone_width."""
-    rows = [
+    columns = dict.fromkeys(("format_version", "zone", "field"), "varchar") | dict.fromkeys(("start", "zone_width"), "bigint")
+    rows = (
         (found.version, zone.name, field.name, field.offset + 1, zone.width)
         for found in (layout(entry["format_id"]) for entry in index().values() if entry["record"] == "RSA")
         for zone in found.zones
         for field in zone.fields
-    ]
-    return pl.DataFrame(rows, schema=["format_version", "zone", "field", "start", "zone_width"], orient="row")
+    )
+    return Reference(columns, tuple(rows))
 
 
 @cache
-def hpr_sites() -> pl.DataFrame:
+def hpr_sites() -> Reference:
     """The labelled HPR sites, all columns text: finess_epmsi, finess_geo, valid_from, valid_to (excluded), status, source.
 
     The list is the ARS's to give: without a line, no figure is made for a site.
     """
     text = files("contracts_schema").joinpath("pmsi", "hpr_sites.csv").read_text(encoding="utf-8")
-    return pl.read_csv(text.encode(), infer_schema=False)
+    header, *lines = csv.reader(text.splitlines(), strict=True)
+    return Reference(dict.fromkeys(header, "varchar"), tuple(tuple(cell or None for cell in line) for line in lines))
 
 
 @cache
-def finess_links() -> pl.DataFrame:
+def finess_links() -> Reference:
     """Which legal entity (EJ) an establishment (ET) belongs to, from a day to another (excluded): et, ej, valid_from, valid_to.
 
     Empty as long as no FINESS reference is loaded: every EJ is then unresolved.
     """
-    return pl.DataFrame(schema=dict.fromkeys(("et", "ej", "valid_from", "valid_to"), pl.String))
+    return Reference(dict.fromkeys(("et", "ej", "valid_from", "valid_to"), "varchar"), ())
 
 
-def references(heads: Mapping[str, Head]) -> dict[str, pl.DataFrame]:
-    """The tables that views read besides segments and other views, by name."""
-    return {
-        HEAD_REFERENCE: head_rows(heads),
-        ZONE_REFERENCE: zone_fields(),
-        HPR_SITE_REFERENCE: hpr_sites(),
-        FINESS_LINK_REFERENCE: finess_links(),
-    }
+def create_reference(engine: duckdb.DuckDBPyConnection, name: str, heads: Mapping[str, Head]) -> None:
+    """Make a reference table in this engine."""
+    made = reference(name, heads)
+    columns = ", ".join(f'"{column}" {kind}' for column, kind in made.columns.items())
+    engine.execute(f"create or replace temp table {name} ({columns})")
+    cells = ", ".join(f"unnest(${place}::{kind}[])" for place, kind in enumerate(made.columns.values(), start=1))
+    by_column = [[row[place] for row in made.rows] for place in range(len(made.columns))]
+    engine.execute(f"insert into {name} select {cells}", by_column)
+
+
+def _lacks_input(view: View, heads: Mapping[str, Head], tables: Mapping[str, Table]) -> bool:
+    delivered = {SEGMENT + table for head in heads.values() for table in head.tables}
+    empty = {table.name for table in tables.values() if not table.paths}
+    return any(name in empty or (name.startswith(SEGMENT) and name not in delivered) for name in view.inputs)
 
 
 def _key(
     view: View, heads: Mapping[str, Head], partitions: Mapping[str, Mapping[str, Path]], tables: Mapping[str, Table]
 ) -> str:
-    known = references(heads)
-
     def input_key(name: str) -> object:
         if name.startswith(SEGMENT):
-            return [head.tables.get(name.removeprefix(SEGMENT), "") for head in heads.values()]
-        if name in known:
-            return known[name].rows()
+            table = name.removeprefix(SEGMENT)
+            return [head.tables[table] for head in heads.values() if table in head.tables]
+        if name in REFERENCES:
+            return reference(name, heads).rows
         if view.per_head:
-            return [partitions[name][scope].stem for scope in heads]
+            return [partitions[name][scope].stem for scope in heads if scope in partitions[name]]
         return tables[name].key
 
     made_of = {"sql": view.sql, "engine": duckdb.__version__, "inputs": {name: input_key(name) for name in view.inputs}}
@@ -245,12 +292,14 @@ def _read_inputs(
     tables: Mapping[str, Table],
     segment_path: Callable[[str], Path],
 ) -> None:
-    _create_references(engine, heads)
     for name in view.inputs:
-        if name.startswith(SEGMENT):
+        if name in REFERENCES:
+            create_reference(engine, name, heads)
+        elif name.startswith(SEGMENT):
             _create_view(engine, name, _segment_paths(name, heads, segment_path))
         elif name in tables:
-            paths = [partitions[name][scope] for scope in heads] if name in partitions else tables[name].paths
+            standing = partitions.get(name)
+            paths = tables[name].paths if standing is None else [standing[scope] for scope in heads if scope in standing]
             _create_view(engine, name, paths)
 
 
@@ -264,29 +313,23 @@ def _create_view(engine: duckdb.DuckDBPyConnection, name: str, paths: Iterable[P
     engine.execute(f"create or replace temp view {name} as select * from read_parquet([{listed}])")  # noqa: S608
 
 
-def _create_references(engine: duckdb.DuckDBPyConnection, heads: Mapping[str, Head]) -> None:
-    for name, rows in references(heads).items():
-        engine.register("incoming", rows)
-        engine.execute(f"create or replace temp table {name} as select * from incoming")  # noqa: S608
-        engine.unregister("incoming")
-
-
 @contextmanager
 def _engine(folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    spill = folder / "spill"
+    spill = unfinished(folder / UNFINISHED, ".spill")
     with storing(spill):
-        folder.mkdir(parents=True, exist_ok=True)
+        spill.parent.mkdir(parents=True, exist_ok=True)
     engine = duckdb.connect(":memory:", config={"memory_limit": MEMORY_LIMIT, "temp_directory": str(spill)})
     try:
         engine.execute("set enable_progress_bar = false")  # it would be drawn into the answer of a command
         yield engine
     finally:
         engine.close()
+        shutil.rmtree(spill, ignore_errors=True)
 
 
-def _write(engine: duckdb.DuckDBPyConnection, sql: str, path: Path) -> None:
+def _write(engine: duckdb.DuckDBPyConnection, sql: str, path: Path, aside: Path) -> None:
     """Compute a table beside its place, then put it there in one step. BlobUnwritable."""
-    beside = path.with_name(f".{path.stem}.{uuid.uuid4().hex}")
+    beside = unfinished(aside, ".parquet")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         target = str(beside).replace("'", "''")

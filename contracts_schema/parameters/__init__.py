@@ -6,7 +6,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-import yaml
+from contracts_schema.yaml_files import read_yaml
 
 
 class NoValue(LookupError):
@@ -38,5 +38,5 @@ def _parameters() -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for path in files("contracts_schema").joinpath("parameters").iterdir():
         if path.name.endswith(".yaml"):
-            found |= {entry["id"]: entry for entry in yaml.safe_load(path.read_text(encoding="utf-8"))}
+            found |= {entry["id"]: entry for entry in read_yaml(path)}
     return found

@@ -3,12 +3,15 @@
 Files, dictionaries, Table Schema, ODCS and the table gate are all made from these, so none of them can say something else.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import Any, TypeVar
 
-import yaml
+from contracts_schema.yaml_files import read_yaml
+
+Kind = TypeVar("Kind")
 
 CLASSIFICATIONS = ("public", "aggregate", "individual", "restricted")
 """From open to never published: open facts, counts over a threshold, lines about a pseudonymous person, direct links."""
@@ -16,7 +19,8 @@ CLASSIFICATIONS = ("public", "aggregate", "individual", "restricted")
 
 @dataclass(frozen=True)
 class Column:
-    """A published column: ``type`` and ``constraints`` as in Table Schema (required, minimum, maximum, enum, pattern).
+    """A published column: ``type`` and ``constraints`` as in Table Schema (required, minimum, maximum,
+    minLength, maxLength, enum, pattern).
 
     ``unit``: euro for a column of integer cents that people read in euros, percent for a rate out of 100.
     """
@@ -31,26 +35,97 @@ class Column:
 
 @dataclass(frozen=True)
 class RowCheck:
-    """What every row of a published table must satisfy: a condition in SQL that SQLite and PostgreSQL both read."""
+    """What every row of a published table must satisfy: a condition in SQL that SQLite and PostgreSQL both read.
+
+    It must be true: null is a breach. A dated parameter is named ``:name``. One whose ``severity`` is warning stops nothing.
+    """
 
     id: str
     label_fr: str
     sql: str
+    severity: str = "critical"
+
+
+@dataclass(frozen=True)
+class Total:
+    """What readers know or can work out whatever is masked: the sum of an SQL expression over the rows of a table's view."""
+
+    name: str
+    table: str
+    sum: str
+
+
+@dataclass(frozen=True)
+class Part:
+    """Rows of an additive table (SQL ``where``) whose total ``columns`` of another table may tell, in its ``rows`` (SQL)."""
+
+    where: str
+    total: str
+    table: str
+    rows: str
+    columns: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class AddsUp:
+    """The first count adds up, over the rows that agree on ``over``, to a total that may be known.
+
+    Tables that name the same ``total`` tell it of one another. ``parts``: what tells the total of some of the rows.
+    """
+
+    over: tuple[str, ...]
+    total: str | None = None
+    parts: tuple[Part, ...] = ()
+
+
+@dataclass(frozen=True)
+class Follows:
+    """Rows (SQL; all when None) are hidden with any row of ``table`` that hides ``column`` and agrees on ``over``."""
+
+    table: str
+    column: str
+    over: tuple[str, ...]
+    rows: str | None = None
 
 
 @dataclass(frozen=True)
 class Mask:
-    """Where any of ``counts`` (SQL over the columns) is under the threshold, the columns of ``hides`` are left empty."""
+    """When the columns of ``hides`` are left empty; ``counts`` and ``gaps`` are SQL over the view's columns and the totals.
 
-    counts: tuple[str, ...]
+    Where one of ``counts`` is under the threshold, or one of ``gaps``, which is what readers find by subtracting published
+    figures, is between 1 and the threshold; and where a neighbour needs it (``adds_up``). The first of ``hides`` is the figure
+    itself, the others are made from it.
+    """
+
     hides: tuple[str, ...]
+    counts: tuple[str, ...] = ()
+    gaps: tuple[str, ...] = ()
+    adds_up: AddsUp | None = None
+
+
+@dataclass(frozen=True)
+class Narrows:
+    """Which values of a key column count all that another value counts: by the narrow one, all that are wider."""
+
+    column: str
+    wider: dict[str, list[str]]
+
+
+@dataclass(frozen=True)
+class Remark:
+    """A text that tells of figures: hidden with any of them, but for the values of ``tells_nothing``."""
+
+    column: str
+    of: tuple[str, ...]
+    tells_nothing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Table:
     """A published table, the view it comes from, and the view whose rows explain its measures.
 
-    ``measures`` gives per measure the condition (SQL) on that view's rows, or one condition per variant.
+    ``measures`` gives per measure the condition (SQL) on that view's rows, or one condition per variant. ``may_be_empty``: a
+    recipient's territory may have no row of it.
     """
 
     name: str
@@ -59,18 +134,28 @@ class Table:
     keys: tuple[str, ...]
     columns: tuple[Column, ...]
     mask: tuple[Mask, ...]
+    follows: Follows | None
+    narrows: Narrows | None
+    remark: Remark | None
     checks: tuple[RowCheck, ...]
     explained_by: str
     measures: dict[str, str | dict[str, str]]
+    may_be_empty: bool = False
 
 
 @dataclass(frozen=True)
 class Product:
+    """``origin_column`` tells apart rows made from other data (for PMSI the transmission); totals are summed over
+    ``totals_over``."""
+
     id: str
     recipient_kind: str
     label_fr: str
     description_fr: str
     territory_column: str
+    origin_column: str
+    totals_over: tuple[str, ...]
+    totals: tuple[Total, ...]
     tables: tuple[Table, ...]
 
 
@@ -78,13 +163,20 @@ class Product:
 def products() -> dict[str, Product]:
     """Every product contract by id."""
     folder = files("contracts_schema").joinpath("products")
-    texts = (path.read_text(encoding="utf-8") for path in folder.iterdir() if path.name.endswith(".yaml"))
-    found = (_product(yaml.safe_load(text)) for text in texts)
+    found = (_product(read_yaml(path)) for path in folder.iterdir() if path.name.endswith(".yaml"))
     return {product.id: product for product in sorted(found, key=lambda product: product.id)}
 
 
 def _product(entry: dict[str, Any]) -> Product:
-    return Product(**{**entry, "tables": tuple(_table(table) for table in entry["tables"])})
+    totals = tuple(Total(**total) for total in entry.get("totals", []))
+    return Product(
+        **{
+            **entry,
+            "totals_over": tuple(entry.get("totals_over", [])),
+            "totals": totals,
+            "tables": tuple(_table(table) for table in entry["tables"]),
+        }
+    )
 
 
 def _table(entry: dict[str, Any]) -> Table:
@@ -95,8 +187,28 @@ def _table(entry: dict[str, Any]) -> Table:
         label_fr=entry["label_fr"],
         keys=tuple(entry["keys"]),
         columns=tuple(Column(**column) for column in entry["columns"]),
-        mask=tuple(Mask(tuple(mask["counts"]), tuple(mask["hides"])) for mask in entry["mask"]),
+        mask=tuple(_mask(mask) for mask in entry["mask"]),
+        follows=_made(Follows, entry.get("follows")),
+        narrows=_made(Narrows, entry.get("narrows")),
+        remark=_made(Remark, entry.get("remark")),
         checks=tuple(RowCheck(**check) for check in entry.get("checks", [])),
         explained_by=explained["view"],
         measures=explained["measures"],
+        may_be_empty=entry.get("may_be_empty", False),
     )
+
+
+def _mask(entry: dict[str, Any]) -> Mask:
+    adds_up = entry.get("adds_up")
+    if adds_up:
+        parts = tuple(Part(**_tuples(part)) for part in adds_up.get("parts", []))
+        adds_up = AddsUp(tuple(adds_up["over"]), adds_up.get("total"), parts)
+    return Mask(**_tuples({**entry, "adds_up": adds_up}))
+
+
+def _made(kind: Callable[..., Kind], entry: dict[str, Any] | None) -> Kind | None:
+    return kind(**_tuples(entry)) if entry else None
+
+
+def _tuples(entry: dict[str, Any]) -> dict[str, Any]:
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in entry.items()}

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-import yaml
+from contracts_schema.yaml_files import read_yaml
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,11 @@ def catalogue() -> dict[str, Rule]:
     rules: dict[str, Rule] = {}
     for path in sorted(files("contracts_schema").joinpath("rules").iterdir(), key=lambda entry: entry.name):
         if path.name.endswith(".yaml"):
-            for entry in yaml.safe_load(path.read_text(encoding="utf-8"))["rules"]:
+            for entry in read_yaml(path)["rules"]:
                 rules[entry["id"]] = Rule(**entry)
     return rules
+
+
+def label(rule: str) -> str:
+    """What a rule says, in French; the id itself when no catalogue has it (any more)."""
+    return catalogue()[rule].label_fr if rule in catalogue() else rule

@@ -1,7 +1,7 @@
 -- Indicators of the CPOM and of the HPR annex recomputed from the PMSI, per establishment (e-PMSI FINESS) and year, in the
 -- variants of indicators.yaml, but v3_roots of OS_13, whose list is not complete. No methodological sheet of the ARS was found:
 -- every formula is a candidate. OS_13 says acts, the PMSI counts stays: a proxy. Stays of a format that lacks the field are
--- left out of the rate, and count as not stated in the completeness. Columns *_gap: see int_pmsi__indicator_count.
+-- left out of the rate, and count as not stated in the completeness. The last columns are for the masks.
 select
     c.finess,
     t.finess_ej,
@@ -23,9 +23,10 @@ select
     t.transmission_period,
     t.transmission_id,
     t.provisional,
-    cast(c.numerator_gap as integer) as numerator_gap,
-    cast(c.denominator_gap as integer) as denominator_gap,
-    cast(c.completeness_gap as integer) as completeness_gap
+    cast(c.population as integer) as population,
+    cast(c.askable as integer) as askable,
+    cast(c.numerator_wider as integer) as numerator_wider,
+    cast(c.stated as integer) as stated
 from int_pmsi__indicator_count as c
 inner join int_pmsi__transmission as t using (finess, exit_year)
 order by c.finess, c.exit_year, c.definition_id, c.variant

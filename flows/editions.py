@@ -1,0 +1,211 @@
+"""Editions: what each recipient could be given as of a position of the log, masked, judged and written. Publishes nothing."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from contracts_schema import parameters
+from contracts_schema.families import RESTRICTED
+from contracts_schema.fingerprint import fingerprint
+from contracts_schema.products import Product, products
+from flows import building
+from flows.deliveries import heads
+from flows.hub import Hub, WrongUsage
+from flows.published import folder_of, publications
+from warehouse import views
+from warehouse.heads import FOLDED
+from warehouse.log import Event
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from checks.table_results import TableGate
+    from warehouse.heads import Head
+    from warehouse.products import Publication, Receipt
+    from warehouse.recipient_tables import Staging
+    from warehouse.recipients import Recipient
+
+CHECKS = "controles.json"
+
+
+@dataclass(frozen=True)
+class Edition:
+    """All that a publication is made from: what stands at a position of the log, and what was published before."""
+
+    recipient: "Recipient"
+    product: Product
+    receipt: "Receipt"
+    heads: "Mapping[str, Head]"
+    keys: Mapping[str, str]
+    """Build key of each view."""
+    frames: "Mapping[str, pl.DataFrame]"
+    """Rows of each view of the product, of every territory, before masking."""
+
+
+def editions(hub: Hub, recipients: "list[Recipient]", receipt: "Receipt", progress: Callable[[str], None]) -> list[Edition]:
+    """What each recipient could be given as of a receipt: its products, with views built. WrongUsage above its clearance."""
+    from warehouse.recipients import AboveClearance, refuse_above_clearance
+
+    standing, found = heads(hub, receipt.position), []
+    for product in products().values():
+        _refuse_restricted(product)
+        concerned = [one for one in recipients if one.kind == product.recipient_kind]
+        if not concerned:
+            continue
+        tables = building.tables(hub, standing, {table.view for table in product.tables}, progress)
+        if not all(tables[table.view].paths for table in product.tables):
+            continue  # nothing of what it is made from was ever delivered
+        frames = {table.view: _frame(tables[table.view]) for table in product.tables}
+        keys = {name: table.key for name, table in tables.items()}
+        for one in concerned:
+            try:
+                refuse_above_clearance(product, one)
+            except AboveClearance as refusal:
+                raise WrongUsage(str(refusal)) from None
+            progress(f"{one.name}/{product.id}")
+            found.append(Edition(one, product, receipt, standing, keys, frames))
+    return found
+
+
+def concerns(hub: Hub, edition: Edition, until: int | None = None) -> bool:
+    """Whether a recipient has rows in a product, or had some that were published to it."""
+    from warehouse.masking import inside
+
+    product, recipient = edition.product, edition.recipient
+    rows = (inside(product, edition.frames[table.view], recipient.territory).height for table in product.tables)
+    return any(rows) or bool(publications(hub, recipient.name, product.id, until))
+
+
+def masked(hub: Hub, edition: Edition, before: list[Event], number: int) -> "Publication":
+    """A publication with its number: small counts masked, what was published before included."""
+    from warehouse import masking
+    from warehouse import products as made
+
+    recipient, product, receipt = edition.recipient, edition.product, edition.receipt
+    earlier = [_tables(hub, event) for event in before]
+    tables = masking.masked(product, edition.frames, recipient.territory, _day(receipt), earlier)
+    manifest = made.manifest(recipient, product, number, receipt, edition.keys, fingerprint())
+    formats = tuple(dict.fromkeys(("parquet", *recipient.formats)))  # the next publications are compared with it
+    return made.Publication(recipient.name, product, tables, manifest, formats, _provenance(edition))
+
+
+def judged(edition: Edition, staging: "Staging") -> "TableGate":
+    """Put the contract of the product to the tables that wait. BrokenCheck when it cannot be answered."""
+    from checks import tables
+    from warehouse.masking import THRESHOLD
+
+    product, threshold = edition.product, parameters.value(THRESHOLD, _day(edition.receipt)).value
+    names = {table.name: staging.table(table.name) for table in product.tables}
+    return tables.judge(staging.url, staging.schema, names, product, parameters={"small_cell_threshold": int(threshold)})
+
+
+def written(edition: Edition, publication: "Publication", gate: "TableGate", folder: Path, content: str) -> dict[str, Any]:
+    """Write a publication whole into a folder; gives what the log is to say of it."""
+    from warehouse import products as made
+
+    hashes = made.write(folder, publication, documents(edition, publication, gate, folder))
+    receipt, tables = edition.receipt, publication.tables
+    return {
+        "recipient": edition.recipient.name,
+        "product": edition.product.id,
+        "number": publication.manifest["ecluse"]["number"],
+        "content": content,
+        "manifest": made.manifest_hash(folder),
+        "log": {"position": receipt.position, "hash": receipt.hash},
+        "build_keys": dict(edition.keys),
+        "contracts": fingerprint(),
+        "tables": {
+            name: {"rows": rows.height, "masked_rows": made.masked_rows(rows), "files": hashes[name]}
+            for name, rows in tables.items()
+        },
+    }
+
+
+def documents(edition: Edition, publication: "Publication", gate: "TableGate", folder: Path) -> dict[str, str]:
+    """Write what the table gate found, as data and as a page; gives the title of each file by its name."""
+    from checks import table_docs
+
+    number = publication.manifest["ecluse"]["number"]
+    page = table_docs.write_docs(gate, folder, recipient=edition.recipient.name, number=number)
+    text = json.dumps(gate.as_json(), ensure_ascii=False, indent=2, sort_keys=True) + "\n"
+    (folder / CHECKS).write_text(text, encoding="utf-8")
+    return {CHECKS: "Résultats de la barrière des tables", page.name: "Résultats de la barrière des tables, en page"}
+
+
+def recipients(hub: Hub, name: str | None) -> "list[Recipient]":
+    """Those of the settings, or one of them. WrongUsage when there is none, or not this one."""
+    configured = {one.name: one for one in hub.settings.recipients}
+    if not configured:
+        told = "ajoutez par exemple [recipients.ars-76] à ecluse.toml"
+        raise WrongUsage(f"aucun destinataire dans les réglages : {told}")
+    if name is None:
+        return list(configured.values())
+    if name not in configured:
+        raise WrongUsage(f"destinataire absent des réglages : {name} ; connus : {', '.join(configured)}")
+    return [configured[name]]
+
+
+def receipt(hub: Hub, until: int | None = None) -> "Receipt":
+    """The last event that moved a head, up to a position: publishing itself must not change what is published."""
+    from warehouse.products import Receipt
+
+    last, let_in = None, set[str]()
+    for event in hub.log.read(types=FOLDED, until=until):
+        if event.type == "DeliveryAccepted":
+            let_in.add(event.data["delivery_id"])
+        if event.data["delivery_id"] in let_in:
+            last = event
+    if last is None:
+        raise WrongUsage("rien à publier : aucune transmission acceptée")
+    return Receipt(last.position, last.hash, last.recorded_at)
+
+
+def facts(edition: Edition, content: str, number: int) -> dict[str, Any]:
+    """What the recipient's own database says of a publication."""
+    receipt = edition.receipt
+    return {"number": number, "log_position": receipt.position, "log_hash": receipt.hash, "content": content,
+            "published_at": receipt.recorded_at}  # fmt: skip
+
+
+def _refuse_restricted(product: Product) -> None:
+    """A product must not rest on restricted segments, through whatever views."""
+    for name in views.closure(table.view for table in product.tables):
+        if any(source.startswith(views.SEGMENT + RESTRICTED) for source in views.views()[name].inputs):
+            raise PermissionError(f"{product.id}: view {name} reads a restricted segment, which no product may")
+
+
+def _tables(hub: Hub, event: Event) -> "dict[str, pl.DataFrame]":
+    """The tables of an earlier publication. WrongUsage when its files are no longer there: nothing can be masked without."""
+    import polars as pl
+
+    folder = folder_of(hub, event)
+    try:
+        return {name: pl.read_parquet(folder / f"{name}.parquet") for name in event.data["tables"]}
+    except (OSError, pl.exceptions.PolarsError):
+        told = "les masques tiennent compte de ce qui a déjà été publié : restaurez ce dossier (ecluse verify)"
+        raise WrongUsage(f"publication illisible : {folder} ; {told}") from None
+
+
+def _provenance(edition: Edition) -> dict[str, dict[str, str]]:
+    """The deliveries of a recipient's territory, for the page that says where figures come from."""
+    from warehouse.masking import is_of
+
+    told = {
+        head.scope: f"mois {head.period}, position {head.position}, empreinte {head.delivery_id}"
+        for head in edition.heads.values()
+        if "finess" in head.data and is_of(edition.product, head.data["finess"], edition.recipient.territory)
+    }
+    return {"Transmissions": told} if told else {}
+
+
+def _day(receipt: "Receipt") -> date:
+    return date.fromisoformat(receipt.recorded_at[:10])
+
+
+def _frame(table: views.Table) -> "pl.DataFrame":
+    import polars as pl
+
+    return pl.read_parquet(list(table.paths))

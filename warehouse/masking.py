@@ -1,0 +1,320 @@
+"""Masking: which numbers of a product are left empty, so that no count under the threshold can be read or worked out.
+
+A number is hidden because it is small, because subtracting it from another published number leaves a small one, or because a
+neighbour that adds up with it to a known total needs it. What adds up to what, and what contains what, is said by the product's
+contract; earlier publications of the same data count as known. A hidden number is null in a row that says ``masked``, whatever
+the reason. Must never show a number that one of the rules hides, nor change one that is shown.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date
+from functools import reduce
+
+import polars as pl
+
+from contracts_schema import parameters
+from contracts_schema.geography import region_of
+from contracts_schema.products import AddsUp, Column, Part, Product, Table
+
+THRESHOLD = "publication.small_cell_threshold"
+TYPES = {"string": pl.String(), "integer": pl.Int64(), "number": pl.Decimal(18, 2), "boolean": pl.Boolean(), "date": pl.Date()}
+
+States = dict[str, pl.DataFrame]
+"""By table, the rows of its view with the totals and, per figure (the first column that a mask hides): ``hidden:``; ``known:``,
+shown by an earlier publication of the same data; ``preferred:``, hidden in the last publication."""
+
+
+def masked(
+    product: Product,
+    frames: Mapping[str, pl.DataFrame],
+    territory: str,
+    on: date,
+    earlier: Sequence[Mapping[str, pl.DataFrame]] = (),
+) -> dict[str, pl.DataFrame]:
+    """The tables of a product for one territory, by name, in the contract's columns, types and order.
+
+    ``frames`` are the views by name; ``on`` is the reference date of the threshold; ``earlier`` the tables of the earlier
+    publications of the product to the same recipient, oldest first. The same arguments give the same tables; a publication
+    given again as the last earlier one comes out as it is.
+    """
+    threshold = int(parameters.value(THRESHOLD, on).value)
+    rows = {table.name: _inside(product, table, frames[table.view], territory) for table in product.tables}
+    totals = _totals(product, rows)
+    states = {
+        table.name: _with_earlier(product, table, _first_hidden(product, table, rows[table.name], totals, threshold), earlier)
+        for table in product.tables
+    }
+    while _spread(product, states, threshold):
+        pass
+    return {table.name: _published(table, states[table.name]) for table in product.tables}
+
+
+def is_of(product: Product, place: str, territory: str) -> bool:
+    """Whether a place is in a recipient's territory: an establishment in the region of an ARS, a caisse for a CPAM."""
+    return (region_of(place) if product.recipient_kind == "ars" else place) == territory
+
+
+def inside(product: Product, view: pl.DataFrame, territory: str) -> pl.DataFrame:
+    """The rows of a view that a recipient is concerned with, before masking."""
+    places = view[product.territory_column]
+    return view.filter(places.is_in([place for place in places.unique() if is_of(product, place, territory)]))
+
+
+def _inside(product: Product, table: Table, view: pl.DataFrame, territory: str) -> pl.DataFrame:
+    types = {column.name: TYPES[column.type] for column in table.columns if column.name in view.columns}
+    return (
+        inside(product, view, territory).with_columns(pl.col(name).cast(kind) for name, kind in types.items()).sort(table.keys)
+    )
+
+
+def _totals(product: Product, rows: States) -> pl.DataFrame | None:
+    """One row for each of ``totals_over``, with every total."""
+    over = product.totals_over
+    found = [
+        rows[total.table].group_by(over).agg(pl.sql_expr(total.sum).sum().cast(pl.Int64).alias(total.name))
+        for total in product.totals
+    ]
+    return reduce(lambda left, right: left.join(right, on=over, how="full", coalesce=True), found) if found else None
+
+
+def _first_hidden(
+    product: Product, table: Table, rows: pl.DataFrame, totals: pl.DataFrame | None, threshold: int
+) -> pl.DataFrame:
+    """What is hidden for itself: small counts, and small differences with what is published beside."""
+    if totals is not None:
+        rows = rows.join(totals, on=product.totals_over, how="left", maintain_order="left")
+    rings = list(_rings(table, rows))
+    for mask in table.mask:
+        gaps = [pl.sql_expr(gap).is_between(1, threshold - 1) for gap in mask.gaps]
+        small = pl.any_horizontal(*(pl.sql_expr(count) < threshold for count in mask.counts), *gaps)
+        apart = pl.any_horizontal(pl.sql_expr(gap).is_between(1, threshold - 1) for gap in mask.counts + mask.gaps)
+        flags = [rows.select(small).to_series(), *(ring.select(apart).to_series() for ring in rings)]
+        hidden = reduce(lambda left, right: left | right, (flag.fill_null(value=False) for flag in flags))
+        rows = rows.with_columns(hidden.alias(_hidden(mask.hides[0])))
+    return rows
+
+
+def _rings(table: Table, rows: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    """Row by row, what only a wider variant counts; null for a row that has none."""
+    counts = [name for name, kind in rows.schema.items() if kind.is_integer() and name not in table.keys]
+    for wide in _wider(table, rows):
+        beside = wide.join(rows.select(*table.keys, *counts), on=table.keys, how="left", maintain_order="left")
+        yield rows.with_columns(beside[name] - pl.col(name) for name in counts)
+
+
+def _wider(table: Table, rows: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    """For each rank of wider variants, the keys that they have, row by row; null for a row that has none."""
+    if table.narrows:
+        column, wider = table.narrows.column, table.narrows.wider
+        for rank in range(max(map(len, wider.values()))):
+            ranked = {narrow: found[rank] for narrow, found in wider.items() if rank < len(found)}
+            yield rows.select(table.keys).with_columns(pl.col(column).replace_strict(ranked, default=None))
+
+
+def _with_earlier(
+    product: Product, table: Table, rows: pl.DataFrame, earlier: Sequence[Mapping[str, pl.DataFrame]]
+) -> pl.DataFrame:
+    """Adds what earlier publications showed of the same data, and hides again what they hid, or else prefers it."""
+    same = [*table.keys, product.origin_column]
+    before = [tables[table.name] for tables in earlier if set(same) <= set(tables.get(table.name, pl.DataFrame()).columns)]
+    told = [_told(table, same, published) for published in before] or [_told(table, same, rows.clear())]
+    rows = rows.join(pl.concat(told).group_by(same).agg(pl.all().any()), on=same, how="left", maintain_order="left")
+    last = told[-1].select(*table.keys, pl.col("^kept:.*$").name.replace("kept:", "preferred:"))
+    rows = rows.join(last, on=table.keys, how="left", maintain_order="left")
+    rows = rows.with_columns(pl.col("^(known|kept|preferred):.*$").fill_null(value=False))
+    again = {figure: pl.col(f"kept:{figure}") & pl.col(figure).is_not_null() for figure in _figures(table)}
+    rows = rows.with_columns((pl.col(_hidden(figure)) | kept).alias(_hidden(figure)) for figure, kept in again.items())
+    return _passed_on(table, rows)
+
+
+def _told(table: Table, same: Sequence[str], published: pl.DataFrame) -> pl.DataFrame:
+    """Row by row, which figures a published table shows (``known:``) and which it hides (``kept:``)."""
+    there = [figure for figure in _figures(table) if {figure, "masked"} <= set(published.columns)]
+    lacking = [figure for figure in _figures(table) if figure not in there]
+    return published.select(
+        *same,
+        *(pl.col(figure).is_not_null().alias(_known(figure)) for figure in there),
+        *((pl.col("masked") & pl.col(figure).is_null()).alias(f"kept:{figure}") for figure in there),
+        *(pl.lit(value=False).alias(f"{kind}:{figure}") for kind in ("known", "kept") for figure in lacking),
+    )
+
+
+def _passed_on(table: Table, rows: pl.DataFrame) -> pl.DataFrame:
+    """Where the narrower figure is known already, the wider ones are hidden in its place."""
+    for figure in _figures(table):
+        late = rows.filter(pl.col(_hidden(figure)) & pl.col(_known(figure)))
+        for keys in _wider(table, late):
+            rows = _hide(rows, figure, keys.drop_nulls())
+    return rows
+
+
+def _spread(product: Product, states: States, threshold: int) -> bool:
+    """Hides what the hidden need around them; says whether anything was."""
+    before = _count(product, states)
+    for table in product.tables:
+        _follow(table, states)
+        for mask in table.mask:
+            if mask.adds_up:
+                rows, group = _by_group(table, mask.adds_up, states, threshold)
+                states[table.name] = _paired(table, mask.hides[0], rows, group, threshold).select(states[table.name].columns)
+    if _count(product, states) == before:
+        _give_up_totals(product, states, threshold)
+    return _count(product, states) > before
+
+
+def _count(product: Product, states: States) -> int:
+    return sum(int(states[table.name][_hidden(figure)].sum()) for table in product.tables for figure in _figures(table))
+
+
+def _follow(table: Table, states: States) -> None:
+    follows = table.follows
+    if follows:
+        led = states[follows.table].filter(_hidden(follows.column)).select(follows.over).unique()
+        rows = states[table.name]
+        which = rows.filter(pl.sql_expr(follows.rows)) if follows.rows else rows
+        which = which.join(led, on=follows.over, how="semi").select(table.keys)
+        for figure in _figures(table):
+            rows = _hide(rows, figure, which)
+        states[table.name] = rows
+
+
+def _by_group(table: Table, adds_up: AddsUp, states: States, threshold: int) -> tuple[pl.DataFrame, list[str]]:
+    """The rows with the columns that say which add up together: a part stands apart where its total is told."""
+    rows, group = states[table.name], list(adds_up.over)
+    for number, part in enumerate(adds_up.parts):
+        told = _telling(part, states, threshold).select(adds_up.over).unique().with_columns(told=pl.lit(value=True))
+        rows = rows.join(told, on=adds_up.over, how="left", maintain_order="left")
+        rows = rows.with_columns((pl.col("told").fill_null(value=False) & pl.sql_expr(part.where)).alias(f"part:{number}"))
+        rows, group = rows.drop("told"), [*group, f"part:{number}"]
+    return rows, group
+
+
+def _telling(part: Part, states: States, threshold: int) -> pl.DataFrame:
+    """The rows of the other table that show the part's total. A figure that is less by the threshold leaves it open."""
+    rows = states[part.table].filter(pl.sql_expr(part.rows))
+    return rows.filter(pl.any_horizontal(_tells(part, column, threshold) for column in part.columns))
+
+
+def _tells(part: Part, column: str, threshold: int) -> pl.Expr:
+    shown = ~pl.col(_hidden(column)) | pl.col(_known(column))
+    return shown & (pl.col(column) + threshold > pl.col(part.total)).fill_null(value=False)
+
+
+def _paired(table: Table, figure: str, rows: pl.DataFrame, group: list[str], threshold: int) -> pl.DataFrame:
+    """Hides beside the hidden of a group the least that keeps each of them between 0 (1) and the threshold for all one knows.
+
+    A hidden count under the threshold must be able to grow to the threshold by what its hidden neighbours could lose, and to
+    shrink by what they could gain, even for who knows which of them are under the threshold.
+    """
+    rows = rows.with_columns(_measures(figure, group, threshold))
+    lacking = pl.col("lost") > 0
+    alone = (pl.col("cells") < 2) | ~(pl.col("large") | (pl.col("gained") >= threshold - 1))
+    wanted = pl.col("content") > 0, lacking | alone, ~pl.col(_hidden(figure)), ~pl.col(_known(figure))
+    candidates = rows.filter(*wanted, pl.col(figure).is_not_null())
+    enough = pl.col("room") >= pl.col("lost")
+    candidates = candidates.sort(
+        ~pl.col(_preferred(figure)), ~enough, pl.when(enough).then(pl.col("room")).otherwise(-pl.col("room")), *table.keys
+    )
+    before = pl.col("room").cum_sum().over(group) - pl.col("room")
+    first = pl.int_range(pl.len()).over(group) == 0
+    taken = candidates.filter(first | (before < pl.col("lost")))
+    return _hide(rows, figure, taken.select(table.keys))
+
+
+def _measures(figure: str, group: list[str], threshold: int) -> list[pl.Expr]:
+    """Of each row ``room``, what it could lose; of its group's hidden rows, those known apart: ``cells`` their number,
+    ``content`` their sum, ``lost`` what they lack to lose enough, ``gained`` what the small could gain, ``large`` if one is."""
+    value = pl.col(figure)
+    hidden = pl.col(_hidden(figure)) & ~pl.col(_known(figure)) & value.is_not_null()
+    small = value < threshold
+    room = pl.when(small).then(value - value.clip(0, 1)).otherwise(value - threshold)
+    return [
+        room.alias("room"),
+        hidden.sum().over(group).alias("cells"),
+        value.filter(hidden).sum().over(group).alias("content"),
+        (threshold - 1 - room.filter(hidden).sum().over(group)).alias("lost"),
+        (threshold - 1 - value).filter(hidden & small).sum().over(group).alias("gained"),
+        (hidden & ~small).any().over(group).alias("large"),
+    ]
+
+
+def _give_up_totals(product: Product, states: States, threshold: int) -> None:
+    """Where all that adds up together is hidden and still too little, hides what tells its total."""
+    for table in product.tables:
+        for mask in table.mask:
+            if mask.adds_up and mask.adds_up.total:
+                figure, over = mask.hides[0], mask.adds_up.over
+                rows, group = _by_group(table, mask.adds_up, states, threshold)
+                rows = rows.with_columns(_measures(figure, group, threshold))
+                least = pl.col("content") - pl.col("cells") + 1 < threshold - 1
+                short = rows.filter(pl.col("content") > 0, (pl.col("cells") < 2) | least).select(over).unique()
+                if short.height:
+                    before = _count(product, states)
+                    for part in reversed(mask.adds_up.parts):
+                        _untell(product, part, short, states, threshold)
+                        if _count(product, states) > before:
+                            return
+                    _hide_all(product, mask.adds_up.total, short, states)
+
+
+def _untell(product: Product, part: Part, short: pl.DataFrame, states: States, threshold: int) -> None:
+    """Hides the figures that show the total of a part."""
+    other = next(table for table in product.tables if table.name == part.table)
+    for column in part.columns:
+        rows = states[part.table].join(short, on=short.columns, how="semi")
+        rows = rows.filter(pl.sql_expr(part.rows), _tells(part, column, threshold))
+        states[part.table] = _hide(states[part.table], column, rows.select(other.keys))
+
+
+def _hide_all(product: Product, total: str, short: pl.DataFrame, states: States) -> None:
+    """Hides every figure that adds up to a total, in every table."""
+    for table in product.tables:
+        for mask in table.mask:
+            if mask.adds_up and mask.adds_up.total == total:
+                rows = states[table.name].join(short, on=short.columns, how="semi")
+                states[table.name] = _hide(states[table.name], mask.hides[0], rows.select(table.keys))
+
+
+def _hide(rows: pl.DataFrame, figure: str, keys: pl.DataFrame) -> pl.DataFrame:
+    """Hides a figure, where it is one, in the rows of these keys."""
+    if not keys.height:
+        return rows
+    found = rows.join(keys.unique().with_columns(found=pl.lit(value=True)), on=keys.columns, how="left", maintain_order="left")
+    hidden = pl.col(_hidden(figure)) | pl.col("found").fill_null(value=False) & pl.col(figure).is_not_null()
+    return found.with_columns(hidden.alias(_hidden(figure))).drop("found")
+
+
+def _published(table: Table, rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows as they are published: what is hidden is null, with whatever is made from it."""
+    hidden: dict[str, pl.Expr] = {}
+    for mask in table.mask:
+        for name in mask.hides:
+            flag = pl.col(_hidden(mask.hides[0]))
+            hidden[name] = hidden[name] | flag if name in hidden else flag
+    shown = [pl.when(~flag).then(pl.col(name)).alias(name) for name, flag in hidden.items()]
+    if table.remark:
+        flag = pl.any_horizontal(pl.col(_hidden(figure)) for figure in table.remark.of)
+        says_nothing = pl.col(table.remark.column).is_in(table.remark.tells_nothing)
+        shown.append(pl.when(~flag | says_nothing).then(pl.col(table.remark.column)).alias(table.remark.column))
+    flagged = rows.with_columns(masked=pl.any_horizontal(hidden.values())).with_columns(shown)
+    return flagged.select(_typed(table.columns)).sort(table.keys)
+
+
+def _typed(columns: Sequence[Column]) -> list[pl.Expr]:
+    return [pl.col(column.name).cast(TYPES[column.type]) for column in columns]
+
+
+def _figures(table: Table) -> list[str]:
+    return [mask.hides[0] for mask in table.mask]
+
+
+def _hidden(figure: str) -> str:
+    return f"hidden:{figure}"
+
+
+def _known(figure: str) -> str:
+    return f"known:{figure}"
+
+
+def _preferred(figure: str) -> str:
+    return f"preferred:{figure}"
