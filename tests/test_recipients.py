@@ -351,6 +351,22 @@ def test_a_reader_in_a_long_transaction_keeps_its_publication_and_holds_nobody_u
     assert read(schemas, MIX) == [(2, 2, 2, 3)]
 
 
+def test_changed_columns_do_not_wait_for_ever_for_a_reader(schemas: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("warehouse.recipient_schemas.READERS_SECONDS", 0.3)
+    publish(schemas, 1)
+    changed = replace(TRIAL, tables=(replace(LINES, columns=COLUMNS[:3]), TOTALS))
+    engine = reader(schemas)
+    with engine.connect() as connection:
+        assert len(list(connection.exec_driver_sql("SELECT * FROM trial_product__lines"))) == 3
+        with pytest.raises(WarehouseUnavailable) as refused:
+            publish(schemas, 2, product=changed)
+        assert refused.value.transient
+    engine.dispose()
+    assert read(schemas, MIX) == [(1, 1, 1, 3)]
+    publish(schemas, 2, product=changed)
+    assert read(schemas, MIX) == [(2, 2, 2, 3)]
+
+
 KILLED = """
 import os, signal, sys
 sys.path.insert(0, sys.argv[2])
