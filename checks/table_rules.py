@@ -43,7 +43,7 @@ RANGES = (
 """Constraints that go in pairs, minimum and maximum, minLength and maxLength: their rule, their suffix, words, expectation."""
 
 FORMS_FR = {
-    "^([0-9]{2}|2[AB])[0-9]{7}$": "Numéro FINESS (9 chiffres, ou 2A et 2B en tête)",
+    "^([0-9]{2}|2[AB])[0-9]{7}$": "Numéro FINESS (9 caractères)",
     "^[0-9a-f]+$": "Chiffres et lettres de a à f",
     "^[0-9A-Z]{1,7}$": "Chiffres et majuscules, 7 au plus",
     "^[0-9A-Z]{1,9}$": "Chiffres et majuscules, 9 au plus",

@@ -105,6 +105,20 @@ def test_rows_that_keep_their_contract_are_sound_and_every_rule_is_answered(load
     assert (counts["place.required"], counts["kind.enum"], counts["stays.range"], counts["rate_has_stays"]) == (11, 10, 10, 11)
 
 
+def test_the_tables_of_a_schema_are_judged_and_not_their_namesakes(postgresql_url: str) -> None:
+    engine = sa.create_engine(postgresql_url)
+    put(engine, [SOUND[0] | {"kind": "Z"}])
+    with engine.begin() as connection:
+        own = connection.execute(sa.text("select current_schema()")).scalar()
+        connection.execute(sa.text(f"create schema {own}_recipient"))
+        connection.execute(sa.text(f"create table {own}_recipient.staging_counts as select * from staging_counts"))
+        connection.execute(sa.text(f"update {own}_recipient.staging_counts set kind = 'A'"))
+    engine.dispose()
+    names = {"counts": "staging_counts"}
+    assert tables.judge(postgresql_url, f"{own}_recipient", names, PRODUCT, parameters=PARAMETERS).sound
+    assert not tables.judge(postgresql_url, own, names, PRODUCT, parameters=PARAMETERS).sound
+
+
 def test_each_breach_is_counted_under_the_rule_it_breaks(load: Load) -> None:
     rows = [
         {"place": "AAA", "month": 1},  # the same key twice
