@@ -19,9 +19,9 @@ CLASSIFICATIONS = ("public", "aggregate", "individual", "restricted")
 
 @dataclass(frozen=True)
 class Column:
-    """A published column: ``type`` and ``constraints`` as in Table Schema (required, minimum, maximum,
-    minLength, maxLength, enum, pattern).
+    """A published column: ``type`` and ``constraints`` as in Table Schema.
 
+    Constraints are required, minimum, maximum, minLength, maxLength, enum and pattern; the table gate refuses any other.
     ``unit``: euro for a column of integer cents that people read in euros, percent for a rate out of 100.
     """
 
