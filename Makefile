@@ -4,10 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps
 
-.PHONY: demo test lint bench soak lock clean
+.PHONY: demo up test lint bench soak lock clean
 
 demo: $(VENV)/installed
 	@$(BIN)/ecluse demo demo
+
+# Prefect for the hub of ECLUSE_HOME (else ~/.ecluse), in the foreground; PORT=4300 make up listens elsewhere
+up: $(VENV)/installed
+	@exec $(BIN)/python -m flows.up
 
 test: lint
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup

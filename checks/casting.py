@@ -85,7 +85,8 @@ def _typed(field: Field) -> pl.Expr:
     if is_number(field):
         return _number(text, dtype(field))
     if is_date(field):
-        return pl.when(text.str.contains("^[0-9]{8}$")).then(text).str.to_date("%d%m%Y", strict=False)
+        day = text.str.contains("^[0-9]{8}$") & ~text.str.ends_with("0000")  # polars knows a year 0, the calendar does not
+        return pl.when(day).then(text).str.to_date("%d%m%Y", strict=False)
     stripped = text if field.length == 1 else text.str.strip_chars(" ")
     return pl.when(stripped != (" " if field.length == 1 else "")).then(stripped)
 

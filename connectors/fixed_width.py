@@ -114,8 +114,11 @@ def padding_limit(layout: Layout) -> int:
 
 
 def least_length(layout: Layout) -> int:
-    """Length under which a line cannot be read: the fixed part where zones follow, else up to the last field it must have."""
-    if layout.zones:
+    """Length under which a line cannot be read: the fixed part where zones follow, else up to the last field it must have.
+
+    None where fields are columns between semicolons: their number tells.
+    """
+    if layout.zones or not layout.fixed_length:
         return layout.fixed_length
     return max((field.offset + field.length for field in layout.fields if not field.nullable), default=0)
 

@@ -10,12 +10,12 @@ import hashlib
 import re
 import zipfile
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from contracts_schema.families import CORRECTIONS, M999
 from contracts_schema.families import LAMDA as LAMDA
@@ -110,6 +110,12 @@ class Transmission:
     def received(self) -> list[Path]:
         """The files as received, whose exact bytes are kept."""
         return [self.archive] if self.archive else [member.path for member in self.members]
+
+    source = "pmsi"
+
+    def facts(self, received: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """What its reception records of it, its files aside; ``scope`` and ``source`` are always there."""
+        return {"source": self.source, "scope": self.stated.scope, **asdict(self.stated), "unread": dict(self.unread)}
 
     @property
     def name(self) -> str:

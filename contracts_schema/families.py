@@ -62,7 +62,7 @@ FAMILIES = {
             "ano",
             "ANO",
             "stay_number",
-            frozenset({"finess", "stay_number"}),
+            frozenset({"finess", "format_version", "stay_number"}),
             frozenset({"link_index", "birth_date", "anonymous_hospitalisation_id", "accident_number_or_date"}),
             dates_restricted=True,
         ),

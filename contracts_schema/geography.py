@@ -24,3 +24,8 @@ def region_of(finess: str) -> str | None:
 def region_label(region: str) -> str:
     """French name of a region; its code when unknown."""
     return next((label for code, label in _prefixes().values() if code == region), region)
+
+
+def regions() -> list[str]:
+    """Every known region code, in order; the fictional one of tests included."""
+    return sorted({code for code, _ in _prefixes().values()})

@@ -116,6 +116,8 @@ def reading(hub: Hub, names: set[str], until: int | None = None) -> "Iterator[du
         raise WrongUsage(f"table inconnue : {', '.join(sorted(names - known))} ; tables : {', '.join(sorted(known))}")
     made = tables(hub, standing, names & set(views.views()))
     asked = {name: made[name] for name in names & set(made)}
+    if empty := sorted(name for name, table in asked.items() if not table.paths):
+        raise WrongUsage(f"rien à lire dans {', '.join(empty)} : rien n'a été reçu de ce dont ces tables sont faites")
     others = names - set(asked)
     with views.reading(hub.views_folder, asked, standing, hub.blobs.segment_path, others) as engine:
         yield engine

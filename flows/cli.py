@@ -35,6 +35,11 @@ class Format(StrEnum):
     parquet = "parquet"
 
 
+class Answer(StrEnum):
+    accepted = "accepted"
+    refused = "refused"
+
+
 def _show_version(asked: bool) -> None:
     if asked:
         from importlib.metadata import version
@@ -59,12 +64,38 @@ def _options(
 def init(
     context: typer.Context,
     test: Annotated[bool, typer.Option("--test", help="Hub d'essai : accepte une horloge fixe par ECLUSE_NOW.")] = False,
+    recipient: Annotated[
+        list[str] | None, typer.Option(metavar="NOM", help="Destinataire à inscrire : ars-76, cpam-311 (répétable).")
+    ] = None,
 ) -> None:
-    """Crée le hub : son dossier, ses réglages, son journal. Ne change rien s'il existe."""
+    """Crée le hub : son dossier, ses réglages, son journal. S'il existe, n'ajoute que des destinataires."""
     from flows.hub import init_hub
 
-    settings = init_hub(context.obj["home"], test=test)
+    settings = init_hub(context.obj["home"], test=test, recipients=recipient or ())
     typer.echo(f"Hub prêt dans {settings.home}")
+
+
+@app.command()
+def provision(context: typer.Context, as_json: AsJson = False) -> None:
+    """Prépare PostgreSQL : rôles, schémas, droits, journal. Par l'administrateur que nomme ECLUSE_ADMIN_URL. Répétable."""
+    from flows import display
+    from flows.hub import read_settings
+    from flows.provision import provision as make
+
+    answer = make(read_settings(context.obj["home"]))
+    _print_json(answer) if as_json else display.provisioned(answer)
+
+
+@app.command()
+def doctor(context: typer.Context, as_json: AsJson = False) -> None:
+    """Cherche les réglages dangereux : comptes, droits, durabilité, dossiers. Code 1 s'il y en a, avec quoi faire."""
+    from flows import display
+    from flows.doctor import examine
+
+    answer = examine(_hub(context))
+    _print_json(answer) if as_json else display.examined(answer)
+    if not answer["sound"]:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -314,14 +345,52 @@ def diff(
 
 
 @app.command()
-def verify(context: typer.Context, as_json: AsJson = False) -> None:
-    """Vérifie la chaîne du journal, chaque octet gardé, chaque fichier publié."""
-    from flows import display, state
+def verify(
+    context: typer.Context,
+    receipt: Annotated[
+        Path | None, typer.Option(metavar="DATAPACKAGE", help="Reçu d'une publication (datapackage.json), à prouver.")
+    ] = None,
+    chain: Annotated[
+        Path | None, typer.Option(metavar="CSV", help="Avec --receipt : écrit les maillons du journal depuis ce reçu.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Vérifie la chaîne du journal, chaque octet gardé, chaque fichier publié ; ou prouve un reçu."""
+    from flows import display, receipts, state
+    from flows.hub import WrongUsage
 
-    answer = state.verify(_hub(context))
-    _print_json(answer) if as_json else display.verified(answer)
+    if chain and not receipt:
+        raise WrongUsage("--chain demande --receipt : les maillons partent d'un reçu")
+    hub = _hub(context)
+    answer = receipts.verify(hub, receipt, chain) if receipt else state.verify(hub)
+    if as_json:
+        _print_json(answer)
+    else:
+        (display.receipt if receipt else display.verified)(answer)
     if not answer["sound"]:
         raise typer.Exit(1)
+
+
+@app.command()
+def acknowledge(
+    context: typer.Context,
+    product: Annotated[str, typer.Argument(metavar="DESTINATAIRE/PRODUIT", help="Par exemple ars-76/pmsi-activity.")],
+    number: Annotated[int, typer.Argument(metavar="NUMÉRO", help="Numéro de la publication.")],
+    answer: Annotated[Answer, typer.Argument(metavar="accepted|refused", help="Ce que répond le destinataire.")],
+    reason: Annotated[str, typer.Option(help="Pourquoi (obligatoire pour un refus).")] = "",
+    reference: Annotated[str | None, typer.Option(help="Courrier ou ticket de la réponse.")] = None,
+    receipt: Annotated[
+        Path | None, typer.Option(metavar="DATAPACKAGE", help="Reçu renvoyé : doit être celui de cette publication.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Inscrit la réponse d'un destinataire à une publication."""
+    from flows import receipts
+
+    told = receipts.acknowledge(_hub(context), product, number, answer.value, reason, reference, receipt)
+    already = ", déjà inscrite" if told["already"] else ""
+    line = f"réponse de {told['recipient']} à {told['product']} n° {told['number']} : {told['answer']}{already}"
+    _print_json(told) if as_json else typer.echo(f"{line} (position {told['position']})")
 
 
 def main() -> None:
@@ -347,6 +416,11 @@ def _told(error: Exception) -> str:
 
     if isinstance(error, LogError | BlobError):
         return str(error)
+    if "warehouse.postgresql" in sys.modules:
+        from warehouse.postgresql import WarehouseError
+
+        if isinstance(error, WarehouseError):
+            return str(error)
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror} : {error.filename or ''}"
     if os.environ.get("ECLUSE_DEBUG"):

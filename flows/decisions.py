@@ -33,8 +33,7 @@ def waive(hub: Hub, delivery: str, reason: str, until: date, reference: str | No
               "until": until.isoformat(), "reference": reference}  # fmt: skip
     accepted = {name: value for name, value in data.items() if name not in ("held", "reasons", "resembles", "schema_version")}
     version = hub.log.version(decided.stream)
-    alerts = alerts_now(hub, reception(hub, data["delivery_id"]), data["families"])
-    accepted |= {"waiver": key, "waived": data["reasons"], "alerts": alerts}
+    accepted |= {"waiver": key, "waived": data["reasons"], "alerts": alerts_now(hub, decided)}
     written = hub.log.append_all(
         [
             NewEvent(decided.stream, "DecisionTaken", waiver, key, expected_version=version),

@@ -5,7 +5,7 @@ decision. Whoever calls gets counts, hashes and rule ids, never a row.
 """
 
 import hashlib
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import date, datetime
 from importlib import import_module
@@ -23,7 +23,7 @@ from warehouse.log import Event, KeyConflict, NewEvent, VersionConflict, canonic
 if TYPE_CHECKING:
     import polars as pl
 
-    from checks.deliveries import Standing
+    from checks.deliveries import Judgement, Standing
     from flows.gate import Judged, Progress
 
 READ_BYTES = 16 << 20
@@ -31,6 +31,12 @@ READ_BYTES = 16 << 20
 
 CARRIED = ("delivery_id", "source", "scope", "finess", "year", "period", "flow", "stamp", "field_of_care", "received", "files")
 """What a decision repeats of the reception, so that it can be read alone."""
+
+IDENTIFYING = ("scope", "flow", "period")
+"""What makes a delivery another one though its bytes are the same."""
+
+GATES = {"pmsi": "flows.gate"}
+"""The module that judges the deliveries of each source: its functions ``gate`` (rows) and ``judge`` (the whole)."""
 
 DECIDED = frozenset({"DeliveryAccepted", "DeliveryRejected", "DeliveryWithdrawn"})
 
@@ -63,23 +69,23 @@ class Report:
         return asdict(self)
 
 
-def find(paths: Iterable[Path], optional: Collection[Path] = ()) -> tuple[list[Transmission], list[Report]]:
+def find(paths: Iterable[Path]) -> tuple[list[Transmission], list[Report]]:
     """The transmissions among these files and folders, month after month; and a report for each file refused at the door.
 
     Under a folder, files whose names say nothing are passed over. WrongUsage when a path does not exist or a folder holds
-    nothing to read, unless it is one of ``optional``: a landing folder where nothing came is no mistake.
+    nothing to read.
     """
     files: list[Path] = []
     for path in paths:
         if path.is_dir():
             inside = sorted(entry for entry in path.rglob("*") if entry.is_file() and transmissions.is_known(entry.name))
-            if not inside and path not in optional:
+            if not inside:
                 example = "par exemple 990000010.2025.3.rsa ou 990000010.2025.3.20250420101500.out.zip"
                 raise WrongUsage(f"rien à ingérer dans {path} : aucun fichier au nom reconnu ({example})")
             files += inside
         elif path.exists():
             files.append(path)
-        elif path not in optional:
+        else:
             raise WrongUsage(f"fichier introuvable : {path}")
     found, refused = transmissions.gather(dict.fromkeys(files))
     return found, [refusal_report(path.name, refusal) for path, refusal in refused]
@@ -103,13 +109,13 @@ def receive(
     hub: Hub, found: Transmission, received_at: datetime | None = None, progress: "Progress" = lambda *_: None
 ) -> Report | str:
     """Land a transmission's exact bytes and record its reception; gives its id, or a report when there is no more to do."""
-    stated = found.stated
     try:
         received = [_described(path, progress) for path in found.received]
-        stated_bytes = {"scope": stated.scope, "flow": stated.flow, "period": stated.period,
-                        "received": sorted(file["sha256"] for file in received)}  # fmt: skip
-        delivery_id = hashlib.sha256(canonical(stated_bytes).encode()).hexdigest()
-        known = decision(hub, stated.scope, delivery_id)
+        facts = found.facts(received)
+        identity = {name: facts[name] for name in IDENTIFYING if name in facts}
+        identity["received"] = sorted(file["sha256"] for file in received)
+        delivery_id = hashlib.sha256(canonical(identity).encode()).hexdigest()
+        known = decision(hub, facts["scope"], delivery_id)
         if known:
             return report(known, already=True)
         hub.blobs.sweep()
@@ -117,14 +123,13 @@ def receive(
         if hub.log.find(key) is None:
             files = _members(found, received)
             # compressing leaves the interpreter free: what judges is imported meanwhile
-            Thread(target=import_module, args=("flows.gate",)).start()
+            Thread(target=import_module, args=(GATES[facts["source"]],)).start()
             for path, file in zip(found.received, received, strict=True):
                 _land(hub, path, file["sha256"], progress)
-            data = {"delivery_id": delivery_id, "source": "pmsi", "scope": stated.scope, **asdict(stated),
-                    "received": received, "files": files, "unread": dict(found.unread)}  # fmt: skip
+            data = {"delivery_id": delivery_id, **facts, "received": received, "files": files}
             if received_at:
                 data["received_at"] = received_at.isoformat()
-            _append_once(hub, NewEvent(stated.scope, "DeliveryReceived", data, key), hub.meta())
+            _append_once(hub, NewEvent(facts["scope"], "DeliveryReceived", data, key), hub.meta())
         return delivery_id
     except transmissions.Refused as refusal:
         return refusal_report(found.name, refusal)
@@ -143,9 +148,7 @@ def decide(hub: Hub, delivery_id: str, progress: "Progress" = lambda *_: None) -
 
 def judge_again(hub: Hub, received: Event, progress: "Progress" = lambda *_: None, before: Event | None = None) -> Report:
     """Judge a delivery's kept bytes under the present contracts and record the answer, which replaces ``before``."""
-    from flows.gate import gate
-
-    judged = gate(hub, received, progress)
+    judged = import_module(GATES[received.data["source"]]).gate(hub, received, progress)
     while True:
         version = hub.log.version(received.stream)
         last = decision(hub, received.stream, received.data["delivery_id"])
@@ -196,7 +199,7 @@ def report(decided: Event, *, already: bool) -> Report:
         files=data["received"],
         scope=data["scope"],
         delivery_id=data["delivery_id"],
-        period=data["period"],
+        period=data.get("period"),
         rows_in=data["rows_in"],
         rows_accepted=data["rows_accepted"],
         rows_quarantined=data["rows_quarantined"],
@@ -295,16 +298,14 @@ def _append_once(hub: Hub, event: NewEvent, meta: dict[str, Any]) -> None:
 
 def _decision(hub: Hub, received: Event, judged: "Judged", version: int, before: Event | None) -> NewEvent:
     """The event that decides, given what stands for the scope at this version of its stream."""
-    from checks.deliveries import judge
-
     data = received.data
-    judgement = judge(judged.tallies, _standing(hub, received))
+    judgement: Judgement = import_module(GATES[data["source"]]).judge(hub, received, judged)
     same = _same_content(hub, received, judged.tables)
     decided = {
-        **{name: data[name] for name in CARRIED},
+        **{name: data[name] for name in CARRIED if name in data},
         "reception": received.position,
         "basis": fingerprint(),
-        "uid": judged.uid,
+        **judged.facts,
         "tables": judged.tables,
         "quarantine": judged.quarantine,
         "restricted_quarantine": judged.restricted_quarantine,
@@ -347,19 +348,23 @@ def active_waiver(hub: Hub, received: Event, rules: tuple[str, ...]) -> Event | 
     return found
 
 
-def alerts_now(hub: Hub, received: Event, families: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """The alerts of a delivery, of these counts per family, against what stands at present."""
-    from checks.deliveries import Tally, judge
+def alerts_now(hub: Hub, decided: Event) -> list[str]:
+    """The alerts of a decided delivery, its counts set against what stands at present."""
+    from checks.deliveries import Tally
+    from flows.gate import Judged
 
+    data = decided.data
     tallies = {
         name: Tally(lines=counts["lines"], ignored=counts["lines_ignored"], accepted=counts["rows_accepted"],
                     quarantined=counts["quarantined"], warnings=counts["warnings"])
-        for name, counts in families.items()
+        for name, counts in data["families"].items()
     }  # fmt: skip
-    return list(judge(tallies, _standing(hub, received)).alerts)
+    judge = import_module(GATES[data["source"]]).judge
+    return list(judge(hub, reception(hub, data["delivery_id"]), Judged(tallies)).alerts)
 
 
-def _standing(hub: Hub, received: Event) -> "Standing | None":
+def standing(hub: Hub, received: Event) -> "Standing | None":
+    """What now stands for the scope of a delivery, and whether the delivery would take its place."""
     from checks.deliveries import Standing
 
     others = (event for event in hub.log.read(stream=received.stream, types=FOLDED)

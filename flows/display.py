@@ -126,13 +126,15 @@ def ingested(reports: "Sequence[Report]") -> None:
 def status(answer: Mapping[str, Any]) -> None:
     out = console()
     settings = answer["settings"]
-    for name, title in (("home", "hub"), ("database_url", "journal"), ("store_url", "octets")):
+    for name, title in (("home", "hub"), ("database_url", "journal"), ("store_url", "octets"), ("warehouse_url", "tables")):
         out.print(f"{title:8} {plain(settings[name]['value'])}  ({settings[name]['from']})", soft_wrap=True)
+    if settings["recipients"]:
+        out.print(f"pour     {', '.join(one['name'] for one in settings['recipients'])}", soft_wrap=True)
     log = answer["log"]
     out.print(f"position {log['as_of']} sur {log['position']}, empreinte {log['hash'][:16]}…")
     heads = _table("id", "en place", "période >", "lignes >", "à l'écart >", "alertes")
     for head in answer["heads"]:
-        counts = (str(head["period"]), number(head["rows"]), number(head["rows_quarantined"]))
+        counts = (str(head["period"] or ""), number(head["rows"]), number(head["rows_quarantined"]))
         heads.add_row(head["delivery_id"][:SHORT], head["scope"], *counts, "\n".join(map(label, head["alerts"])))
     out.print(heads if answer["heads"] else "Aucune transmission en place.")
     for entry in answer["held"]:
@@ -143,6 +145,33 @@ def status(answer: Mapping[str, Any]) -> None:
         out.print(
             f"publié   {entry['recipient']}/{entry['product']} n° {entry['number']} → {plain(entry['folder'])}", soft_wrap=True
         )
+
+
+def provisioned(answer: Mapping[str, Any]) -> None:
+    out = console()
+    for sign, colour, rights in (("+", "green", answer["added"]), ("−", "yellow", answer["removed"])):
+        for right in rights:
+            told = f" {plain(right['role'])} : {plain(right['what'])} sur {plain(right['on'])}"
+            out.print(Text.assemble((sign, colour), told), soft_wrap=True)
+    if not answer["added"] and not answer["removed"]:
+        out.print("Rien à changer.")
+    for name in answer["left"]:
+        out.print(f"{plain(name)} n'est plus à un destinataire inscrit : schéma et rôle restent, à supprimer à la main",
+                  soft_wrap=True)  # fmt: skip
+    parts = [*(["le journal"] if answer["log"] else []), *answer["recipients"]]
+    out.print(f"Base {plain(answer['database'])} prête pour {', '.join(parts)}", soft_wrap=True)
+
+
+def examined(answer: Mapping[str, Any]) -> None:
+    out = console()
+    for finding in answer["findings"]:
+        word, colour = ("refusé", "red") if finding["refused"] else ("à savoir", "yellow")
+        out.print(Text.assemble((word, colour), f"  {finding['subject']} : {plain(finding['problem'])}"), soft_wrap=True)
+        out.print(f"  → {plain(finding['remedy'])}", soft_wrap=True)
+    looked = ", ".join(answer["looked_at"])
+    out.print(
+        f"Vu : {looked}.", "Rien de dangereux." if answer["sound"] else "À corriger avant de s'en servir.", soft_wrap=True
+    )
 
 
 def quarantine(found: "Sequence[Quarantined]", limit: int) -> None:
@@ -362,6 +391,21 @@ def verified(answer: Mapping[str, Any]) -> None:
     verdict = Text("Tout est intact.", "green") if answer["sound"] else Text(f"{len(answer['problems'])} anomalies.", "red")
     out.print(verdict)
     out.print(f"reçu : position {answer['log']['position']}, empreinte {answer['log']['hash']}", soft_wrap=True)
+
+
+def receipt(answer: Mapping[str, Any]) -> None:
+    """Whether a receipt is proved, and what is wrong with it."""
+    out = console()
+    made, held, log = answer["publication"], answer["receipt"], answer["log"]
+    out.print(f"reçu de {made['recipient']}/{made['product']} n° {made['number']} : journal à la position {held['position']}")
+    for problem in answer["problems"]:
+        out.print(Text(plain(problem), "red"))
+    if answer["sound"]:
+        out.print(Text(f"Prouvé : rien n'a été altéré jusqu'à la position {log['position']}.", "green"))
+    else:
+        out.print(Text("Ce reçu n'est pas prouvé.", "red"))
+    if answer["chain"]:
+        out.print(f"maillons : {answer['chain']}", soft_wrap=True)
 
 
 def number(value: int) -> str:

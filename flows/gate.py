@@ -10,12 +10,13 @@ from typing import Any, BinaryIO
 
 import polars as pl
 
-from checks.deliveries import Tally
+from checks import deliveries
+from checks.deliveries import Judgement, Tally
 from checks.rows import BYTE_ORDER_MARK, QUARANTINE, Gate
 from connectors import pmsi, transmissions
 from connectors.pmsi import Block
 from contracts_schema.families import FAMILIES, Family, restricted_columns, schema, unstored_tail
-from flows.deliveries import READ_BYTES
+from flows.deliveries import READ_BYTES, standing
 from flows.hub import Hub
 from warehouse import faults
 from warehouse.log import Event
@@ -30,14 +31,15 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass
 class Judged:
-    """What the gate made of a delivery: counts per family, segment per table, quarantine segment, UID of the build."""
+    """What the gate made of a delivery: counts per family, segment per table, quarantine segment."""
 
     tallies: dict[str, Tally] = field(default_factory=dict)
     tables: dict[str, str] = field(default_factory=dict)
     quarantine: str | None = None
     restricted_quarantine: str | None = None
     """Segment of the lines set aside of families whose lines may be read by no view and no product."""
-    uid: str | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+    """What the source has to say of the whole, for the decision to record."""
 
     @property
     def resembles(self) -> str | None:
@@ -64,8 +66,13 @@ def gate(hub: Hub, received: Event, progress: Progress = lambda *_: None) -> Jud
             judged.quarantine = hub.blobs.adopt_segment(paths[False])
         if aside[True].rows:
             judged.restricted_quarantine = hub.blobs.adopt_segment(paths[True])
-    judged.uid = _uid(hub, judged.tables)
+    judged.facts["uid"] = _uid(hub, judged.tables)
     return judged
+
+
+def judge(hub: Hub, received: Event, judged: Judged) -> Judgement:
+    """May the transmission stand: its counts against the delivery rules and what stands now."""
+    return deliveries.judge(judged.tallies, standing(hub, received))
 
 
 @contextmanager

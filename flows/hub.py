@@ -7,7 +7,7 @@ Holds no secret of its own: a database password belongs to the environment or to
 import getpass
 import os
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time
@@ -20,6 +20,7 @@ from zoneinfo import ZoneInfo
 if TYPE_CHECKING:
     from warehouse.blobs import Blobs
     from warehouse.log import Log
+    from warehouse.recipients import Recipient
 
 PARIS = ZoneInfo("Europe/Paris")
 CONFIG = "ecluse.toml"
@@ -37,9 +38,13 @@ class Settings:
     home: Path
     database_url: str
     store_url: str
+    warehouse_url: str
+    """Where recipients' tables stand: a folder of SQLite files, one per recipient, or the address of a PostgreSQL."""
     test: bool
     expected: tuple[str, ...]
     """FINESS of establishments whose transmissions are expected, beside those already known."""
+    recipients: "tuple[Recipient, ...]"
+    """In the order of the file."""
     origins: dict[str, str]
 
 
@@ -90,20 +95,33 @@ def default_home() -> Path:
 
 
 def read_settings(home: Path | None = None) -> Settings:
-    """Settings of the hub at ``home`` (else ``ECLUSE_HOME``, else ``~/.ecluse``). WrongUsage when its file is not TOML."""
+    """Settings of the hub at ``home`` (else ``ECLUSE_HOME``, else ``~/.ecluse``).
+
+    WrongUsage when its file is not TOML, or describes a recipient that cannot be.
+    """
     origin = "argument" if home else "environment" if os.environ.get("ECLUSE_HOME") else "default"
     home = home.expanduser().absolute() if home else default_home()
     written = _read_toml(home / CONFIG)
     values, origins = {}, {"home": origin}
-    defaults = {"database_url": f"sqlite:///{home / 'ecluse.db'}", "store_url": str(home / "store")}
+    defaults = {
+        "database_url": f"sqlite:///{home / 'ecluse.db'}",
+        "store_url": str(home / "store"),
+        "warehouse_url": str(home / "warehouse"),
+    }
     for name, default in defaults.items():
         variable = f"ECLUSE_{name.upper()}"
         for value, found in ((os.environ.get(variable), "environment"), (written.get(name), CONFIG), (default, "default")):
             if value:
                 values[name], origins[name] = str(value), found
                 break
-    return Settings(home, values["database_url"], values["store_url"], bool(written.get("test")),
-                    _expected(written.get("expected", [])), origins)  # fmt: skip
+    return Settings(
+        home=home,
+        **values,
+        test=bool(written.get("test")),
+        expected=_expected(written.get("expected", [])),
+        recipients=_recipients(written),
+        origins=origins,
+    )
 
 
 def open_hub(home: Path | None = None, actor: str | None = None) -> Hub:
@@ -117,28 +135,79 @@ def open_hub(home: Path | None = None, actor: str | None = None) -> Hub:
     return Hub(settings, _clock(fixed), actor or getpass.getuser())
 
 
-def init_hub(home: Path | None = None, *, test: bool = False) -> Settings:
+def init_hub(home: Path | None = None, *, test: bool = False, recipients: Sequence[str] = ()) -> Settings:
     """Make the hub's folder, settings file and log; changes nothing in a hub that is there already.
 
-    Raises WrongUsage when a hub is there that was made with another ``test``.
+    ``recipients`` that the settings file lacks are added at its end, whose other lines stay as they are. Raises WrongUsage
+    for one that cannot be, or when a hub is there that was made with another ``test``.
     """
-    from warehouse.log import create_log
+    from warehouse.log import LogUnavailable, create_log
 
     settings = read_settings(home)
     config = settings.home / CONFIG
+    known = {recipient.name for recipient in settings.recipients}
+    added = [name for name in dict.fromkeys(recipients) if name not in known]
+    _recipients({"recipients": {name: {} for name in added}})
     if config.exists():
         if settings.test != test:
             raise WrongUsage(f"un hub existe déjà dans {settings.home}, créé {'avec' if settings.test else 'sans'} --test")
     else:
         settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
-        text = """# Réglages du hub. Les variables ECLUSE_DATABASE_URL et ECLUSE_STORE_URL passent avant.
-# database_url = "postgresql+psycopg://ecluse@localhost/ecluse"
+        text = """# Réglages du hub. Les variables ECLUSE_DATABASE_URL, ECLUSE_STORE_URL et ECLUSE_WAREHOUSE_URL passent avant.
+# database_url = "postgresql+psycopg://ecluse_log@localhost/ecluse"
 # store_url = "s3://ecluse"
+# warehouse_url = "postgresql+psycopg://ecluse_publisher@localhost/ecluse"  # tables des destinataires
 # expected = ["990000010"]  # établissements attendus, en plus de ceux déjà connus
 """
         config.write_text(text + f"test = {str(test).lower()}\n", encoding="utf-8")
-    create_log(settings.database_url)
+    if added:
+        _add_recipients(config, added)
+    try:
+        create_log(settings.database_url)
+    except LogUnavailable as error:
+        if settings.database_url.startswith("sqlite"):
+            raise
+        raise LogUnavailable(f"{error} ; réglages écrits dans {config} ; « ecluse provision » crée rôles et journal") from None
     return read_settings(home)
+
+
+def _add_recipients(config: Path, names: Sequence[str]) -> None:
+    text = config.read_text(encoding="utf-8")
+    tables = "".join(f"\n[recipients.{name}]\n" for name in names)
+    try:
+        tomllib.loads(text + "\n" + tables)
+    except tomllib.TOMLDecodeError:
+        raise WrongUsage(
+            f"{config} : écrivez vous-même [recipients.{names[0]}], « recipients » n'y est pas en tables"
+        ) from None
+    with config.open("a", encoding="utf-8") as file:
+        file.write(("" if text.endswith("\n") else "\n") + tables)
+
+
+def _recipients(written: dict[str, Any]) -> "tuple[Recipient, ...]":
+    """The recipients of a settings file; WrongUsage names the key that is wrong."""
+    tables = written.get("recipients")
+    if not tables:
+        return ()
+    from warehouse.recipients import FORMATS, UnknownRecipient, recipient
+
+    if not isinstance(tables, dict):
+        raise WrongUsage(f"{CONFIG}, recipients : attendu une table par destinataire, par exemple [recipients.ars-76]")
+    found = []
+    for name, options in tables.items():
+        where = f"{CONFIG}, [recipients.{name}]"
+        if not isinstance(options, dict):
+            raise WrongUsage(f"{where} : attendu une table, vide ou avec clearance et formats")
+        if unknown := sorted(options.keys() - {"clearance", "formats"}):
+            raise WrongUsage(f"{where} {unknown[0]} : réglage inconnu (clearance, formats)")
+        formats = options.get("formats", list(FORMATS))
+        if not isinstance(formats, list) or not all(isinstance(form, str) for form in formats):
+            raise WrongUsage(f'{where} formats : attendu une liste, par exemple ["parquet", "xlsx"]')
+        try:
+            found.append(recipient(name, options.get("clearance", "aggregate"), tuple(formats)))
+        except UnknownRecipient as error:
+            raise WrongUsage(f"{where} {error}") from None
+    return tuple(found)
 
 
 def parse_instant(text: str) -> datetime:

@@ -5,14 +5,33 @@ run executed twice changes nothing.
 """
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from prefect import flow, runtime
-from prefect.artifacts import create_markdown_artifact
+from prefect.artifacts import create_table_artifact
+from pydantic import AfterValidator, Field
 
-from flows import deliveries
-from flows.hub import open_hub, parse_instant
-from flows.steps import StepError, hub_of, step
+from connectors import transmissions
+from flows import deliveries, lineage
+from flows.hub import WrongUsage, open_hub, parse_instant
+from flows.steps import StepError, hub_of, one_run_per_source, step
+from warehouse.heads import FOLDED, fold
+
+SOURCE = "pmsi"
+"""The source of all that can be ingested now."""
+
+ISO_INSTANT = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}.*)?$"
+
+
+def _readable(received_at: str) -> str:
+    try:
+        parse_instant(received_at)
+    except WrongUsage as error:
+        raise ValueError(str(error)) from None
+    return received_at
+
+
+ReceivedAt = Annotated[str, Field(pattern=ISO_INSTANT), AfterValidator(_readable)]
 
 
 @step
@@ -32,40 +51,81 @@ def decide(delivery_id: str, home: str | None, run: str) -> dict[str, Any]:
     return deliveries.decide(hub_of(home, run), delivery_id).as_json()
 
 
+@step
+def stands(scope: str, delivery_id: str, home: str | None, run: str) -> bool:
+    """Whether a delivery stands for its scope: an earlier month, sent late, does not."""
+    head = fold(hub_of(home, run).log.read(stream=scope, types=FOLDED)).get(scope)
+    return head is not None and head.delivery_id == delivery_id
+
+
 @flow(name="ingest", persist_result=False)
-def ingest(paths: list[str], home: str | None = None, received_at: str | None = None) -> list[dict[str, Any]]:
+def ingest(
+    paths: Annotated[list[str], Field(min_length=1)], home: str | None = None, received_at: ReceivedAt | None = None
+) -> list[dict[str, Any]]:
     """Ingest the transmissions among these files and folders, one by one; gives their reports, in order.
 
-    A refused delivery is a report; one that cannot be judged fails the run, after the others had their turn.
+    A refused delivery is a report; one that cannot be judged fails the run, after the others had their turn. A folder
+    without any known file is a night without deliveries, and so is a landing folder that nobody has made yet.
 
     Args:
         paths: files and folders; a relative path starts from the hub's home.
         home: the hub's home; by default ECLUSE_HOME, else ~/.ecluse.
         received_at: when the files were received, if not now: 2026-03-31 or 2026-03-31T18:00.
     """
-    hub_home = open_hub(Path(home) if home else None).settings.home
-    found, refused = deliveries.find(hub_home / Path(path).expanduser() for path in paths)
+    hub = open_hub(Path(home) if home else None)
+    if received_at and parse_instant(received_at).date() > hub.today():
+        raise WrongUsage(f"received_at : {received_at} est dans l'avenir")
+    given = [hub.settings.home / Path(path).expanduser() for path in paths]
+    found, refused = deliveries.find(path for path in given if not _without_files(path, hub.settings.home / "landing"))
     run = str(runtime.flow_run.id)
     reports, failures = [report.as_json() for report in refused], []
-    for transmission in found:
-        try:
-            received = receive([str(path) for path in transmission.received], received_at, home, run)
-            reports.append(decide(received, home, run) if isinstance(received, str) else received)
-        except StepError as failure:
-            failures.append(str(failure))
-    create_markdown_artifact(_summary(reports), key="ingest", description="Ce que sont devenues les livraisons")
+    with one_run_per_source(SOURCE):
+        for transmission in found:
+            try:
+                received = receive([str(path) for path in transmission.received], received_at, home, run)
+                reports.append(decide(received, home, run) if isinstance(received, str) else received)
+                _record_lineage(reports[-1], home, run)
+            except StepError as failure:
+                failures.append(str(failure))
+    create_table_artifact(_summary(reports), key="ingest", description=f"Livraisons traitées : {len(reports)}")
     if failures:
         told = "; ".join(sorted(set(failures)))
         raise StepError(f"{len(failures)} of {len(found)} deliveries could not be judged: {told}")
     return reports
 
 
-def _summary(reports: list[dict[str, Any]]) -> str:
+def _without_files(path: Path, landing: Path) -> bool:
+    """Whether this is a folder that brings nothing; a file that is missing is a mistake."""
+    if not path.is_dir():
+        return path == landing and not path.exists()
+    return not any(transmissions.is_known(entry.name) for entry in path.rglob("*") if entry.is_file())
+
+
+def _record_lineage(report: dict[str, Any], home: str | None, run: str) -> None:
+    """The delivery that was just decided, then the head that it became."""
+    scope, delivery_id = report["scope"], report["delivery_id"]
+    if delivery_id is None or report["status"] == "already_known":
+        return
+    facts = {name: report[name] for name in ("status", "period", "rows_in", "rows_accepted", "rows_quarantined")}
+    made_from = lineage.delivery(scope, delivery_id)
+    lineage.record(made_from, f"{scope}, mois {report['period']}", facts)
+    if stands(scope, delivery_id, home, run):
+        lineage.record(lineage.head(scope), scope, {"period": report["period"]}, upstream=[made_from])
+
+
+def _summary(reports: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Counts per delivery and rule, in French. No file name: a name can say anything."""
-    lines = ["| périmètre | issue | lignes | acceptées | écartées | règles |", "|---|---|--:|--:|--:|---|"]
+    lines = []
     for report in reports:
         rules = report["rules"] | dict.fromkeys(report["reasons"], "motif de la décision")
-        told = "<br>".join(f"{rule} : {count}" for rule, count in rules.items())
-        counts = " | ".join(str(report[name]) for name in ("rows_in", "rows_accepted", "rows_quarantined"))
-        lines.append(f"| {report['scope'] or '(fichier refusé)'} | {report['status']} | {counts} | {told} |")
-    return "\n".join(lines)
+        lines.append(
+            {
+                "périmètre": report["scope"] or "(fichier refusé)",
+                "issue": report["status"],
+                "lignes": report["rows_in"],
+                "acceptées": report["rows_accepted"],
+                "écartées": report["rows_quarantined"],
+                "règles": ", ".join(f"{rule} : {count}" for rule, count in rules.items()),
+            }
+        )
+    return lines

@@ -1,4 +1,4 @@
-"""What Prefect must be told before it is imported: nothing phones home, nothing is written outside the hub's home.
+"""What Prefect must be told before it is imported: to phone nowhere, to write in the hub's home, to lose no lease or lineage.
 
 Must never import Prefect, which reads its settings once, at import. ``prefect.toml`` says the same to commands that
 Prefect starts by itself in the project's folder.
@@ -13,6 +13,10 @@ QUIET = {
     # the default of 20 s is what a first start takes on a small machine
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
     "PREFECT_RESULTS_PERSIST_BY_DEFAULT": "false",
+    # the default keeps leases in memory: a server that restarts would never give back the place of the run that it forgot
+    "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
+    # a product is made from the heads of a region, several hundreds; the default of 100 refuses the whole event
+    "PREFECT_SERVER_EVENTS_MAXIMUM_RELATED_RESOURCES": "5000",
 }
 
 

@@ -111,10 +111,10 @@ def _publish(
             number = len(before) + 1
             manifest = made.manifest(recipient, product, number, receipt, keys, fingerprint(), region)
             publication = made.Publication(recipient, product, rows, manifest)
-            hashes = made.write(making, publication)
-            content = made.content_hash(hashes)
+            content = made.content_hash(publication)
             if before and before[-1].data["content"] == content:
                 return _reported(hub, "unchanged", before[-1])
+            hashes = made.write(making, publication)
             data = {
                 "recipient": recipient,
                 "product": product.id,
@@ -171,4 +171,4 @@ def _receipt(hub: Hub) -> "Receipt":
 def _frame(table: "Table") -> "pl.DataFrame":
     import polars as pl
 
-    return pl.read_parquet(list(table.paths))
+    return pl.read_parquet(list(table.paths)) if table.paths else pl.DataFrame()

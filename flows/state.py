@@ -34,8 +34,11 @@ def status(hub: Hub, until: int | None = None) -> dict[str, Any]:
             published[event.stream] = event
     return {
         "settings": {
-            **{name: _setting(settings, name) for name in ("home", "database_url", "store_url")},
+            **{name: _setting(settings, name) for name in ("home", "database_url", "store_url", "warehouse_url")},
             "test": settings.test,
+            "recipients": [
+                {"name": one.name, "clearance": one.clearance, "formats": list(one.formats)} for one in settings.recipients
+            ],
         },
         "log": {"position": position, "hash": hash_, "as_of": position if until is None else until},
         "heads": [

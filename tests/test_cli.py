@@ -24,7 +24,7 @@ from connectors.synthetic_families import transmission, write_archive
 from contracts_schema.layouts import layout
 from contracts_schema.rules import catalogue
 from flows import cli, deliveries
-from flows.hub import TEST_CLOCK, Hub, WrongUsage, init_hub, open_hub
+from flows.hub import TEST_CLOCK, Hub, init_hub, open_hub
 from warehouse import views
 from warehouse.log import Event
 
@@ -322,20 +322,6 @@ def test_a_file_refused_at_the_door_leaves_no_byte_and_no_event(
     assert not (home / "store").exists()
 
 
-def test_a_landing_folder_where_nothing_came_is_no_mistake_when_it_is_said_to_be_optional(tmp_path: Path) -> None:
-    landing = tmp_path / "landing"
-    assert deliveries.find([landing], optional={landing}) == ([], [])
-    landing.mkdir()
-    (landing / "readme.txt").write_text("nothing to read")
-    assert deliveries.find([landing], optional={landing}) == ([], [])
-    for others in ([], [tmp_path / "elsewhere"]):
-        with pytest.raises(WrongUsage):
-            deliveries.find([landing, *others], optional=others)
-    (landing / FEBRUARY).write_bytes(b"")
-    found, _ = deliveries.find([landing], optional={landing})
-    assert [one.name for one in found] == [FEBRUARY]
-
-
 def test_a_path_that_does_not_exist_or_a_folder_without_known_file_is_wrong_usage(
     ecluse: Ecluse, export: Export, tmp_path: Path, hub: Hub
 ) -> None:
@@ -536,7 +522,9 @@ def test_settings_come_from_the_environment_then_the_file_then_defaults_and_stat
         "home": {"value": str(home), "from": "argument"},
         "database_url": {"value": f"sqlite:///{home}/ecluse.db", "from": "default"},
         "store_url": {"value": str(home / "store"), "from": "default"},
+        "warehouse_url": {"value": str(home / "warehouse"), "from": "default"},
         "test": True,
+        "recipients": [],
     }
     with (home / "ecluse.toml").open("a") as toml:
         toml.write(f'database_url = "sqlite:///{tmp_path}/toml.db"\nstore_url = "{tmp_path}/toml"\n')

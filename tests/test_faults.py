@@ -13,74 +13,13 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from conftest import Ecluse, Export, Program, the
+from conftest import Ecluse, Export, Jobs, the
 from test_log import database_gone
 
 from flows import deliveries, gate, state
 from flows.hub import Hub, init_hub, open_hub
 from warehouse import faults, log_database
 from warehouse.log import LogUnavailable
-
-Jobs = Callable[..., list[int]]
-
-FORKING = """
-import json, os, resource, sys
-import duckdb, pandera.polars, polars, pyarrow.parquet, sqlalchemy
-import checks.rows, warehouse.products, warehouse.segments
-from flows import cli, deliveries, display, explanation, publication, state
-
-# nothing was used yet, so that no library has threads, which a fork would lose
-def start(job):
-    child = os.fork()
-    if child:
-        return child
-    os.environ.update(job["environment"])
-    os.dup2(os.open(job["said"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 1)
-    os.dup2(1, 2)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (job["file_size"], resource.RLIM_INFINITY))
-    code = 0
-    for arguments in job["commands"]:
-        sys.argv = ["ecluse", *arguments]
-        try:
-            cli.main()
-        except SystemExit as end:
-            code = max(code, end.code or 0)
-    sys.stdout.flush()
-    os._exit(code)
-
-for line in sys.stdin:
-    children = [start(job) for job in json.loads(line)]
-    ended = [os.waitpid(child, 0)[1] for child in children]
-    print(json.dumps([os.waitstatus_to_exitcode(status) for status in ended]), flush=True)
-"""
-
-
-@pytest.fixture
-def jobs(program: Program, tmp_path: Path, home: Path) -> Jobs:
-    """Runs lists of commands, each list in a process of its own, all at once; gives their exit codes. What they said is in
-    files: ``said_0`` and so on.
-
-    The processes are forked from one that has imported everything: starting a new interpreter each time would cost minutes.
-    """
-    parent = program(FORKING)
-
-    def run(*commands: list[list[object]], file_size: int = -1, **environment: str) -> list[int]:
-        started = [
-            {
-                "commands": [[str(argument) for argument in arguments] for arguments in listed],
-                "environment": environment,
-                "file_size": file_size,
-                "said": str(tmp_path / f"said_{number}"),
-            }
-            for number, listed in enumerate(commands)
-        ]
-        assert parent.stdin
-        assert parent.stdout
-        print(json.dumps(started), file=parent.stdin, flush=True)
-        codes: list[int] = json.loads(parent.stdout.readline())
-        return codes
-
-    return run
 
 
 def what_stands(home: Path) -> tuple[list[Any], dict[str, bytes]]:

@@ -37,7 +37,7 @@ from warehouse.log import (
 )
 
 META = {"actor": "test"}
-HEAD_OF_FIVE = "4ac73231d53b15034dfdda666662890bd59aca379557a531d79dfde57a08157c"
+HEAD_OF_FIVE = "41afdb64882005dbb74eee5423a64ec66678c89966bba392ab1b90021c0c11f7"
 
 
 def fact(key: str, stream: str = "delivery-1", kind: str = "DecisionTaken", **data: Any) -> NewEvent:

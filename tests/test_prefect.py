@@ -1,19 +1,24 @@
 """The Prefect flows: the work of the plain functions, nothing twice, and no value of a row in what Prefect keeps."""
 
 import os
+import shutil
+import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 import yaml
 
 from checks.rows import Gate
 from connectors.synthetic import Recipe, fictional_finess, write_rsa
-from flows import deliveries, prefect_settings, publication
+from flows import deliveries, prefect_settings, publication, up
 from flows.hub import TEST_CLOCK, Hub, WrongUsage, init_hub, open_hub
 from warehouse.blobs import BlobUnwritable
 from warehouse.log import LogUnavailable
@@ -74,6 +79,12 @@ def write_file(folder: Path, number: int, defects: dict[int, str] | None = None)
     path = folder / f"{finess}.2025.1.rsa"
     write_rsa(path, Recipe(finess, 2025, months=1, stays_per_month=100, seed=number), defects=defects)
     return path
+
+
+def write_landed(hub: Hub) -> Path:
+    """A file in the landing folder of the hub."""
+    (hub.settings.home / "landing").mkdir()
+    return write_file(hub.settings.home / "landing", 1)
 
 
 def plant(path: Path) -> None:
@@ -148,18 +159,60 @@ def test_the_publishing_flow_publishes_once_what_the_plain_functions_publish(hub
 
 
 @pytest.mark.usefixtures("prefect_files")
-def test_nothing_to_publish_fails_the_run_and_says_so(hub: Hub) -> None:
+def test_a_night_without_deliveries_completes(hub: Hub) -> None:
+    from flows.build import build
     from flows.publish import publish
 
-    state = publish(home=str(hub.settings.home), return_state=True)
+    home = str(hub.settings.home)
+    assert run_ingest(hub, Path("landing")).result() == []  # nobody has made it yet
+    (hub.settings.home / "landing").mkdir()
+    (hub.settings.home / "landing" / "notes.txt").write_text("not an export")
+    assert run_ingest(hub, Path("landing")).result() == []
+    assert build(home=home)["heads"] == 0
+    assert publish(home=home) == []
+    assert not list(hub.log.read())
+
+
+@pytest.mark.usefixtures("prefect_files")
+def test_nothing_to_publish_to_a_recipient_who_is_named_fails_the_run_and_says_so(hub: Hub) -> None:
+    from flows.publish import publish
+
+    state = publish(recipient="ars-99", home=str(hub.settings.home), return_state=True)
     assert state.is_failed()
     assert "rien à publier" in str(state.message)
 
 
 @pytest.mark.usefixtures("prefect_files")
+@pytest.mark.parametrize(
+    ("flow", "parameters", "told"),
+    [
+        ("ingest", {"paths": []}, "paths"),
+        ("ingest", {"paths": ["landing"], "received_at": "31/03/2026"}, "received_at"),
+        ("ingest", {"paths": ["landing"], "received_at": "2026-02-30"}, "date illisible"),
+        ("ingest", {"paths": ["landing"], "received_at": "2026-04-01"}, "dans l'avenir"),
+        ("publish", {"recipient": "somebody"}, "recipient"),
+        ("publish", {"recipient": "ars-98"}, "aucune région n'a le code 98"),
+    ],
+)
+def test_a_parameter_that_makes_no_sense_fails_the_run_before_it_does_anything(
+    flow: str, parameters: dict[str, Any], told: str, hub: Hub
+) -> None:
+    from prefect.flows import load_flow_from_entrypoint
+
+    write_landed(hub)
+    state = load_flow_from_entrypoint(str(PROJECT / f"flows/{flow}.py:{flow}"))(
+        **parameters, home=str(hub.settings.home), return_state=True
+    )
+    assert state.is_failed()
+    assert told in str(state.message)
+    assert "pydantic" not in str(state.message)
+    assert not list(hub.log.read())
+    assert not hub.views_folder.exists()
+
+
+@pytest.mark.usefixtures("prefect_files")
 def test_a_relative_path_starts_from_the_home_of_the_hub(hub: Hub) -> None:
-    (hub.settings.home / "landing").mkdir()
-    write_file(hub.settings.home / "landing", 1)
+    write_landed(hub)
     assert [report["status"] for report in run_ingest(hub, Path("landing")).result()] == ["accepted"]
 
 
@@ -173,14 +226,22 @@ def test_a_path_that_does_not_exist_fails_the_run_and_says_so(hub: Hub, tmp_path
 def test_no_value_of_a_bad_line_reaches_prefect(
     hub: Hub, landing: Path, prefect_files: Callable[[], bytes], caplog: pytest.LogCaptureFixture
 ) -> None:
+    from flows.build import build
+    from flows.publish import publish
+
     plant(landing / f"{fictional_finess(number=1)}.2025.1.rsa")
     state = run_ingest(hub, landing)
     assert state.is_completed()
     assert sum(report["rows_quarantined"] for report in state.result()) == 33
     run = str(state.state_details.flow_run_id)
-    written = wait_until_written(prefect_files, "pmsi/mco/990000036/2025")  # the summary's last line
+    build(home=str(hub.settings.home))
+    publish(home=str(hub.settings.home))
+    written = wait_until_written(prefect_files, "lignes masqu")  # in the last artifact
     assert run.encode() in written
+    assert b"Livraisons trait" in written
+    assert b"2 transmissions en place" in written
     assert PLANTED not in written
+    assert b".2025.1.rsa" not in written  # a name can say anything
     assert "Completed" in caplog.text
     assert PLANTED.decode() not in caplog.text
 
@@ -249,6 +310,100 @@ def test_a_mistake_of_the_user_is_not_tried_again(hub: Hub, tmp_path: Path, monk
     assert len(calls) == 1
 
 
+def ask(path: str, body: Any = None) -> Any:
+    """What the server of these tests answers."""
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        return client._client.post(path, json=body or {}).json()
+
+
+@pytest.mark.usefixtures("prefect_files")
+def test_the_lineage_goes_from_deliveries_to_heads_to_products_and_leaves_out_what_does_not_stand(
+    hub: Hub, landing: Path
+) -> None:
+    from flows.publish import publish
+
+    home = str(hub.settings.home)
+    runs = [str(run_ingest(hub, landing).state_details.flow_run_id)]
+    for _ in range(2):  # the second has nothing new to tell
+        runs.append(str(publish(home=home, return_state=True).state_details.flow_run_id))
+    runs.append(str(run_ingest(hub, landing).state_details.flow_run_id))
+    made = assets_made(runs, 6)
+    ids = {event.stream: event.data["delivery_id"][:12] for event in hub.log.read(types={"DeliveryReceived"})}
+    scopes = [f"pmsi/mco/{fictional_finess(number=number)}/2025" for number in (1, 2, 3)]
+    heads = {f"ecluse://head/{scope}": {f"ecluse://delivery/{scope}/{ids[scope]}"} for scope in scopes[:2]}
+    deliveries_made = {f"ecluse://delivery/{scope}/{ids[scope]}": set() for scope in scopes}
+    assert made == deliveries_made | heads | {"ecluse://product/ars-99/pmsi-activity": set(heads)}
+
+
+@pytest.mark.usefixtures("prefect_files")
+def test_a_product_may_be_made_from_the_heads_of_a_whole_region() -> None:
+    from prefect import flow
+
+    from flows import lineage
+
+    made_from = {lineage.head(f"pmsi/mco/{fictional_finess(number=number)}/2025") for number in range(1, 301)}
+    key = lineage.product("ars-99", "whole-region")
+
+    @flow(persist_result=False)
+    def region() -> None:
+        lineage.record(key, "ars-99", {"number": 1}, sorted(made_from))
+
+    assert assets_made([str(region(return_state=True).state_details.flow_run_id)], 1) == {key: made_from}
+
+
+def assets_made(runs: list[str], expected: int) -> dict[str, set[str]]:
+    """Assets that these flow runs have made, with what each was made from, as the server tells it."""
+    wanted = {"related": {"id": [f"prefect.flow-run.{run}" for run in runs]}, "event": {"prefix": ["prefect.asset.mat"]}}
+    end = time.monotonic() + 20
+    while len(events := ask("/events/filter", {"filter": wanted, "limit": 50})["events"]) < expected:
+        assert time.monotonic() < end, f"{len(events)} assets"
+        time.sleep(0.2)
+    time.sleep(0.5)  # for one too many
+    events = ask("/events/filter", {"filter": wanted, "limit": 50})["events"]
+    assert {event["event"] for event in events} == {"prefect.asset.materialization.succeeded"}
+    assert len({event["resource"]["prefect.resource.id"] for event in events}) == len(events)
+    return {
+        event["resource"]["prefect.resource.id"]: {
+            related["prefect.resource.id"] for related in event["related"] if related["prefect.resource.role"] == "asset"
+        }
+        for event in events
+    }
+
+
+@pytest.mark.usefixtures("prefect_files")
+def test_deployed_runs_on_one_source_take_turns_unless_the_operator_lets_more_of_them_in(
+    hub: Hub, landing: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    from flows.steps import one_run_per_source
+
+    monkeypatch.setenv("PREFECT__RUNTIME__DEPLOYMENT__ID", "any")  # as Prefect's documentation says for tests
+    with ThreadPoolExecutor() as pool:
+        with one_run_per_source("pmsi"):
+            waiting = pool.submit(run_ingest, hub, landing)
+            time.sleep(2)
+            assert not waiting.done()
+            assert not list(hub.log.read())
+        assert [report["status"] for report in waiting.result(60).result()] == ["accepted", "accepted", "held"]
+        set_limit(2)
+        with one_run_per_source("pmsi"):
+            assert {report["status"] for report in pool.submit(run_ingest, hub, landing).result(60).result()} == {
+                "already_known"
+            }
+        set_limit(1)
+
+
+def set_limit(limit: int) -> None:
+    """What ``prefect gcl update ecluse-pmsi --limit`` does."""
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        client.upsert_global_concurrency_limit_by_name("ecluse-pmsi", limit)
+
+
 def fail_times(times: int, failure: Exception, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """Have the first receptions fail, and retries come at once; gives the list of calls."""
     from flows import ingest
@@ -278,11 +433,11 @@ def test_the_summary_counts_per_rule_and_names_no_file(tmp_path: Path) -> None:
         reasons=["r.x"],
     )
     refused = deliveries.Report("rejected", [{"name": "martin.rsa"}], reasons=["pmsi.file_name"], message="martin")
-    text = _summary([report.as_json(), refused.as_json()])
-    assert "| pmsi/mco/990000010/2025 | held | 9 | 0 | 0 | pmsi.line_length : 2<br>r.x" in text
-    assert "| (fichier refusé) | rejected |" in text
-    assert "zoe" not in text
-    assert "martin" not in text
+    lines = [list(line.values()) for line in _summary([report.as_json(), refused.as_json()])]
+    assert lines == [
+        ["pmsi/mco/990000010/2025", "held", 9, 0, 0, "pmsi.line_length : 2, r.x : motif de la décision"],
+        ["(fichier refusé)", "rejected", 0, 0, 0, "pmsi.file_name : motif de la décision"],
+    ]
 
 
 @pytest.fixture
@@ -297,20 +452,26 @@ def no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def settings_read() -> tuple[Any, ...]:
-    """Analytics, patience at the start, results kept: as Prefect reads them here and now."""
+    """Analytics, patience at the start, results kept, where leases are, upstream assets: as Prefect reads them now."""
     from prefect.settings.models.root import Settings
 
     read = Settings()
-    return read.server.analytics_enabled, read.server.ephemeral.startup_timeout_seconds, read.results.persist_by_default
+    return (
+        read.server.analytics_enabled,
+        read.server.ephemeral.startup_timeout_seconds,
+        read.results.persist_by_default,
+        read.server.concurrency.lease_storage.rpartition(".")[2],
+        read.server.events.maximum_related_resources,
+    )
 
 
 @pytest.mark.usefixtures("no_settings")
 def test_the_defaults_keep_prefect_quiet_and_at_home(tmp_path: Path) -> None:
     from prefect.settings.models.root import Settings
 
-    assert settings_read() == (True, 20, False)  # else the rest proves nothing
+    assert settings_read() == (True, 20, False, "memory", 100)  # else the rest proves nothing
     prefect_settings.set_prefect_defaults(tmp_path)
-    assert settings_read() == (False, 120, False)
+    assert settings_read() == (False, 120, False, "filesystem", 5000)
     assert Settings().home == tmp_path / "prefect"
     assert os.environ["DO_NOT_TRACK"] == "1"
 
@@ -325,7 +486,21 @@ def test_what_the_user_has_set_goes_before_the_defaults(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("no_settings")
 def test_prefect_commands_in_the_folder_of_the_project_are_quiet_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(PROJECT)
-    assert settings_read() == (False, 120, False)
+    assert settings_read() == (False, 120, False, "filesystem", 5000)
+
+
+def test_the_services_say_to_prefect_what_the_project_says_and_listen_on_this_machine_only() -> None:
+    folder = PROJECT / "docs" / "systemd"
+    lines = (folder / "ecluse.env").read_text(encoding="utf-8").splitlines()
+    told = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+    of_servers_of_flows = "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS"
+    said = {name: value for name, value in prefect_settings.QUIET.items() if name != of_servers_of_flows}
+    assert told | said == told
+    server, worker = ((folder / f"ecluse-{name}.service").read_text(encoding="utf-8") for name in ("server", "worker"))
+    assert "server start --host 127.0.0.1 --port 4200\n" in server
+    assert "worker start --pool ecluse --type process --install-policy never\n" in worker
+    hardened = [unit[unit.index("UMask=") :] for unit in (server, worker)]
+    assert hardened[0] == hardened[1]
 
 
 def test_every_deployment_runs_a_flow_with_all_its_parameters_and_no_path_of_a_machine() -> None:
@@ -343,7 +518,9 @@ def test_every_deployment_runs_a_flow_with_all_its_parameters_and_no_path_of_a_m
     assert schedules == {
         "ingest/nightly": [("0 2 * * *", "Europe/Paris")],
         "ingest/on-demand": [],
+        "build/nightly": [("0 4 * * *", "Europe/Paris")],
         "publish/nightly": [("0 5 * * *", "Europe/Paris")],
+        "publish/on-demand": [],
     }
     assert not [word for word in text.split() if word.strip("'\"[],").startswith("/")]
 
@@ -355,16 +532,128 @@ def test_the_command_line_does_not_load_prefect() -> None:
     assert "prefect" not in done.stdout
 
 
-def test_a_real_server_and_worker_run_what_is_deployed_when_asked_and_on_schedule(tmp_path: Path) -> None:
+def installed_postgresql() -> Path | None:
+    """The programs of a PostgreSQL of this machine: the one in the wheel lacks pg_trgm, which Prefect's tables need."""
+    on_path = shutil.which("postgres")
+    found = [Path(on_path).resolve().parent] if on_path else sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    return found[-1] if found and (found[-1] / "initdb").exists() else None
+
+
+@pytest.fixture
+def prefect_database(tmp_path: Path) -> Iterator[str | None]:
+    """The address of an empty database for Prefect's server, as a role that is no superuser; None without a PostgreSQL."""
+    programs = installed_postgresql()
+    if programs is None:
+        yield None
+        return
+    own: dict[str, Any] = {"user": "nobody"} if os.geteuid() == 0 else {}  # PostgreSQL refuses to run as root
+    with tempfile.TemporaryDirectory() as name:
+        if own:
+            shutil.chown(name, own["user"])
+        subprocess.run([programs / "initdb", "-D", f"{name}/data", "-U", "postgres", "-A", "trust"],
+                       check=True, capture_output=True, **own)  # fmt: skip
+        server = subprocess.Popen([programs / "postgres", "-D", f"{name}/data", "-k", name, "-c", "listen_addresses="],
+                                  stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **own)  # fmt: skip
+        try:
+            make_database(name)
+            yield f"postgresql+asyncpg://prefect@/prefect?host={name}"
+        finally:
+            server.send_signal(signal.SIGINT)
+            server.wait(30)
+
+
+def make_database(folder: str) -> None:
+    """A role and its database, once the server answers."""
+    url = f"postgresql+psycopg://postgres@/postgres?host={folder}"
+    end = time.monotonic() + 30
+    while True:
+        try:
+            with sa.create_engine(url, isolation_level="AUTOCOMMIT").connect() as connection:
+                connection.execute(sa.text("CREATE ROLE prefect LOGIN"))
+                connection.execute(sa.text("CREATE DATABASE prefect OWNER prefect"))
+                return
+        except sa.exc.OperationalError:
+            assert time.monotonic() < end
+            time.sleep(0.2)
+
+
+def test_what_make_up_starts_runs_what_is_deployed_when_asked_and_on_schedule(
+    prefect_database: str | None, tmp_path: Path
+) -> None:
+    """On PostgreSQL where the machine has one; else on SQLite, which ``make up`` uses by default."""
     users_own = {"ECLUSE_DATABASE_URL": f"sqlite:///{tmp_path}/log.db", "PREFECT_HOME": str(tmp_path / "prefect")}
+    rehearse(users_own, *(["--database-url", prefect_database] if prefect_database else []))
+    assert not list(tmp_path.iterdir())  # a user's own are left alone
+    if prefect_database:
+        with sa.create_engine(prefect_database.replace("asyncpg", "psycopg")).connect() as connection:
+            states = connection.execute(sa.text("SELECT state_type, count(*) FROM flow_run GROUP BY 1")).all()
+        assert {str(state): count for state, count in states}["COMPLETED"] == 2
+
+
+@pytest.mark.soak
+def test_a_killed_server_gives_back_the_place_of_a_dead_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREFECT_SERVER_UI_ENABLED", "false")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        place = up.Place(tmp_path, str(free.getsockname()[1]))
+    place.logs.mkdir(parents=True)
+    start = ("server", "server", "start", "--host", up.HOST, "--port", place.port)
+
+    def slots() -> int:
+        found: int = up.ask(place, "GET", "v2/concurrency_limits/ecluse-pmsi")["active_slots"]
+        return found
+
+    with up.running(place, *start) as server:
+        up.wait("server", lambda: up.ask(place, "GET", "health"), server)
+        limit = {"name": "ecluse-pmsi", "limit": 1}
+        up.wait("a limit", lambda: up.ask(place, "POST", "v2/concurrency_limits/", limit), server)
+        taken = {"names": ["ecluse-pmsi"], "slots": 1, "mode": "concurrency", "lease_duration": 60}
+        up.wait("its place", lambda: up.ask(place, "POST", "v2/concurrency_limits/increment-with-lease", taken), server)
+        assert slots() == 1
+        os.killpg(server.pid, signal.SIGKILL)
+    with up.running(place, *start) as server:
+        up.wait("server", lambda: up.ask(place, "GET", "health"), server)
+        assert slots() == 1
+        up.wait("the place is free", lambda: slots() == 0, server)
+
+
+@pytest.mark.soak
+def test_what_make_up_starts_runs_on_sqlite_too() -> None:
+    rehearse({})
+
+
+def rehearse(environment: dict[str, str], *arguments: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "flows.rehearse"],
+        [sys.executable, "-m", "flows.rehearse", *arguments],
         cwd=PROJECT,
-        env=os.environ | users_own,
+        env=os.environ | environment,
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=400,
     )
     assert done.returncode == 0, done.stderr
-    assert "both runs completed" in done.stdout
-    assert not list(tmp_path.iterdir())  # a user's own are left alone
+    assert "les deux exécutions sont dans le journal" in done.stdout
+
+
+def test_make_up_refuses_a_port_that_is_taken_and_starts_nothing(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        done = subprocess.run(
+            [sys.executable, "-m", "flows.up"],
+            cwd=PROJECT,
+            env=os.environ | {"ECLUSE_HOME": str(tmp_path / "hub"), "PORT": port},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+    assert done.returncode == 2
+    assert f"le port {port} est pris" in done.stderr
+    assert open_hub(tmp_path / "hub").settings.test is False  # the hub it makes is a real one
+    assert not list((tmp_path / "hub" / "prefect" / "logs").iterdir())
+
+
+def test_a_second_make_up_for_the_same_hub_leaves_the_first_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ECLUSE_HOME", str(tmp_path / "hub"))
+    (tmp_path / "hub" / "prefect").mkdir(parents=True)
+    with up.alone(up.Place(tmp_path / "hub", "1")) as first, up.alone(up.Place(tmp_path / "hub", "2")) as second:
+        assert (first, second) == (True, False)
+        assert up.main() == 0

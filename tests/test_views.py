@@ -368,17 +368,18 @@ def published(hub: Hub) -> tuple[Event, Path]:
 def test_a_publication_holds_the_views_rows_and_its_manifest_says_what_they_are(region: Region) -> None:
     event, folder = published(region.hub)
     manifest = json.loads((folder / "datapackage.json").read_text())
-    data = {f"{table}.{kind}" for table in TABLES for kind in ("csv", "parquet")}
-    assert {path.name for path in folder.iterdir()} == {"datapackage.json", *data}
-    assert {resource["path"] for resource in manifest["resources"]} == data
-    for resource in manifest["resources"]:
+    data = {f"{table}.{kind}" for table in TABLES for kind in ("csv", "parquet", "xlsx")}
+    assert {path.name for path in folder.iterdir()} == {"datapackage.json", "contract.odcs.yaml", *data}
+    assert {resource["path"] for resource in manifest["resources"]} == {"contract.odcs.yaml", *data}
+    for resource in manifest["resources"][:-1]:
         content = (folder / resource["path"]).read_bytes()
         table = resource["path"].split(".")[0]
         rows = pl.read_parquet(folder / f"{table}.parquet")
         assert resource["hash"] == f"sha256:{hashlib.sha256(content).hexdigest()}"
         assert resource["bytes"] == len(content)
         assert resource["ecluse"] == {"rows": rows.height, "masked_rows": int(rows["masked"].sum())}
-        assert [field["name"] for field in resource["schema"]["fields"]] == rows.columns
+        named = "title" if resource["format"] == "xlsx" else "name"
+        assert [field[named] for field in resource["schema"]["fields"]] == rows.columns
         assert event.data["tables"][table]["files"][resource["format"]] == hashlib.sha256(content).hexdigest()
         assert event.data["tables"][table]["rows"] == rows.height
     head = list(region.hub.log.read(types={"DeliveryAccepted"}))[-1]
@@ -419,7 +420,7 @@ def test_the_same_deliveries_give_the_same_publication_to_the_byte_manifest_incl
         folders.append(published(hub)[1])
     one, another = ({path.name: path.read_bytes() for path in folder.iterdir()} for folder in folders)
     assert one == another
-    assert len(one) == 2 * len(TABLES) + 1
+    assert len(one) == 3 * len(TABLES) + 2
 
 
 def test_a_publication_is_never_touched_again(hub: Hub, export: Export) -> None:

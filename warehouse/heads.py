@@ -15,6 +15,11 @@ from warehouse.log import Event
 FOLDED = frozenset({"DeliveryAccepted", "DeliveryRejected", "DeliveryWithdrawn"})
 """Event types that move a head: a delivery judged again may be refused after it was accepted."""
 
+PMSI = "pmsi"
+
+MAIN = {PMSI: "rsa"}
+"""The family whose rows count for the whole, where a source has several."""
+
 
 @dataclass(frozen=True)
 class Head:
@@ -24,8 +29,11 @@ class Head:
     delivery_id: str
     position: int
     rank: tuple[bool, int, str, int]
-    period: int
+    source: str
+    period: int | None
+    """The month that a PMSI transmission goes up to; None for sources without months."""
     rows: int
+    """Rows accepted: of the stays for PMSI, of the whole for other sources."""
     tables: dict[str, str]
     """Segment hash per table."""
     data: dict[str, Any]
@@ -54,9 +62,10 @@ def newer(data: Mapping[str, Any], reception: int, head: Head) -> bool:
 def _rank(data: Mapping[str, Any], reception: int, others: Iterable[Head]) -> tuple[bool, int, str, int]:
     """What the greatest of wins: corrections, then the period, then the stamp of the archive, then the order of reception.
 
-    A delivery without a stamp counts as built just after those of its period that are known when it is accepted.
+    A source without months has its stamps, if any, and the order of reception. A delivery without a stamp counts as built just
+    after those of its period that are known when it is accepted.
     """
-    place = (data.get("flow") in CORRECTIONS, int(data["period"]))
+    place = (data.get("flow") in CORRECTIONS, int(data.get("period") or 0))
     stamp = data.get("stamp") or max((head.rank[2] for head in others if head.rank[:2] == place), default="")
     return (*place, stamp, reception)
 
@@ -68,8 +77,14 @@ def _head(event: Event, others: Iterable[Head]) -> Head:
         delivery_id=data["delivery_id"],
         position=event.position,
         rank=_rank(data, data["reception"], others),
-        period=int(data["period"]),
-        rows=int(data["families"].get("rsa", {}).get("rows_accepted", 0)),
+        source=data["source"],
+        period=data.get("period"),
+        rows=_rows(data),
         tables=dict(data["tables"]),
         data=data,
     )
+
+
+def _rows(data: Mapping[str, Any]) -> int:
+    main = MAIN.get(data["source"])
+    return int(data["families"].get(main, {}).get("rows_accepted", 0) if main else data["rows_accepted"])

@@ -70,6 +70,20 @@ class NewEvent:
     expected_version: int | None = None
 
 
+@dataclass(frozen=True)
+class Link:
+    """One event as a link of the chain: ``hash`` is ``chained(hash of the link before, content)``."""
+
+    position: int
+    content: str
+    hash: str
+
+
+def chained(previous: str, content: str) -> str:
+    """The hash of a link: anyone who holds two hashes of the chain can check the links between them."""
+    return hashlib.sha256(f"{previous}\n{content}".encode()).hexdigest()
+
+
 class KeyConflict(LogError):
     """The key already names another fact."""
 
@@ -128,7 +142,7 @@ class Log:
             raise VersionConflict(f"le flux {row['stream']} en est à la version {version}, non {expected} : à relire")
         position, previous = _head(connection)
         row = row | {"position": position + 1, "version": version + 1, "recorded_at": _stamp(self._clock())}
-        row["hash"] = _chained(previous, row)
+        row["hash"] = chained(previous, _content(row))
         connection.execute(sa.insert(EVENT).values(row))
         return _event(row), True
 
@@ -182,6 +196,13 @@ class Log:
             first: int | None = connection.scalar(later)
             return _head(connection)[0] if first is None else first - 1
 
+    def links(self, after: int = 0, until: int | None = None) -> Iterator[Link]:
+        """The links of the chain in (after, until], as stored: they prove an order of contents and show none of them."""
+        query = sa.select(EVENT)
+        if until is not None:
+            query = query.where(EVENT.c.position <= until)
+        return (Link(row["position"], _content(row), row["hash"]) for row in self._rows(query, after))
+
     def verify(self, receipt: tuple[int, str] | None = None) -> list[str]:
         """What is wrong with the log, in words; empty when it is sound and holds the event of the receipt.
 
@@ -198,7 +219,7 @@ class Log:
             if row["version"] != versions.get(row["stream"], 0) + 1:
                 problems.append(f"la position {position} a la version {row['version']} : des événements de son flux manquent")
             versions[row["stream"]] = row["version"]
-            if row["hash"] != _chained(previous, row):
+            if row["hash"] != chained(previous, _content(row)):
                 problems.append(
                     f"la position {position} rompt la chaîne des empreintes : elle a été modifiée, ou celle d'avant"
                 )
@@ -285,10 +306,10 @@ def _event(row: Mapping[str, Any]) -> Event:
     return Event(**{**row, "data": data, "meta": json.loads(row["meta"])})
 
 
-def _chained(previous: str, row: Mapping[str, Any]) -> str:
-    """The hash of a row as stored: data and meta count as text, so that how they are parsed can change."""
+def _content(row: Mapping[str, Any]) -> str:
+    """sha256 of a row as stored, its own hash aside: data and meta count as text, so that how they are parsed can change."""
     rest = {name: row[name] for name in COLUMNS if name != "hash"}
-    return hashlib.sha256(f"{previous}\n{canonical(rest)}".encode()).hexdigest()
+    return hashlib.sha256(canonical(rest).encode()).hexdigest()
 
 
 def _stamp(instant: datetime) -> str:

@@ -1,7 +1,11 @@
 """Products: what one recipient gets, written once as an immutable numbered publication and never touched again.
 
-Writes Parquet, canonical CSV and a ``datapackage.json`` that holds counts, hashes, build keys and the log's position and hash
-(the recipient's receipt). Same views, same bytes. Must never hold a row of a patient, nor a count under the threshold.
+Writes Parquet, canonical CSV, workbooks, the contract as ODCS, and last a ``datapackage.json`` (Data Package v1) that holds
+counts, hashes, build keys and the log's position and hash (the recipient's receipt). Same views, same bytes. Must never hold a
+row of a patient, nor a count under the threshold; must never change a file, nor show a folder that is not whole.
+
+Canonical CSV is exact: UTF-8, comma, LF, a point for decimals, ISO dates, true and false, cents as integers, quotes only where
+needed, nothing for null and ``""`` for an empty text. Cells that look like formulas stay as they are: people are given XLSX.
 """
 
 import fcntl
@@ -12,8 +16,8 @@ import shutil
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import date
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +25,24 @@ import polars as pl
 
 from contracts_schema import parameters
 from contracts_schema.geography import region_label, region_of
+from contracts_schema.odcs import FILE as CONTRACT
+from contracts_schema.odcs import odcs_yaml
 from contracts_schema.products import Product, Table
-from warehouse import faults
+from contracts_schema.table_schema import table_schema, workbook_schema
+from warehouse import faults, workbook
 from warehouse.blob_files import sync
 from warehouse.log import Event, canonical
+from warehouse.workbook_notes import sections
 
 THRESHOLD = "publication.small_cell_threshold"
 MANIFEST = "datapackage.json"
-TYPES = {"string": pl.String(), "integer": pl.Int64(), "number": pl.Decimal(18, 2), "boolean": pl.Boolean()}
-FORMATS = {"parquet": "application/vnd.apache.parquet", "csv": "text/csv"}
+TYPES = {"string": pl.String(), "integer": pl.Int64(), "number": pl.Decimal(18, 2), "boolean": pl.Boolean(), "date": pl.Date()}
+MEDIA_TYPES = {
+    "parquet": "application/vnd.apache.parquet",
+    "csv": "text/csv",
+    "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+}
+CSV_ROWS = 100_000  # encoded at a time
 
 
 @dataclass(frozen=True)
@@ -43,12 +56,17 @@ class Receipt:
 
 @dataclass(frozen=True)
 class Publication:
-    """A publication in the making: its tables masked, its files' hashes, its manifest."""
+    """A publication in the making: its tables masked, its manifest without the files, the recipient's formats.
+
+    ``provenance``: what the workbooks say beside what the manifest does, as section → label → text (transmissions, inputs).
+    """
 
     recipient: str
     product: Product
     tables: dict[str, pl.DataFrame]
     manifest: dict[str, Any]
+    formats: tuple[str, ...] = tuple(MEDIA_TYPES)
+    provenance: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     @property
     def stream(self) -> str:
@@ -81,32 +99,47 @@ def regions(view: pl.DataFrame, column: str) -> list[str]:
 
 
 def write(folder: Path, publication: Publication) -> dict[str, dict[str, str]]:
-    """Write the files of a publication and its manifest into an empty folder, all on disk when it returns.
+    """Write the files of a publication and its manifest, last, into an empty folder, all on disk when it returns.
 
-    Gives the sha256 of each file by table and format.
+    Gives the sha256 of each table's file by table and format. Unshowable when a workbook cannot hold a value.
     """
     hashes: dict[str, dict[str, str]] = {}
     resources = []
     for table in publication.product.tables:
         rows = publication.tables[table.name]
         hashes[table.name] = {}
-        for kind, media_type in FORMATS.items():
-            path, content = folder / f"{table.name}.{kind}", io.BytesIO()
-            if kind == "parquet":
-                rows.write_parquet(content, compression="zstd", statistics=True)
-            else:
-                rows.write_csv(content, line_terminator="\n")
-            path.write_bytes(content.getvalue())  # by Python, which tells a full disk in one way
+        for kind in publication.formats:
+            path = folder / f"{table.name}.{kind}"
+            _write_table(path, kind, table, rows, publication)
             sync(path)
             faults.reached("product.file_written")
             hashes[table.name][kind] = _sha256(path)
-            resources.append(_resource(table, rows, path, kind, media_type, hashes[table.name][kind]))
-    manifest = publication.manifest | {"resources": resources}
-    text = json.dumps(manifest, ensure_ascii=False, indent=2, sort_keys=True) + "\n"
+            resources += _resources(table, rows, path, kind, hashes[table.name][kind])
+    contract = folder / CONTRACT
+    contract.write_text(odcs_yaml(publication.product), encoding="utf-8")
+    sync(contract)
+    resources.append(_contract_resource(contract))
+    text = json.dumps(publication.manifest | {"resources": resources}, ensure_ascii=False, indent=2, sort_keys=True) + "\n"
     (folder / MANIFEST).write_text(text, encoding="utf-8")
     sync(folder / MANIFEST)
     sync(folder)
     return hashes
+
+
+def _write_table(path: Path, kind: str, table: Table, rows: pl.DataFrame, publication: Publication) -> None:
+    if kind == "xlsx":
+        manifest = publication.manifest
+        provenance = sections(manifest, table) | dict(publication.provenance)
+        created = datetime.fromisoformat(manifest["created"]).astimezone(UTC).replace(tzinfo=None, microsecond=0)
+        workbook.write(path, table, rows, workbook.About(manifest["title"], created, provenance))
+        return
+    with path.open("wb") as file:  # by Python, which tells a full disk in one way
+        if kind == "parquet":
+            content = io.BytesIO()
+            rows.write_parquet(content, compression="zstd", statistics=True)
+            file.write(content.getbuffer())
+        else:
+            file.writelines(_csv(rows))
 
 
 def manifest(
@@ -115,9 +148,9 @@ def manifest(
     """The descriptor of a publication, in the terms of the Data Package standard, with what makes it a receipt."""
     threshold = parameters.value(THRESHOLD, date.fromisoformat(receipt.recorded_at[:10]))
     return {
+        "profile": "data-package",
         "name": f"{recipient}-{product.id}",
         "id": f"{recipient}/{product.id}/{number:04d}",
-        "profile": "tabular-data-package",
         "title": f"{product.label_fr} — {region_label(region)}",
         "description": product.description_fr,
         "version": str(number),
@@ -158,55 +191,133 @@ def beside(folder: Path) -> Iterator[Path]:
 
 def place(made: Path, final: Path) -> None:
     """Give a finished publication its name in one step. One that stands there unannounced was left by a run that died."""
+    aside = final.parent / f".making-{uuid.uuid4().hex}"
     if final.exists():
-        shutil.rmtree(final)
+        final.rename(aside)  # in one step too: a reader sees it whole or not at all
     faults.reached("product.before_rename")
     made.rename(final)
     sync(final.parent)
     faults.reached("product.renamed")
+    shutil.rmtree(aside, ignore_errors=True)
 
 
 def check(folder: Path, event: Event) -> list[str]:
-    """What is wrong with a publication's files, in words: each must be there and hold the bytes that the log says."""
-    problems = []
-    expected = {MANIFEST: event.data["manifest"]}
+    """What is wrong with a publication's folder: it must hold the files of the log and no other, with their bytes and rows."""
+    told = {MANIFEST: event.data["manifest"]}
     for name, table in event.data["tables"].items():
-        expected |= {f"{name}.{kind}": sha for kind, sha in table["files"].items()}
-    for name, sha in expected.items():
-        path = folder / name
-        if not path.is_file():
-            problems.append(f"{event.stream} {event.data['number']:04d}: {name} is missing")
-        elif _sha256(path) != sha:
-            problems.append(f"{event.stream} {event.data['number']:04d}: {name} was altered")
+        told |= {f"{name}.{kind}": sha for kind, sha in table["files"].items()}
+    found = {path.name: path for path in folder.iterdir()} if folder.is_dir() else {}
+    hashes = {name: _sha256(path) for name, path in found.items() if path.is_file() and not path.is_symlink()}
+    resources: list[dict[str, Any]] = []
+    if hashes.get(MANIFEST) == told[MANIFEST]:
+        resources = json.loads(found[MANIFEST].read_text(encoding="utf-8"))["resources"]
+    listed = {resource["path"]: resource["hash"].removeprefix("sha256:") for resource in resources}
+    problems = []
+    for name, sha in (listed | told).items():
+        if name not in hashes:
+            problems.append(f"{name} is missing")
+        elif hashes[name] != sha:
+            problems.append(f"{name} was altered")
+        elif resources and name != MANIFEST and listed.get(name) != sha:
+            problems.append(f"{name} is not what {MANIFEST} says")
+    strangers = set(found) - set(told | listed) - {CONTRACT if not resources else ""}
+    problems += [f"{name} does not belong there" for name in sorted(strangers)]
+    if not problems:
+        problems = _miscounted(folder, resources, event)
+    return [f"{event.stream} {event.data['number']:04d}: {problem}" for problem in problems]
+
+
+def _miscounted(folder: Path, resources: list[dict[str, Any]], event: Event) -> list[str]:
+    """Files that do not hold as many rows as the manifest and the log say, read back one by one."""
+    problems = []
+    for name, table in event.data["tables"].items():
+        for kind in table["files"]:
+            path = folder / f"{name}.{kind}"
+            said = sum(resource["ecluse"]["rows"] for resource in resources if resource["path"] == path.name)
+            if not rows_in(path) == said == table["rows"]:
+                problems.append(f"{path.name} does not hold the number of rows that {MANIFEST} and the log say")
     return problems
 
 
-def _resource(table: Table, rows: pl.DataFrame, path: Path, kind: str, media_type: str, sha256: str) -> dict[str, Any]:
+def rows_in(path: Path) -> int:
+    """The rows that a published file holds, read back from it."""
+    if path.suffix == ".xlsx":
+        return workbook.rows_in(path)
+    scan = pl.scan_parquet(path) if path.suffix == ".parquet" else pl.scan_csv(path, infer_schema=False)
+    return int(scan.select(pl.len()).collect().item())
+
+
+def _resources(table: Table, rows: pl.DataFrame, path: Path, kind: str, sha256: str) -> list[dict[str, Any]]:
+    """What the manifest says of a file: one resource, or one a data sheet when a workbook has several."""
+    schema = workbook_schema(table) if kind == "xlsx" else table_schema(table)
+    pieces = workbook.sheets(rows.height) if kind == "xlsx" else [("", 0, rows.height)]
+    return [
+        {
+            "name": f"{table.name}-{kind}" + (f"-{rank}" if rank > 1 else ""),
+            "title": table.label_fr,
+            "path": path.name,
+            "format": kind,
+            "mediatype": MEDIA_TYPES[kind],
+            "bytes": path.stat().st_size,
+            "hash": f"sha256:{sha256}",
+            "ecluse": _counts(rows.slice(start, height)),
+            "schema": schema,
+        }
+        | _read_as(kind, sheet if rank > 1 else "")
+        for rank, (sheet, start, height) in enumerate(pieces, start=1)
+    ]
+
+
+def _read_as(kind: str, sheet: str) -> dict[str, Any]:
+    """How tools are to read a file: a Tabular Data Resource is CSV only, and frictionless takes a null of Parquet for NaN."""
+    dialect = {"delimiter": ",", "lineTerminator": "\n", "quoteChar": '"', "doubleQuote": True}
+    if kind == "csv":
+        return {"profile": "tabular-data-resource", "encoding": "utf-8", "dialect": dialect}
+    if kind == "parquet":
+        return {"profile": "data-resource", "type": "file"}
+    # the standard asks for a CSV dialect even to name a sheet; the first needs no name
+    return {"profile": "data-resource", "type": "table"} | ({"dialect": dialect | {"excel": {"sheet": sheet}}} if sheet else {})
+
+
+def _counts(rows: pl.DataFrame) -> dict[str, int]:
+    return {"rows": rows.height, "masked_rows": int(rows["masked"].sum()) if "masked" in rows.columns else 0}
+
+
+def _contract_resource(path: Path) -> dict[str, Any]:
     return {
-        "name": f"{table.name}-{kind}",
-        "title": table.label_fr,
+        "name": "contract",
+        "title": "Contrat du produit (Open Data Contract Standard)",
         "path": path.name,
-        "format": kind,
-        "mediatype": media_type,
+        "profile": "data-resource",
+        "format": "yaml",
+        "mediatype": "application/yaml",
         "encoding": "utf-8",
         "bytes": path.stat().st_size,
-        "hash": f"sha256:{sha256}",
-        "profile": "tabular-data-resource" if kind == "csv" else "data-resource",
-        "ecluse": {"rows": rows.height, "masked_rows": int(rows["masked"].sum())},
-        "schema": {
-            "fields": [
-                {"name": column.name, "type": column.type, "title": column.label_fr, "classification": column.classification}
-                for column in table.columns
-            ],
-            "primaryKey": list(table.keys),
-            "missingValues": [""],
-        },
+        "hash": f"sha256:{_sha256(path)}",
     }
 
 
-def content_hash(hashes: Mapping[str, Mapping[str, str]]) -> str:
-    """One hash of all data files of a publication, the manifest aside: the same content is not published twice."""
-    return hashlib.sha256(canonical({name: dict(kinds) for name, kinds in hashes.items()}).encode()).hexdigest()
+def content_hash(publication: Publication) -> str:
+    """One hash of what a recipient is told: rows as canonical CSV, contract, formats. The same content is not published twice.
+
+    Neither the publication's number nor the log's position are in it, nor what a compression library makes of the rows.
+    """
+    tables = {}
+    for name, rows in publication.tables.items():
+        digest = hashlib.sha256()
+        for block in _csv(rows):
+            digest.update(block)
+        tables[name] = digest.hexdigest()
+    contract = hashlib.sha256(odcs_yaml(publication.product).encode()).hexdigest()
+    content = {"tables": tables, "contract": contract, "formats": sorted(publication.formats)}
+    return hashlib.sha256(canonical(content).encode()).hexdigest()
+
+
+def _csv(rows: pl.DataFrame) -> Iterator[bytes]:
+    """Canonical CSV, a block at a time."""
+    yield rows.clear().write_csv(line_terminator="\n").encode()
+    for block in rows.iter_slices(CSV_ROWS):
+        yield block.write_csv(line_terminator="\n", include_header=False).encode()
 
 
 def manifest_hash(folder: Path) -> str:

@@ -1,13 +1,23 @@
 """Who products are for: a CPAM by its caisse code or an ARS by its region, with what it may be given and in which forms."""
 
+import re
 from dataclasses import dataclass
 
+from contracts_schema.geography import regions
 from contracts_schema.products import CLASSIFICATIONS, Product
 
 KINDS = ("ars", "cpam")
 FORMATS = ("parquet", "csv", "xlsx")
 CLEARANCES = CLASSIFICATIONS[:-1]
 """What is restricted is cleared for nobody."""
+
+
+CAISSE = re.compile(r"[0-9]{3}|2[AB][0-9]")
+"""Three characters. No official list of the caisses' codes is at hand: a code is checked by its form, not against one."""
+
+
+class UnknownRecipient(Exception):
+    """Not a recipient that can be; the message names the setting at fault and what it takes."""
 
 
 class AboveClearance(Exception):
@@ -30,7 +40,31 @@ class Recipient:
     @property
     def schema(self) -> str:
         """Its schema and its login role in PostgreSQL, its file in SQLite."""
-        return self.name.replace("-", "_")
+        return self.name.replace("-", "_").lower()
+
+    @property
+    def staging_schema(self) -> str:
+        """Where a publication waits for its gate in PostgreSQL: never readable by the recipient."""
+        return f"{self.schema}_staging"
+
+
+def recipient(name: str, clearance: str = "aggregate", formats: tuple[str, ...] = FORMATS) -> Recipient:
+    """The recipient of this name: ``ars-<INSEE code of a region>`` or ``cpam-<three characters of the caisse>``.
+
+    UnknownRecipient when the name, the clearance or a format is not one.
+    """
+    kind, _, territory = name.partition("-")
+    if kind not in KINDS:
+        raise UnknownRecipient(": attendu ars-<région> ou cpam-<caisse>, par exemple ars-76 ou cpam-311")
+    if kind == "ars" and territory not in regions():
+        raise UnknownRecipient(f": région inconnue (codes INSEE : {', '.join(regions())})")
+    if kind == "cpam" and not CAISSE.fullmatch(territory):
+        raise UnknownRecipient(": code de caisse attendu en trois caractères, par exemple cpam-311")
+    if clearance not in CLEARANCES:
+        raise UnknownRecipient(f"clearance : attendu {', '.join(CLEARANCES)}")
+    if not formats or not set(formats) <= set(FORMATS) or len(set(formats)) < len(formats):
+        raise UnknownRecipient(f"formats : attendu au moins un de {', '.join(FORMATS)}, chacun une fois")
+    return Recipient(kind, territory, clearance, formats)
 
 
 def refuse_above_clearance(product: Product, recipient: Recipient) -> None:

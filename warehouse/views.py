@@ -25,7 +25,7 @@ from contracts_schema.families import CORRECTIONS
 from contracts_schema.layouts import index, layout
 from warehouse import faults
 from warehouse.blob_files import storing, sweep, unfinished, unwritable
-from warehouse.heads import Head
+from warehouse.heads import PMSI, Head
 from warehouse.log import canonical
 
 PER_HEAD = "-- grain: head"
@@ -60,7 +60,10 @@ class View:
 
 @dataclass(frozen=True)
 class Table:
-    """A view as built from some heads: the key of all it is made of, and its files in the order of the scopes."""
+    """A view as built from some heads: the key of all it is made of, and its files in the order of the scopes.
+
+    It has no file when nothing of what it reads was ever delivered.
+    """
 
     name: str
     key: str
@@ -113,12 +116,15 @@ def build(
     tables: dict[str, Table] = {}
     partitions: dict[str, dict[str, Path]] = {}
     sweep(folder / UNFINISHED)
+    transmissions = [scope for scope, head in heads.items() if head.source == PMSI]
     with _engine(folder) as engine:
         for name in closure(views() if names is None else names):
             view = views()[name]
             progress(name)
-            parts = [(scope,) for scope in heads] if view.per_head else [tuple(heads)]
+            parts = [(scope,) for scope in transmissions] if view.per_head else [tuple(heads)]
             keys, paths, built = [], [], 0
+            if _lacks_input(view, heads, tables):
+                parts = []
             for scopes in parts:
                 within = {scope: heads[scope] for scope in scopes}
                 key = _key(view, within, partitions, tables)
@@ -130,7 +136,7 @@ def build(
                 keys.append(key)
                 paths.append(path)
             if view.per_head:
-                partitions[name] = dict(zip(heads, paths, strict=True))
+                partitions[name] = dict(zip(transmissions, paths, strict=True))
             tables[name] = Table(name, _digest(keys), tuple(paths), built)
     return tables
 
@@ -197,7 +203,7 @@ def reference(name: str, heads: Mapping[str, Head]) -> Reference:
 
 
 def head_rows(heads: Mapping[str, Head]) -> Reference:
-    """The heads as a table: scope, finess, year, period, delivery_id, rows, position, provisional.
+    """The heads of transmissions as a table: scope, finess, year, period, delivery_id, rows, position, provisional.
 
     Provisional: before month 12, or before the corrections of the year came (indicators.yaml, conventions).
     """
@@ -205,8 +211,9 @@ def head_rows(heads: Mapping[str, Head]) -> Reference:
                "rows": "bigint", "position": "bigint", "provisional": "boolean"}  # fmt: skip
     rows = (
         (head.scope, head.data["finess"], head.data["year"], head.period, head.delivery_id, head.rows, head.position,
-         head.period < 12 or head.data["flow"] not in CORRECTIONS)
+         (head.period or 0) < 12 or head.data["flow"] not in CORRECTIONS)
         for head in heads.values()
+        if head.source == PMSI
     )  # fmt: skip
     return Reference(columns, tuple(rows))
 
@@ -254,16 +261,23 @@ def create_reference(engine: duckdb.DuckDBPyConnection, name: str, heads: Mappin
     engine.execute(f"insert into {name} select {cells}", by_column)
 
 
+def _lacks_input(view: View, heads: Mapping[str, Head], tables: Mapping[str, Table]) -> bool:
+    delivered = {SEGMENT + table for head in heads.values() for table in head.tables}
+    empty = {table.name for table in tables.values() if not table.paths}
+    return any(name in empty or (name.startswith(SEGMENT) and name not in delivered) for name in view.inputs)
+
+
 def _key(
     view: View, heads: Mapping[str, Head], partitions: Mapping[str, Mapping[str, Path]], tables: Mapping[str, Table]
 ) -> str:
     def input_key(name: str) -> object:
         if name.startswith(SEGMENT):
-            return [head.tables.get(name.removeprefix(SEGMENT), "") for head in heads.values()]
+            table = name.removeprefix(SEGMENT)
+            return [head.tables[table] for head in heads.values() if table in head.tables]
         if name in REFERENCES:
             return reference(name, heads).rows
         if view.per_head:
-            return [partitions[name][scope].stem for scope in heads]
+            return [partitions[name][scope].stem for scope in heads if scope in partitions[name]]
         return tables[name].key
 
     made_of = {"sql": view.sql, "engine": duckdb.__version__, "inputs": {name: input_key(name) for name in view.inputs}}
@@ -284,7 +298,8 @@ def _read_inputs(
         elif name.startswith(SEGMENT):
             _create_view(engine, name, _segment_paths(name, heads, segment_path))
         elif name in tables:
-            paths = [partitions[name][scope] for scope in heads] if name in partitions else tables[name].paths
+            standing = partitions.get(name)
+            paths = tables[name].paths if standing is None else [standing[scope] for scope in heads if scope in standing]
             _create_view(engine, name, paths)
 
 

@@ -31,11 +31,15 @@ class Column:
 
 @dataclass(frozen=True)
 class RowCheck:
-    """What every row of a published table must satisfy: a condition in SQL that SQLite and PostgreSQL both read."""
+    """What every row of a published table must satisfy: a condition in SQL that SQLite and PostgreSQL both read.
+
+    It must be true: null is a breach. A dated parameter is named ``:name``. One whose ``severity`` is warning stops nothing.
+    """
 
     id: str
     label_fr: str
     sql: str
+    severity: str = "critical"
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,8 @@ class Mask:
 class Table:
     """A published table, the view it comes from, and the view whose rows explain its measures.
 
-    ``measures`` gives per measure the condition (SQL) on that view's rows, or one condition per variant.
+    ``measures`` gives per measure the condition (SQL) on that view's rows, or one condition per variant. ``may_be_empty``: a
+    recipient's territory may have no row of it.
     """
 
     name: str
@@ -62,6 +67,7 @@ class Table:
     checks: tuple[RowCheck, ...]
     explained_by: str
     measures: dict[str, str | dict[str, str]]
+    may_be_empty: bool = False
 
 
 @dataclass(frozen=True)
@@ -98,4 +104,5 @@ def _table(entry: dict[str, Any]) -> Table:
         checks=tuple(RowCheck(**check) for check in entry.get("checks", [])),
         explained_by=explained["view"],
         measures=explained["measures"],
+        may_be_empty=entry.get("may_be_empty", False),
     )

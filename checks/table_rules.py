@@ -1,0 +1,193 @@
+"""What the table gate asks of a published table, made from its product contract; nothing is asked that no contract says.
+
+Knows no database and no row. A contract that cannot be put to a table is a defect of the contract, and is said at once.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from contracts_schema.products import Column, Mask, Table
+
+THRESHOLD = "small_cell_threshold"
+"""The parameter that masks are asked with: published counts are none, or at least that."""
+
+STORED = {
+    "string": ("TEXT", "VARCHAR"),
+    "integer": ("SMALLINT", "INTEGER", "BIGINT"),
+    "number": ("NUMERIC",),
+    "boolean": ("BOOLEAN",),
+    "date": ("DATE",),
+}
+"""Types of columns that hold each type of Table Schema, in PostgreSQL and SQLite."""
+
+STORED_BY_VALUE = {
+    "string": "typeof({0}) in ('text', 'null')",
+    "integer": "typeof({0}) in ('integer', 'null')",
+    "number": "typeof({0}) in ('integer', 'real', 'null')",
+    "boolean": "{0} is null or typeof({0}) = 'integer' and {0} in (0, 1)",
+    "date": "{0} is null or date({0}) is {0}",
+}
+"""In SQLite, where a column of any type takes any value: the condition on each value."""
+
+TYPES_FR = {"string": "texte", "integer": "nombre entier", "number": "nombre décimal", "boolean": "oui ou non", "date": "date"}
+
+FORMS_FR = {
+    "^([0-9]{2}|2[AB])[0-9]{7}$": "Numéro FINESS (9 chiffres, ou 2A et 2B en tête)",
+    "^[0-9a-f]{64}$": "Empreinte SHA-256 (64 caractères)",
+    "^[0-9A-Z]{1,7}$": "Chiffres et majuscules, 7 au plus",
+    "^[0-9A-Z]{1,9}$": "Chiffres et majuscules, 9 au plus",
+}
+"""Patterns of the contracts, in words; another one is shown as it is."""
+
+
+class CannotBeAsked(Exception):
+    """A contract asks what the table gate cannot put to a table; the message says where."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One question about one table: an expectation of Great Expectations and its arguments, or ``condition`` in SQL.
+
+    A condition must be true in every row: false or null is a breach. Without the columns of ``needs`` it cannot be asked.
+    """
+
+    id: str
+    column: str | None
+    label_fr: str
+    expectation: str = ""
+    arguments: dict[str, Any] = field(default_factory=dict)
+    condition: str = ""
+    severity: str = "critical"
+    needs: frozenset[str] = frozenset()
+
+
+def rules_of(table: Table, parameters: Mapping[str, int], dialect: str) -> list[Rule]:
+    """Every rule of a table, in the order of its columns; ``dialect`` is sqlite or postgresql.
+
+    ``parameters`` are the values that conditions name as ``:name``.
+    """
+    names = [column.name for column in table.columns]
+    found = [
+        Rule(
+            f"{table.name}.columns",
+            None,
+            f"Les {len(names)} colonnes du contrat, et elles seules, dans l'ordre",
+            "ExpectTableColumnsToMatchOrderedList",
+            {"column_list": names},
+        ),
+        _key(table),
+        *_masks(table, parameters),
+        *(
+            _row_rule(table, check.id, check.label_fr, with_values(check.sql, parameters, check.id), check.severity)
+            for check in table.checks
+        ),
+    ]
+    if not table.may_be_empty:
+        found.insert(
+            1, Rule(f"{table.name}.not_empty", None, "Au moins une ligne", "ExpectTableRowCountToBeBetween", {"min_value": 1})
+        )
+    return found + [rule for column in table.columns for rule in _column_rules(table, column, dialect)]
+
+
+def with_values(sql: str, parameters: Mapping[str, int], where: str) -> str:
+    """The condition with its parameters written in, as whole numbers."""
+
+    def value(name: re.Match[str]) -> str:
+        if name[1] not in parameters:
+            raise CannotBeAsked(f"{where} : le paramètre {name[1]} n'est pas donné")
+        return str(int(parameters[name[1]]))
+
+    return re.sub(r"(?<!:):([a-z_]+)", value, sql)
+
+
+def _key(table: Table) -> Rule:
+    label = f"Une seule ligne par {', '.join(table.keys)}"
+    needs, id = frozenset(table.keys), f"{table.name}.key"
+    if len(table.keys) == 1:
+        return Rule(id, None, label, "ExpectColumnValuesToBeUnique", {"column": table.keys[0]}, needs=needs)
+    return Rule(id, None, label, "ExpectCompoundColumnsToBeUnique", {"column_list": list(table.keys)}, needs=needs)
+
+
+def _masks(table: Table, parameters: Mapping[str, int]) -> list[Rule]:
+    """No count under the threshold is published, and a row said to be masked hides something."""
+    if not table.mask:
+        return []
+    names = {column.name for column in table.columns}
+    counts = dict.fromkeys(count for mask in table.mask for count in mask.counts if _words(count) <= names)
+    asked = "({0}) is null or ({0}) = 0 or ({0}) >= :" + THRESHOLD
+    below = int(with_values(f":{THRESHOLD}", parameters, f"{table.name}.mask")) - 1
+    rules = [
+        _row_rule(
+            table,
+            f"threshold_{place}",
+            f"Aucun effectif publié de 1 à {below} : {count}",
+            with_values(asked.format(count), parameters, table.name),
+        )
+        for place, count in enumerate(counts, start=1)
+    ]
+    return [*rules, _masked_hides(table, table.mask)] if "masked" in names else rules
+
+
+def _masked_hides(table: Table, masks: tuple[Mask, ...]) -> Rule:
+    hidden = dict.fromkeys(name for mask in masks for name in mask.hides)
+    condition = " or ".join(["not masked", *(f"{name} is null" for name in hidden)])
+    return _row_rule(table, "masked_is_empty", "Ligne signalée comme masquée : au moins un nombre est vide", condition)
+
+
+def _row_rule(table: Table, id: str, label: str, condition: str, severity: str = "critical") -> Rule:
+    needs = _words(condition) & {column.name for column in table.columns}
+    return Rule(f"{table.name}.{id}", None, label, condition=condition, severity=severity, needs=needs)
+
+
+def _column_rules(table: Table, column: Column, dialect: str) -> list[Rule]:
+    on, needs = f"{table.name}.{column.name}", frozenset({column.name})
+
+    def rule(kind: str, label: str, expectation: str = "", **arguments: Any) -> Rule:
+        return Rule(f"{on}.{kind}", column.name, label, expectation, {"column": column.name, **arguments}, needs=needs)
+
+    constraints = dict(column.constraints)
+    found = _types(on, column, dialect)
+    if constraints.pop("required", False) or column.name in table.keys:
+        found.append(rule("required", "Toujours renseigné", "ExpectColumnValuesToNotBeNull"))
+    bounds = {f"{end}_value": constraints.pop(f"{end}imum") for end in ("min", "max") if f"{end}imum" in constraints}
+    if bounds:
+        found.append(rule("range", _range_label(**bounds), "ExpectColumnValuesToBeBetween", **bounds))
+    if enum := constraints.pop("enum", None):
+        label = f"L'une des valeurs {', '.join(map(str, enum))}"
+        found.append(rule("enum", label, "ExpectColumnValuesToBeInSet", value_set=enum))
+    if pattern := constraints.pop("pattern", None):
+        # a pattern of Table Schema is about the whole text; $ alone would let a line feed through
+        whole = rf"\A(?:{pattern})\Z"
+        found.append(
+            rule("pattern", FORMS_FR.get(pattern, f"De la forme {pattern}"), "ExpectColumnValuesToMatchRegex", regex=whole)
+        )
+    if constraints:
+        raise CannotBeAsked(f"{on} : contrainte que la barrière ne sait pas contrôler ({', '.join(constraints)})")
+    return found
+
+
+def _types(on: str, column: Column, dialect: str) -> list[Rule]:
+    """The type of the column, and in SQLite that of each value too."""
+    if column.type not in STORED:
+        raise CannotBeAsked(f"{on} : type que la barrière ne sait pas contrôler ({column.type})")
+    label, needs = TYPES_FR[column.type], frozenset({column.name})
+    arguments = {"column": column.name, "type_list": list(STORED[column.type])}
+    found = [
+        Rule(f"{on}.type", column.name, f"Colonne de type {label}", "ExpectColumnValuesToBeInTypeList", arguments, needs=needs)
+    ]
+    if dialect == "sqlite":
+        condition = STORED_BY_VALUE[column.type].format(f'"{column.name}"')
+        found.append(Rule(f"{on}.stored", column.name, f"Valeurs de type {label}", condition=condition, needs=needs))
+    return found
+
+
+def _range_label(min_value: float | None = None, max_value: float | None = None) -> str:
+    if max_value is None:
+        return f"Au moins {min_value}"
+    return f"Au plus {max_value}" if min_value is None else f"De {min_value} à {max_value}"
+
+
+def _words(sql: str) -> frozenset[str]:
+    return frozenset(re.findall(r"[a-z_][a-z_0-9]*", re.sub(r"'[^']*'", "", sql)))
