@@ -32,8 +32,7 @@ def waive(hub: Hub, delivery: str, reason: str, until: date, reference: str | No
     waiver = {"kind": "waiver", "subject": data["delivery_id"], "value": data["reasons"], "reason": _said(reason),
               "until": until.isoformat(), "reference": reference}  # fmt: skip
     accepted = {name: value for name, value in data.items() if name not in ("held", "reasons", "resembles", "schema_version")}
-    alerts = alerts_now(hub, reception(hub, data["delivery_id"]), data["families"])
-    accepted |= {"waiver": key, "waived": data["reasons"], "alerts": alerts}
+    accepted |= {"waiver": key, "waived": data["reasons"], "alerts": alerts_now(hub, decided)}
     taken = NewEvent(decided.stream, "DecisionTaken", waiver, key, expected_version=version)
     acceptance = NewEvent(decided.stream, "DeliveryAccepted", accepted, f"{key}/accepted")
     return report(_record(hub, decided, taken, acceptance)[1], already=False)
