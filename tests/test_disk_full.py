@@ -152,7 +152,7 @@ def test_a_server_whose_files_may_grow_no_more_is_told_like_one_whose_disk_is_fu
     hub = open_hub(home)
     server.kill()
     assert server.start(largest_file=1 << 20)
-    told = stuffed(hub, (100, 1_200), (1, 1_200), (1, 20))
+    told = stuffed(hub, (100, 1_200), (10, 1_200), (1, 1_200), (1, 20))
     assert_told(ecluse("ingest", export(months=1)))
     server.kill()
     assert server.start()
