@@ -13,7 +13,7 @@ import pytest
 import sqlalchemy as sa
 from conftest import Ecluse, Program
 
-from contracts_schema.products import Column, Product, Table
+from contracts_schema.products import Column, Product, products
 from flows.hub import WrongUsage, init_hub, read_settings
 from warehouse.blob_files import BlobUnwritable
 from warehouse.postgresql import WarehouseError, WarehouseUnavailable, connected
@@ -31,9 +31,10 @@ COLUMNS = (
     Column("rate", "number", "aggregate", "Taux (%)", unit="percent"),
     Column("firm", "boolean", "public", "Ferme */ ou 'sous réserve'"),
 )
-LINES = Table("lines", "v", "Lignes d'essai", ("code", "day"), COLUMNS, (), (), "v", {})
+REAL = next(iter(products().values()))
+LINES = replace(REAL.tables[0], name="lines", label_fr="Lignes d'essai", keys=("code", "day"), columns=COLUMNS)
 TOTALS = replace(LINES, name="totals", label_fr="Totaux", keys=("code",), columns=(COLUMNS[0], COLUMNS[2]))
-TRIAL = Product("trial-product", "ars", "Essai", "Essai", "code", (LINES, TOTALS))
+TRIAL = replace(REAL, id="trial-product", tables=(LINES, TOTALS))
 OTHER = replace(TRIAL, id="trial", tables=(TOTALS,))
 
 
@@ -168,9 +169,8 @@ def test_init_adds_recipients_at_the_end_of_a_file_and_leaves_its_lines_alone(ec
     assert ecluse("init", "--test", "--recipient", "cpam-311").code == 0
     assert config.read_text() == before + "\n\n[recipients.ars-76]\n\n[recipients.cpam-311]\n"
     told = ecluse("status", "--json").json["settings"]["recipients"]
-    assert told == [
-        {"name": name, "clearance": "aggregate", "formats": ["parquet", "csv", "xlsx"]} for name in ("ars-76", "cpam-311")
-    ]
+    names = ("ars-99", "ars-76", "cpam-311")  # the first from the fixture
+    assert told == [{"name": name, "clearance": "aggregate", "formats": ["parquet", "csv", "xlsx"]} for name in names]
     assert "ars-76, cpam-311" in ecluse("status").out
 
 
