@@ -142,9 +142,9 @@ def status(answer: Mapping[str, Any]) -> None:
         for rule in entry["reasons"]:
             out.print(f"  {label(rule)}", soft_wrap=True)
     for entry in answer["publications"]:
-        out.print(
-            f"publié   {entry['recipient']}/{entry['product']} n° {entry['number']} → {plain(entry['folder'])}", soft_wrap=True
-        )
+        answer_fr = {"accepted": ", accepté par le destinataire", "refused": ", refusé par le destinataire"}
+        made = f"{entry['recipient']}/{entry['product']} n° {entry['number']}{answer_fr.get(entry['answer'], '')}"
+        out.print(f"publié   {made} → {plain(entry['folder'])}", soft_wrap=True)
 
 
 def provisioned(answer: Mapping[str, Any]) -> None:

@@ -28,10 +28,9 @@ def status(hub: Hub, until: int | None = None) -> dict[str, Any]:
     standing = heads(hub, until)
     last = {event.data["delivery_id"]: event for event in hub.log.read(until=until, types=DECISIONS)}
     since = {head.scope: head.position for head in standing.values()}  # what was held before is settled
-    published = {}
-    for event in publications(hub):
-        if until is None or event.position <= until:
-            published[event.stream] = event
+    published = {event.stream: event for event in publications(hub, until=until)}
+    answered = hub.log.read(until=until, types={"ProductAcknowledged"})
+    answers = {(event.stream, event.data["number"]): event.data["answer"] for event in answered}
     return {
         "settings": {
             **{name: _setting(settings, name) for name in ("home", "database_url", "store_url", "warehouse_url")},
@@ -73,6 +72,7 @@ def status(hub: Hub, until: int | None = None) -> dict[str, Any]:
                 "folder": str(folder_of(hub, event)),
                 "published_at": event.recorded_at,
                 "log_position": event.data["log"]["position"],
+                "answer": answers.get((event.stream, event.data["number"])),
             }
             for event in published.values()
         ],

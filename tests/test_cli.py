@@ -24,7 +24,7 @@ from connectors.synthetic_families import transmission, write_archive
 from contracts_schema.layouts import layout
 from contracts_schema.rules import catalogue
 from flows import cli, deliveries
-from flows.hub import TEST_CLOCK, Hub, WrongUsage, init_hub, open_hub
+from flows.hub import TEST_CLOCK, Hub, init_hub, open_hub
 from warehouse import views
 from warehouse.log import Event
 
@@ -320,20 +320,6 @@ def test_a_file_refused_at_the_door_leaves_no_byte_and_no_event(
     assert report["message"]
     assert events(hub) == []
     assert not (home / "store").exists()
-
-
-def test_a_landing_folder_where_nothing_came_is_no_mistake_when_it_is_said_to_be_optional(tmp_path: Path) -> None:
-    landing = tmp_path / "landing"
-    assert deliveries.find([landing], optional={landing}) == ([], [])
-    landing.mkdir()
-    (landing / "readme.txt").write_text("nothing to read")
-    assert deliveries.find([landing], optional={landing}) == ([], [])
-    for others in ([], [tmp_path / "elsewhere"]):
-        with pytest.raises(WrongUsage):
-            deliveries.find([landing, *others], optional=others)
-    (landing / FEBRUARY).write_bytes(b"")
-    found, _ = deliveries.find([landing], optional={landing})
-    assert [one.name for one in found] == [FEBRUARY]
 
 
 def test_a_path_that_does_not_exist_or_a_folder_without_known_file_is_wrong_usage(

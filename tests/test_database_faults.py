@@ -107,7 +107,7 @@ def test_an_append_cut_off_around_its_commit_is_found_by_the_same_append_and_nev
     for number in range(cycles):
         event = NewEvent("line", "DecisionTaken", {"number": number}, f"key-{number}")
         line.cut = when = ("sent", "answered", "before")[number % 3]
-        with pytest.raises(LogUnavailable, match="run the same command again"):
+        with pytest.raises(LogUnavailable, match="relancez la même commande"):
             log.append(event, META)
         written, new = log.append(event, META)
         assert new == (when == "before")
@@ -137,7 +137,7 @@ def test_an_ingestion_cut_off_at_any_commit_is_told_and_the_same_command_converg
         line.after, line.cut = nth, ("sent", "answered")[number % 2]
         said = ecluse("ingest", path)
         assert (said.code, line.cut) == (1, "")
-        assert "run the same command again" in said.err
+        assert "relancez la même commande" in said.err
         [answer] = ecluse("ingest", path, "--json").json["deliveries"]
         answers.append(answer["status"])
         assert answer["decision"] == "accepted"

@@ -245,7 +245,9 @@ def test_a_product_holds_nothing_of_a_patient_and_masks_every_count(
     assert set(columns) & PATIENT_LEVEL == set()
     assert [column.name for column in table.columns if not column.label_fr.strip()] == []
     hidden = set(itertools.chain.from_iterable(mask.hides for mask in table.mask))
-    counted = set().union(*(names_in(count) for mask in table.mask for count in mask.counts))
+    totals = {total.name for total in product.totals}
+    counted = set().union(*(names_in(count) for mask in table.mask for count in mask.counts + mask.gaps)) - totals
+    counted -= {key for key in table.keys if not schemas[table.view][key].is_integer()}
     assert hidden <= set(columns)
     assert all(schemas[table.view][name].is_integer() for name in counted), "masks count in the view, published or not"
     assert {name for name, column in columns.items() if column.classification == "aggregate"} <= hidden

@@ -174,6 +174,14 @@ def test_cents_are_shown_in_euros_to_the_cent(tmp_path: Path) -> None:
     assert b"<v>-0.01</v>" in xml
 
 
+def test_a_column_is_wide_enough_for_its_longest_number(tmp_path: Path) -> None:
+    for cents, rate in ((899_999_999_999_999, Decimal("100.00")), (-(10**14), None)):
+        path = tmp_path / f"{cents}.xlsx"
+        workbook.write(path, LINE, lines(["a"], due=[cents], rate=[rate]), ABOUT)
+        shown = f"-{abs(cents) / 100:,.2f} €"
+        assert sheet_of(path).column_dimensions["E"].width > len(shown)
+
+
 def test_a_masked_cell_is_empty_and_grey_and_another_empty_cell_is_not(tmp_path: Path) -> None:
     rows = lines(["a", "b"], stays=[None, None], rate=[None, None], due=[None, None], masked=[True, False])
     written(tmp_path / "1", rows)

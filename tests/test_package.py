@@ -113,7 +113,7 @@ def test_the_wheel_holds_every_file_of_the_five_packages_and_no_other(wheel: Pat
     with zipfile.ZipFile(wheel) as archive:
         held = [name for name in archive.namelist() if ".dist-info/" not in name]
     assert sorted(held) == sorted(sources)
-    assert {Path(name).suffix for name in held} == {".py", ".csv", ".sql", ".yaml"}
+    assert {Path(name).suffix for name in held} == {".py", ".csv", ".sql", ".yaml", ".j2"}
 
 
 def test_the_source_archive_holds_what_building_testing_and_running_it_need(built: Path, tmp_path: Path) -> None:

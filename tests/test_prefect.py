@@ -452,7 +452,7 @@ def no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def settings_read() -> tuple[Any, ...]:
-    """Analytics, patience at the start, results kept, where leases are, upstream assets: as Prefect reads them now."""
+    """Analytics, patience, results kept, where leases are, upstream assets, promotion: as Prefect reads them now."""
     from prefect.settings.models.root import Settings
 
     read = Settings()
@@ -462,6 +462,7 @@ def settings_read() -> tuple[Any, ...]:
         read.results.persist_by_default,
         read.server.concurrency.lease_storage.rpartition(".")[2],
         read.server.events.maximum_related_resources,
+        read.server.ui.show_promotional_content,
     )
 
 
@@ -469,9 +470,9 @@ def settings_read() -> tuple[Any, ...]:
 def test_the_defaults_keep_prefect_quiet_and_at_home(tmp_path: Path) -> None:
     from prefect.settings.models.root import Settings
 
-    assert settings_read() == (True, 20, False, "memory", 100)  # else the rest proves nothing
+    assert settings_read() == (True, 20, False, "memory", 100, True)  # else the rest proves nothing
     prefect_settings.set_prefect_defaults(tmp_path)
-    assert settings_read() == (False, 120, False, "filesystem", 5000)
+    assert settings_read() == (False, 120, False, "filesystem", 5000, False)
     assert Settings().home == tmp_path / "prefect"
     assert os.environ["DO_NOT_TRACK"] == "1"
 
@@ -486,7 +487,7 @@ def test_what_the_user_has_set_goes_before_the_defaults(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("no_settings")
 def test_prefect_commands_in_the_folder_of_the_project_are_quiet_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(PROJECT)
-    assert settings_read() == (False, 120, False, "filesystem", 5000)
+    assert settings_read() == (False, 120, False, "filesystem", 5000, False)
 
 
 def test_the_services_say_to_prefect_what_the_project_says_and_listen_on_this_machine_only() -> None:

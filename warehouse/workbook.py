@@ -158,10 +158,20 @@ def _format(column: Column) -> dict[str, Any]:
 
 
 def _width(column: Column, values: pl.Series) -> int:
-    """In characters: what shows the values, and the header on four lines beside its filter; long texts are clipped."""
-    content = values.to_frame().select(pl.all().str.len_chars().max()).item() or 0 if column.type == "string" else 10
+    """In characters: what shows the values, and the header on four lines beside its filter; long texts are clipped.
+
+    A number is never clipped: Excel would show ### instead.
+    """
     word = max(len(word) for word in column.label_fr.split())
-    return max(9, min(content, 26) + 4, math.ceil(len(column.label_fr) / 3.5) + 4, min(word, 20) + 4)
+    header = max(math.ceil(len(column.label_fr) / 3.5) + 4, min(word, 20) + 4)
+    if column.type == "string":
+        longest = values.to_frame().select(pl.all().str.len_chars().max()).item() or 0
+        return max(9, min(longest, 26) + 4, header)
+    if column.type in ("integer", "number"):
+        ends = values.to_frame().select(least=pl.col(column.name).min(), most=pl.col(column.name).max()).row(0)
+        digits = max(len(f"{int(end or 0):,}") for end in ends)
+        return max(9, digits + (6 if column.type == "number" or column.unit else 3), header)
+    return max(12, header)
 
 
 # --- the rows

@@ -19,9 +19,9 @@ CLASSIFICATIONS = ("public", "aggregate", "individual", "restricted")
 
 @dataclass(frozen=True)
 class Column:
-    """A published column: ``type`` and ``constraints`` as in Table Schema (required, minimum, maximum,
-    minLength, maxLength, enum, pattern).
+    """A published column: ``type`` and ``constraints`` as in Table Schema.
 
+    Constraints are required, minimum, maximum, minLength, maxLength, enum and pattern; the table gate refuses any other.
     ``unit``: euro for a column of integer cents that people read in euros, percent for a rate out of 100.
     """
 
@@ -48,10 +48,12 @@ class RowCheck:
 
 @dataclass(frozen=True)
 class Total:
-    """What readers know or can work out whatever is masked: the sum of an SQL expression over the rows of a table's view."""
+    """What readers know or can work out whatever is masked: the sum of an SQL expression over the rows of a table's view that
+    agree on ``over``; by its ``name`` in the gaps of any table that has these columns."""
 
     name: str
     table: str
+    over: tuple[str, ...]
     sum: str
 
 
@@ -145,8 +147,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Product:
-    """``origin_column`` tells apart rows made from other data (for PMSI the transmission); totals are summed over
-    ``totals_over``."""
+    """A product; ``origin_column`` tells apart rows made from other data (for PMSI the transmission)."""
 
     id: str
     recipient_kind: str
@@ -154,7 +155,6 @@ class Product:
     description_fr: str
     territory_column: str
     origin_column: str
-    totals_over: tuple[str, ...]
     totals: tuple[Total, ...]
     tables: tuple[Table, ...]
 
@@ -168,15 +168,8 @@ def products() -> dict[str, Product]:
 
 
 def _product(entry: dict[str, Any]) -> Product:
-    totals = tuple(Total(**total) for total in entry.get("totals", []))
-    return Product(
-        **{
-            **entry,
-            "totals_over": tuple(entry.get("totals_over", [])),
-            "totals": totals,
-            "tables": tuple(_table(table) for table in entry["tables"]),
-        }
-    )
+    totals = tuple(Total(**_tuples(total)) for total in entry.get("totals", []))
+    return Product(**{**entry, "totals": totals, "tables": tuple(_table(table) for table in entry["tables"])})
 
 
 def _table(entry: dict[str, Any]) -> Table:
