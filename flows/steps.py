@@ -24,12 +24,12 @@ from checks.tables import BrokenCheck
 from flows.hub import Hub, WrongUsage, open_hub
 from warehouse.blobs import BlobError, BlobUnwritable
 from warehouse.log import LogError, LogUnavailable
-from warehouse.postgresql import WarehouseError
+from warehouse.postgresql import WarehouseError, WarehouseUnavailable
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
-MAY_PASS = (LogUnavailable, BlobUnwritable)
+MAY_PASS = (LogUnavailable, WarehouseUnavailable, BlobUnwritable)
 """A database that restarts, a disk that someone empties: worth trying again. A user's mistake is not."""
 
 WORDED = (WrongUsage, LogError, BlobError, RowsLost, BrokenCheck, WarehouseError)
