@@ -271,12 +271,13 @@ def _give_up_totals(product: Product, states: States, threshold: int) -> None:
 
 
 def _untell(product: Product, part: Part, short: pl.DataFrame, states: States, threshold: int) -> None:
-    """Hides the figures that show the total of a part."""
+    """Hides the figures that show the total of a part, and what gives them away."""
     other = next(table for table in product.tables if table.name == part.table)
+    rows = states[part.table].join(short, on=short.columns, how="semi").filter(pl.sql_expr(part.rows))
     for column in part.columns:
-        rows = states[part.table].join(short, on=short.columns, how="semi")
-        rows = rows.filter(pl.sql_expr(part.rows), _tells(part, column, threshold))
-        states[part.table] = _hide(states[part.table], column, rows.select(other.keys))
+        telling = rows.filter(_tells(part, column, threshold)).select(other.keys)
+        for figure in (column, *part.beside):
+            states[part.table] = _hide(states[part.table], figure, telling)
 
 
 def _hide_all(product: Product, total: str, short: pl.DataFrame, states: States) -> None:

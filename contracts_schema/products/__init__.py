@@ -54,13 +54,17 @@ class Total:
 
 @dataclass(frozen=True)
 class Part:
-    """Rows of an additive table (SQL ``where``) whose total ``columns`` of another table may tell, in its ``rows`` (SQL)."""
+    """Rows of an additive table (SQL ``where``) whose total ``columns`` of another table may tell, in its ``rows`` (SQL).
+
+    ``beside`` gives these columns away: hidden with them.
+    """
 
     where: str
     total: str
     table: str
     rows: str
     columns: tuple[str, ...]
+    beside: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
