@@ -350,6 +350,7 @@ def test_what_a_killed_build_left_is_removed_by_the_next_and_what_another_makes_
     assert killed.wait() == -signal.SIGKILL
     [left] = [path for path in (home / "views" / "tmp").iterdir() if path.is_file()]
     assert f"~{killed.pid}~" in left.name
+    (left.with_suffix(".spill") / "duckdb").mkdir(parents=True)
     ours = left.with_name(left.name.replace(f"~{killed.pid}~", f"~{os.getpid()}~"))
     ours.write_bytes(b"")
     building.build(hub)
