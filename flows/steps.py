@@ -55,9 +55,9 @@ def step(function: Callable[Parameters, Result]) -> Task[Parameters, Result]:
     def worded(*arguments: Parameters.args, **named: Parameters.kwargs) -> Result:
         try:
             return function(*arguments, **named)
-        except MAY_PASS:
-            raise
         except WORDED as error:
+            if _passes(error):
+                raise
             told = f"{type(error).__name__}: {error}"
         except Exception as error:
             told = f"{type(error).__name__}, raised at {_place(error)}"
@@ -99,7 +99,11 @@ def one_run_per_source(source: str) -> Iterator[None]:
 
 
 def _may_pass(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
-    return isinstance(state.data, MAY_PASS)
+    return _passes(state.data)
+
+
+def _passes(error: object) -> bool:
+    return isinstance(error, MAY_PASS) or (isinstance(error, WarehouseUnavailable) and error.transient)
 
 
 def _place(error: Exception) -> str:
