@@ -31,8 +31,8 @@ from warehouse.log import Event
 FINESS, OTHER = "990000010", "990000028"
 FEBRUARY = f"{FINESS}.2025.2.rsa"
 COMMANDS = [
-    "init", "provision", "doctor", "demo", "acknowledge", "ingest", "status", "quarantine", "waive", "withdraw", "redecide", "missing",
-    "reject-report", "build", "query", "publish", "explain", "diff", "verify",
+    "init", "provision", "doctor", "demo", "ingest", "status", "quarantine", "waive", "withdraw", "redecide", "missing",
+    "acknowledge", "reject-report", "build", "query", "publish", "explain", "diff", "verify",
 ]  # fmt: skip
 
 REPORT = {

@@ -194,7 +194,8 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
         return answer
 
     ecluse(2, "status")
-    ecluse(0, "init", "--test")
+    ecluse(0, "init", "--test", "--recipient", "ars-99")
+    ecluse(2, "provision")
     ecluse(0, "ingest", paths["good"], by=run_apart)
     good = ecluse(0, "ingest", paths["good"], "--json").json["deliveries"][0]["delivery_id"]
     held = ecluse(1, "ingest", paths["held"], "--json").json["deliveries"][0]["delivery_id"]
@@ -210,6 +211,8 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
         ecluse(0, "status", *form)
         ecluse(0, "quarantine", "--limit", 1000, *form)
         ecluse(1, "missing", "--year", 2025, "--month", 12, *form)
+    ecluse(0, "acknowledge", "ars-99/pmsi-activity", 1, "accepted")
+    said.append((("doctor",), run(home, "doctor")))  # whatever it thinks of this machine
     ecluse(0, "waive", held, "--reason", "accord", "--until", "2026-12-31")
     ecluse(0, "redecide")
     ecluse(0, "build")
@@ -291,6 +294,9 @@ def places(told: Told) -> dict[str, str]:
             texts.setdefault(place, []).append(path.read_bytes().decode("latin-1"))
             if path.suffix == ".parquet":
                 texts[place].append(pl.read_parquet(path).write_ndjson())
+            if path.suffix == ".xlsx":
+                with zipfile.ZipFile(path) as workbook:
+                    texts[place] += [workbook.read(name).decode() for name in workbook.namelist()]
     return {place: "\n".join(parts) for place, parts in texts.items()}
 
 
