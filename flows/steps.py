@@ -56,7 +56,7 @@ def step(function: Callable[Parameters, Result]) -> Task[Parameters, Result]:
         try:
             return function(*arguments, **named)
         except WORDED as error:
-            if _passes(error):
+            if isinstance(error, MAY_PASS):
                 raise
             told = f"{type(error).__name__}: {error}"
         except Exception as error:
@@ -99,11 +99,7 @@ def one_run_per_source(source: str) -> Iterator[None]:
 
 
 def _may_pass(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
-    return _passes(state.data)
-
-
-def _passes(error: object) -> bool:
-    return isinstance(error, MAY_PASS) or (isinstance(error, WarehouseUnavailable) and error.transient)
+    return isinstance(state.data, MAY_PASS)
 
 
 def _place(error: Exception) -> str:
