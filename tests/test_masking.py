@@ -374,7 +374,7 @@ def broken(frames: Tables, finess: str, *publications: Tables, told: bool = Fals
     ``told``: the attacker is told of every hidden cell of the activity whether it is under the threshold.
     """
     truth = of_establishment({table.name: frames[table.view] for table in PRODUCT.tables}, finess)
-    labelled = "any_rum" in truth["indicator"]["variant"]
+    labelled = truth["indicator"]["variant"].str.contains("rum").any()
     attack = Attack(truth, labelled=labelled)
     for tables in publications:
         attack.read(of_establishment(tables, finess))
