@@ -25,7 +25,7 @@ from connectors.synthetic import Recipe, fictional_finess, records, sites
 from contracts_schema import parameters
 from contracts_schema.products import products
 from warehouse import views
-from warehouse.heads import Head
+from warehouse.heads import PMSI, Head
 from warehouse.masking import THRESHOLD as THRESHOLD_ID
 from warehouse.masking import masked
 
@@ -85,7 +85,7 @@ def warehouse(
         segment(verdicts).write_parquet(folder / name)
         scope = f"pmsi/mco/{finess}/{YEAR}"
         heads[scope] = Head(
-            scope, f"delivery-{finess}", position, (False, period, "", position), period, 0, {"pmsi_rsa": name},
+            scope, f"delivery-{finess}", position, (False, period, "", position), PMSI, period, 0, {"pmsi_rsa": name},
             {"finess": finess, "year": YEAR, "flow": flow},
         )  # fmt: skip
     tables = views.build(folder / "views", heads, lambda name: folder / name, names or None)

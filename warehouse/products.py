@@ -127,9 +127,18 @@ def _write_table(path: Path, kind: str, table: Table, rows: pl.DataFrame, public
 
 
 def manifest(
-    recipient: Recipient, product: Product, number: int, receipt: Receipt, keys: Mapping[str, str], basis: str
+    recipient: Recipient,
+    product: Product,
+    number: int,
+    receipt: Receipt,
+    keys: Mapping[str, str],
+    basis: str,
+    earlier: Mapping[int, str],
 ) -> dict[str, Any]:
-    """The descriptor of a publication, in the terms of the Data Package standard, with what makes it a receipt."""
+    """The descriptor of a publication, in the terms of the Data Package standard, with what makes it a receipt.
+
+    ``earlier`` gives the manifest hash of each earlier publication by its number: its masks depend on what they showed.
+    """
     threshold = parameters.value(THRESHOLD, date.fromisoformat(receipt.recorded_at[:10]))
     return {
         "profile": "data-package",
@@ -145,6 +154,7 @@ def manifest(
             "number": number,
             "log": {"position": receipt.position, "hash": receipt.hash, "recorded_at": receipt.recorded_at},
             "build_keys": dict(sorted(keys.items())),
+            "earlier_publications": [{"number": made, "manifest": sha256} for made, sha256 in sorted(earlier.items())],
             "contracts": basis,
             "parameters": {THRESHOLD: {"value": threshold.value, "status": threshold.status}},
         },
