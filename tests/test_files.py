@@ -459,13 +459,13 @@ def test_a_folder_holds_the_files_of_its_manifest_and_no_other(tmp_path: Path) -
     for name in ("line.parquet", "line.csv", "line.xlsx", "contract.odcs.yaml", "datapackage.json"):
         content = (folder / name).read_bytes()
         (folder / name).write_bytes(content[:-1])
-        assert made.check(folder, event) == [f"{told}{name} was altered"]
+        assert made.check(folder, event) == [f"{told}{name} a été modifié"]
         (folder / name).unlink()
-        assert made.check(folder, event) == [f"{told}{name} is missing"]
+        assert made.check(folder, event) == [f"{told}{name} manque"]
         (folder / name).write_bytes(content)
     (folder / "notes.txt").write_text("x")
     (folder / "more").mkdir()
-    assert made.check(folder, event) == [f"{told}more does not belong there", f"{told}notes.txt does not belong there"]
+    assert made.check(folder, event) == [f"{told}more n'a rien à faire là", f"{told}notes.txt n'a rien à faire là"]
     assert len(made.check(tmp_path / "nowhere", event)) == 4
 
 
@@ -476,7 +476,7 @@ def test_a_manifest_and_a_log_that_count_otherwise_than_the_files_are_told(tmp_p
     assert len(made.check(tmp_path / "1", other)) == 3
     files = event.data["tables"]["line"]["files"] | {"csv": "0" * 64}
     other = replace(event, data=event.data | {"tables": {"line": event.data["tables"]["line"] | {"files": files}}})
-    assert made.check(tmp_path / "1", other) == ["product/cpam-311/test-lines 0001: line.csv was altered"]
+    assert made.check(tmp_path / "1", other) == ["product/cpam-311/test-lines 0001: line.csv a été modifié"]
 
 
 def publishing(folder: Path, times: int) -> Iterator[None]:
