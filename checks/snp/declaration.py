@@ -133,8 +133,7 @@ def d08(law: Law, facts: Facts) -> Ruling:
         {"default": changed},
         {
             "modification_jour": french(pl.col("changed_on")),
-            "protocoles_alors": pl.col("protocols_then"),
-            "protocoles_maintenant": pl.col("protocols_now"),
+            "protocoles": pl.col("protocols_dated"),
         },
         cells=("date",),
         dossier=True,

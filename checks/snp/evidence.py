@@ -45,7 +45,7 @@ NOT_KNOWN = "non connu"
 
 
 def of_lines(claims: pl.DataFrame, checks: Iterable[Check], law: Law, facts: Facts, timelines: pl.DataFrame) -> list[pl.DataFrame]:
-    """The findings of these rules, one a rule and line; ``timelines``: d, deposit, timeline of each dossier."""
+    """The findings of these rules, one a rule and line; ``timelines``: d, deposit, timeline, protocols_dated of each dossier."""
     found = []
     for check in checks:
         code = claims[check.rule.id]

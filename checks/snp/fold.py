@@ -148,6 +148,8 @@ def _compositions(facts: Facts) -> pl.DataFrame:
 def _protocols(facts: Facts, dossiers: pl.DataFrame) -> pl.DataFrame:
     deposited = dossiers.select("number", "deposited_on")
     added = pl.when(pl.col("effective_on") > pl.col("deposited_on")).then("effective_on")
+    since, last = (pl.col(name).dt.strftime("%d/%m/%Y") for name in ("effective_on", "until_on"))
+    until = pl.concat_str(pl.lit(" jusqu'au "), last, pl.lit(" exclu")).fill_null("")
     return (
         facts.frame("dossier_protocol")
         .join(deposited, on="number")
@@ -156,7 +158,6 @@ def _protocols(facts: Facts, dossiers: pl.DataFrame) -> pl.DataFrame:
         .agg(
             protocols=pl.concat_str("family", pl.col("effective_on").cast(pl.String), separator="@").str.join(","),
             changed_on=pl.max_horizontal(added, "until_on").max(),
-            protocols_then=pl.col("family").filter(added.is_null()).str.join(", "),
-            protocols_now=pl.col("family").filter(pl.col("until_on").is_null()).str.join(", "),
+            protocols_dated=pl.concat_str("family", pl.lit(" depuis le "), since, until).str.join(", "),
         )
     )

@@ -88,11 +88,13 @@ def _with_register(found: pl.DataFrame, facts: Facts) -> pl.DataFrame:
     by_finess = register.drop_nulls("finess").select("finess", **told).unique("finess", keep="last", maintain_order=True)
     found = found.join(by_siret, on="siret", how="left", maintain_order="left")
     found = found.join(by_finess, on="finess", how="left", maintain_order="left", suffix="_2")
+    right = {"siret": key_is_right(pl.col("siret"), 14), "finess": key_is_right(pl.col("finess"), 9)}
+    unknown = {"siret": pl.col("known").is_null(), "finess": pl.col("known_2").is_null()}
+    wrong = [~right[name].fill_null(value=True) & unknown[name] for name in right]
     columns = {name: pl.coalesce(name, f"{name}_2") for name in told}
-    found = found.with_columns(**columns).with_columns(pl.col("known").fill_null(value=False))
-    wrong = ~key_is_right(pl.col("siret"), 14).fill_null(value=True) | ~key_is_right(pl.col("finess"), 9).fill_null(value=True)
-    return found.drop([f"{name}_2" for name in told]).with_columns(
-        bad_key=wrong & ~pl.col("known"),
+    found = found.with_columns(bad_key=pl.any_horizontal(wrong), **columns).drop([f"{name}_2" for name in told])
+    return found.with_columns(
+        pl.col("known").fill_null(value=False),
         cherche=pl.when(pl.col("siret").is_null() & pl.col("finess").is_null())
         .then(pl.concat_str(pl.lit("la structure « "), pl.col("structure_name").fill_null("sans nom"), pl.lit(" »")))
         .otherwise(
@@ -119,7 +121,7 @@ def _with_declarations(found: pl.DataFrame, links: pl.DataFrame) -> pl.DataFrame
         sibling=pl.col("number").last(),
         sibling_form=pl.col("form").last(),
         sibling_demarche=pl.col("demarche").last(),
-        sibling_names=pl.col("named_families").flatten().drop_nulls().unique().sort(),
+        sibling_names=pl.col("named_families").list.explode(keep_nulls=False, empty_as_null=False).unique().sort(),
     )
     found = found.join(declared, on="skey", how="left", maintain_order="left")
     found = found.join(siblings, on="skey", how="left", maintain_order="left")

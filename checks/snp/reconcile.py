@@ -47,7 +47,7 @@ def reconcile(facts: Facts, law: Law, decided_on: date) -> Reconciliation:
     claims = claims.with_columns(rank=outcome.rank([*_checks("day"), *_checks("claim")], law))
     claims = claims.join(ranks, on="b", how="left", maintain_order="left")
     lines = outcome.lines(claims)
-    timelines = folded.dossiers.select("d", "deposit", "timeline")
+    timelines = folded.dossiers.select("d", "deposit", "timeline", "protocols_dated")
     told = evidence.of_lines(claims, [*_checks("day"), *_checks("claim")], law, facts, timelines)
     told += evidence.of_bordereaux(found, _checks("bordereau"), law, facts)
     findings = pl.concat([pl.DataFrame(schema=evidence.FINDINGS), *told])
