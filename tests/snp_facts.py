@@ -2,8 +2,7 @@
 
 import hashlib
 import json
-import random
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -37,7 +36,9 @@ def facts_of(scenario: Row, decision: Row) -> Facts:
         "synchronisation": [{"demarche": "1", "completed_on": day(decision.get("synchronised", decision["decided"]))}],
         "structure": [structure_of(place, header) for header in headers for place in [places[header["structure"]]]],
         "adhesion": [row for header in headers for row in adhesions_of(places[header["structure"]], header)],
-        "attachment": [{"siret": siret_of(places[h["structure"]], h), "caisse": places[h["structure"]]["caisse"]} for h in headers],
+        "attachment": [
+            {"siret": siret_of(places[h["structure"]], h), "caisse": places[h["structure"]]["caisse"]} for h in headers
+        ],
         "professional": [professional_of(person) for person in PEOPLE.values()],
         "payment": [payment_of(entry, lines) for entry in decision.get("paid", [])],
         "alias": scenario.get("aliases", []),
@@ -209,7 +210,9 @@ def members_of(entry: Row) -> list[Row]:
         for name in names:
             told = {"number": entry["dossier"], "rpps": PEOPLE[name]["rpps"], "profession": PEOPLE[name]["profession"]}
             missing = name in entry.get("pieces_missing", [])
-            found.append(told | {"role": role, "piece_missing": missing, "piece_pending": name in entry.get("pieces_pending", [])})
+            found.append(
+                told | {"role": role, "piece_missing": missing, "piece_pending": name in entry.get("pieces_pending", [])}
+            )
     return found
 
 
@@ -239,5 +242,3 @@ def payment_of(entry: Row, lines: list[Row]) -> Row:
     bordereau, _, number = entry["line"].partition("/")
     line = next(found for found in lines if (found["bordereau_id"], found["line_number"]) == (bordereau, int(number)))
     return {"line_id": line["line_id"], "siret": "", "paid_cents": cents(entry["amount"]), "paid_on": day(entry["on"])}
-
-

@@ -160,9 +160,11 @@ def a09(law: Law, facts: Facts) -> Ruling:
 
 
 def first_consultations(claims: pl.DataFrame) -> pl.DataFrame:
-    """For each CONSULT_2 with a patient key, the day of the last CONSULT_1 before it: ``c``, ``first_day`` (null: none)."""
+    """For each CONSULT_2 with a patient key, the day of the last CONSULT_1 before: ``c``, ``first_day`` (null: none)."""
     known = claims.filter(pl.col("patient_key").is_not_null() & pl.col("day").is_not_null())
-    firsts = known.filter("live", pl.col("act") == "CONSULT_1").select("patient_key", "family", first_day="day").sort("first_day")
+    firsts = (
+        known.filter("live", pl.col("act") == "CONSULT_1").select("patient_key", "family", first_day="day").sort("first_day")
+    )
     seconds = known.filter(pl.col("act") == "CONSULT_2").select("c", "patient_key", "family", "day").sort("day")
     found = seconds.join_asof(
         firsts,
@@ -177,7 +179,7 @@ def first_consultations(claims: pl.DataFrame) -> pl.DataFrame:
 
 
 def excess_seconds(claims: pl.DataFrame) -> pl.DataFrame:
-    """For each CONSULT_2 without key: are there, in the running count of its span, more second consultations than first ones."""
+    """For each CONSULT_2 without key: does the running count of its span hold more second consultations than first ones."""
     by = ["skey", "family"]
     bare = claims.filter(
         "live",
@@ -244,4 +246,3 @@ def cancellations(claims: pl.DataFrame) -> pl.DataFrame:
     opposite = named.filter(pl.col("amount_cents") > 0).select("skey", "ref", amount_cents=-pl.col("amount_cents")).unique()
     negative = named.filter(pl.col("amount_cents") < 0)
     return negative.join(opposite, on=["skey", "ref", "amount_cents"], how="semi").select("c", cancels=pl.lit(value=True))
-

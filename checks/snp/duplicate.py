@@ -62,7 +62,7 @@ def within(claims: pl.DataFrame) -> pl.DataFrame:
 
 
 def between(claims: pl.DataFrame, bordereaux: pl.DataFrame) -> pl.DataFrame:
-    """Lines whose act stands in an earlier live bordereau of the structure: ``c``, ``u02_same``, ``u02_unsure``, ``u02_other``."""
+    """Lines whose act stands in an earlier live bordereau of the structure: ``c``, ``u02_same``, ``u02_unsure``, the other."""
     found = _twins(claims.with_columns(witness="live"), ("skey", *ACT), "b")
     named = bordereaux.select(other="b", u02_other=_where_from())
     return found.join(named, on="other", how="left").drop("other").rename({"same": "u02_same", "unsure": "u02_unsure"})
@@ -125,7 +125,7 @@ def aggregated(claims: pl.DataFrame, bordereaux: pl.DataFrame) -> pl.DataFrame:
 
 
 def included_again(claims: pl.DataFrame) -> pl.DataFrame:
-    """Later inclusions of a patient for the same structure and family within ``EPISODE`` days of another act: ``c``, ``again``."""
+    """Later inclusions of a patient, same structure and family, within ``EPISODE`` days of another: ``c``, ``again``."""
     by = ["skey", "family", "patient_key"]
     one = [*by, "act", "day", "delegate"]
     found = claims.filter("live", pl.col("act").is_in(FIRST_ACTS)).select("c", *one).drop_nulls([*by, "day"])

@@ -1,4 +1,4 @@
-"""Findings with what an agent needs to believe them: the cell, the dossier, the rule and its text, what would change the answer.
+"""Findings with what an agent needs to believe them: the cell, the dossier, the rule, what would change the answer.
 
 Built for the lines concerned only, column by column. Never reads the frame of patients: no evidence holds a patient value.
 """
@@ -38,14 +38,14 @@ ACTS = {
     "CONSULT_2": "seconde consultation",
     "DELEGANT_REVISIT": "revoyure du délégant",
 }
-ASKED_ELSEWHERE = (
-    "Il manque le protocole, le jour, le délégué ou l'équipe, demandés par un autre contrôle, ou le constat change dans le mois."
-)
+ASKED_ELSEWHERE = "Une donnée manque, demandée par un autre contrôle (protocole, jour, délégué, équipe), ou le mois varie."
 NOT_KNOWN = "non connu"
 
 
-def of_lines(claims: pl.DataFrame, checks: Iterable[Check], law: Law, facts: Facts, timelines: pl.DataFrame) -> list[pl.DataFrame]:
-    """The findings of these rules, one a rule and line; ``timelines``: d, deposit, timeline, protocols_dated of each dossier."""
+def of_lines(
+    claims: pl.DataFrame, checks: Iterable[Check], law: Law, facts: Facts, timelines: pl.DataFrame
+) -> list[pl.DataFrame]:
+    """The findings of these rules, one a rule and line; ``timelines``: d and the texts about each dossier."""
     found = []
     for check in checks:
         code = claims[check.rule.id]
@@ -53,7 +53,9 @@ def of_lines(claims: pl.DataFrame, checks: Iterable[Check], law: Law, facts: Fac
             continue
         rows = claims.filter(code != SILENT)
         if rows["several"].any():
-            rows = rows.sort(_severity(check.rule, law), descending=True, maintain_order=True).unique("i", keep="first").sort("i")
+            rows = (
+                rows.sort(_severity(check.rule, law), descending=True, maintain_order=True).unique("i", keep="first").sort("i")
+            )
         ruling = check.judge(law, facts)
         told = rows.filter(~pl.col(check.rule.id).is_in([ELSEWHERE, NOTE]))
         told = told.join(timelines, on="d", how="left", maintain_order="left") if ruling.dossier else told
@@ -75,6 +77,15 @@ def of_bordereaux(bordereaux: pl.DataFrame, checks: Iterable[Check], law: Law, f
     return found
 
 
+def of_reviews(rows: pl.DataFrame, checks: Iterable[Check], law: Law, facts: Facts) -> list[pl.DataFrame]:
+    """The findings of the rules about two judgements of a line."""
+    found = []
+    for check in checks:
+        some = rows.filter(pl.col(check.rule.id) != SILENT)
+        found += _told(some, check.rule, law, check.judge(law, facts), {}, {})
+    return found
+
+
 def _severity(rule: Rule, law: Law) -> pl.Expr:
     from checks.snp.outcome import PRECEDENCE
 
@@ -86,7 +97,9 @@ def _notes(rows: pl.DataFrame, rule: Rule, code: int) -> pl.DataFrame:
     """NOT_EVALUABLE without effect: the same words for every line."""
     reason = ASKED_ELSEWHERE if code == ELSEWHERE else rule.missing_fr
     text = json.dumps({"regle": rule.id, "libelle": rule.label_fr, "motif": reason}, ensure_ascii=False)
-    return _finding(rows.filter(pl.col(rule.id) == code), rule, "NOT_EVALUABLE", pl.lit(text), pl.lit(None, pl.String), note=True)
+    return _finding(
+        rows.filter(pl.col(rule.id) == code), rule, "NOT_EVALUABLE", pl.lit(text), pl.lit(None, pl.String), note=True
+    )
 
 
 def _told(
@@ -103,11 +116,13 @@ def _told(
     results = outcomes(rule, law) | {STOP: "NOT_EVALUABLE"}
     texts = sentences(rule) | {STOP: (rule.missing_fr, "La donnée manquante.")}
     present = set(rows[rule.id].unique().to_list())
+    named = {name for reason, change in texts.values() for name in _names(reason) | _names(change)}
     for code, outcome in results.items():
         if code not in present:
             continue
         reason, change = texts[code]
-        shown = {name: text.cast(pl.String) for name, text in ruling.fields.items()}
+        elsewhere = named - _names(reason) - _names(change)
+        shown = {name: text.cast(pl.String) for name, text in ruling.fields.items() if name not in elsewhere}
         parts: dict[str, pl.Expr] = {
             "regle": pl.lit(rule.id),
             "libelle": pl.lit(rule.label_fr),
@@ -118,9 +133,9 @@ def _told(
             **where,
         }
         if shown:
-            parts["constate"] = pl.struct(**shown)
+            parts["constate"] = _struct(shown)
         some = rows.filter(pl.col(rule.id) == code)
-        evidence = pl.struct(**parts).struct.json_encode()
+        evidence = _struct(parts).struct.json_encode()
         changes = filled(change, known) if change else pl.lit(None, pl.String)
         found.append(_finding(some, rule, outcome, evidence, changes, note=False))
     return found
@@ -147,16 +162,19 @@ def _where(ruling: Ruling) -> dict[str, pl.Expr]:
     if ruling.cells:
         cells = pl.col("cells").str.json_decode(CELLS)
         shown = [
-            pl.struct(
-                colonne=pl.lit(name),
-                cellule=cells.struct.field(name).struct.field("cell"),
-                texte=cells.struct.field(name).struct.field("raw"),
+            pl.when(cells.struct.field(name).is_not_null()).then(
+                pl.struct(
+                    colonne=pl.lit(name),
+                    cellule=cells.struct.field(name).struct.field("cell"),
+                    texte=cells.struct.field(name).struct.field("raw"),
+                )
             )
             for name in ruling.cells
         ]
-        place["cellules"] = pl.concat_list(shown)
+        place["cellules"] = pl.concat_list(shown).list.drop_nulls()
     if ruling.dossier:
-        place["dossier"] = pl.struct(numero=pl.col("dossier"), depot=pl.col("deposit"), chronologie=pl.col("timeline"))
+        told = {"numero": "dossier", "depot": "deposit", "chronologie": "timeline", "equipe": "team_fr"}
+        place["dossier"] = _struct({name: pl.col(column) for name, column in told.items()})
     return place
 
 
@@ -171,9 +189,20 @@ def _common(rows: pl.DataFrame) -> dict[str, pl.Expr]:
     }
 
 
+def _struct(fields: Mapping[str, pl.Expr]) -> pl.Expr:
+    return pl.struct([value.alias(name) for name, value in fields.items()])
+
+
+def _names(template: str) -> set[str]:
+    return set(re.findall(PLACE, template))
+
+
+PLACE = r"\{(\w+)\}"
+
+
 def filled(template: str, fields: Mapping[str, pl.Expr]) -> pl.Expr:
     """A sentence with its ``{…}`` filled from these columns. KeyError for a name that there is none of."""
     parts = []
-    for place, text in enumerate(re.split(r"\{(\w+)\}", template)):
+    for place, text in enumerate(re.split(PLACE, template)):
         parts.append(fields[text].cast(pl.String).fill_null(NOT_KNOWN) if place % 2 else pl.lit(text))
     return pl.concat_str(parts)

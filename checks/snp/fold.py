@@ -107,7 +107,9 @@ def _endings(facts: Facts) -> pl.DataFrame:
     )
     day = pl.col("on").dt.strftime("%d/%m/%Y")
     word = pl.col("kind").replace(WORDS)
-    told = events.group_by("number", maintain_order=True).agg(events=pl.concat_str(pl.lit(" ; "), word, pl.lit(" le "), day).str.join(""))
+    told = events.group_by("number", maintain_order=True).agg(
+        events=pl.concat_str(pl.lit(" ; "), word, pl.lit(" le "), day).str.join("")
+    )
     return told.join(last, on="number", how="left").join(purged, on="number", how="left")
 
 
@@ -139,10 +141,15 @@ def _compositions(facts: Facts) -> pl.DataFrame:
         .group_by("number")
         .agg(
             team=pl.concat_str("role", pl.col("rpps").fill_null("?"), separator=":").sort().str.join(","),
+            team_fr=pl.concat_str(pl.lit("délégués : "), _named("delegate"), pl.lit(" ; délégants : "), _named("delegating")),
             has_doctor=doctor.any(),
             exit_on=pl.col("exit_on").min(),
         )
     )
+
+
+def _named(role: str) -> pl.Expr:
+    return pl.col("rpps").filter(pl.col("role") == role).drop_nulls().unique().sort().str.join(", ")
 
 
 def _protocols(facts: Facts, dossiers: pl.DataFrame) -> pl.DataFrame:

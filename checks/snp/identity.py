@@ -83,7 +83,7 @@ def _links(found: pl.DataFrame, dossiers: pl.DataFrame) -> pl.DataFrame:
 
 def _with_register(found: pl.DataFrame, facts: Facts) -> pl.DataFrame:
     register = facts.frame("structure")
-    told = {"register_kind": "kind", "closed_on": "closed_on", "known": pl.lit(value=True)}
+    told = {"register_kind": pl.col("kind"), "closed_on": pl.col("closed_on"), "known": pl.lit(value=True)}
     by_siret = register.drop_nulls("siret").select("siret", **told).unique("siret", keep="last", maintain_order=True)
     by_finess = register.drop_nulls("finess").select("finess", **told).unique("finess", keep="last", maintain_order=True)
     found = found.join(by_siret, on="siret", how="left", maintain_order="left")
@@ -115,13 +115,17 @@ def _with_declarations(found: pl.DataFrame, links: pl.DataFrame) -> pl.DataFrame
         declared_kinds=pl.col("structure_kind").drop_nulls(),
         declared_finess=pl.col("dossier_finess").drop_nulls(),
         other_siret=pl.col("other_siret").all(),
-        dossier_aliased=(pl.col("raw_key") != pl.col("skey")).any(),
+        dossier_aliased=(~pl.col("other_siret") & (pl.col("raw_key") != pl.col("skey"))).any(),
     )
-    siblings = links.filter(pl.col("form") != SNP).group_by("skey", maintain_order=True).agg(
-        sibling=pl.col("number").last(),
-        sibling_form=pl.col("form").last(),
-        sibling_demarche=pl.col("demarche").last(),
-        sibling_names=pl.col("named_families").list.explode(keep_nulls=False, empty_as_null=False).unique().sort(),
+    siblings = (
+        links.filter(pl.col("form") != SNP)
+        .group_by("skey", maintain_order=True)
+        .agg(
+            sibling=pl.col("number").last(),
+            sibling_form=pl.col("form").last(),
+            sibling_demarche=pl.col("demarche").last(),
+            sibling_names=pl.col("named_families").list.explode(keep_nulls=False, empty_as_null=False).unique().sort(),
+        )
     )
     found = found.join(declared, on="skey", how="left", maintain_order="left")
     found = found.join(siblings, on="skey", how="left", maintain_order="left")
@@ -140,8 +144,10 @@ def _with_near(found: pl.DataFrame, dossiers: pl.DataFrame, law: Law) -> pl.Data
     lost = found.filter(~pl.col("declared")).select("skey", "siret", "finess", name=name_key(pl.col("structure_name"))).unique()
     known = dossiers.select("number", "siret", "finess", "structure_name", name=name_key(pl.col("structure_name")))
     siren = pl.col("siret").str.slice(0, 9)
-    by_siren = lost.drop_nulls("siret").with_columns(siren=siren).join(
-        known.drop_nulls("siret").with_columns(siren=siren), on="siren", suffix="_d"
+    by_siren = (
+        lost.drop_nulls("siret")
+        .with_columns(siren=siren)
+        .join(known.drop_nulls("siret").with_columns(siren=siren), on="siren", suffix="_d")
     )
     by_siren = by_siren.filter(pl.col("siret") != pl.col("siret_d")).select(
         "skey",
@@ -150,8 +156,11 @@ def _with_near(found: pl.DataFrame, dossiers: pl.DataFrame, law: Law) -> pl.Data
     )
     alike = []
     for column, limit in (("finess", law.number("near_finess_max_edits")), ("name", law.number("similar_name_min"))):
-        pairs = lost.select("skey", column).drop_nulls().unique().join(
-            known.select("number", "structure_name", found=column).drop_nulls(), how="cross"
+        pairs = (
+            lost.select("skey", column)
+            .drop_nulls()
+            .unique()
+            .join(known.select("number", "structure_name", found=column).drop_nulls(), how="cross")
         )
         longest = pl.max_horizontal(pl.col(column).str.len_chars(), pl.col("found").str.len_chars()).cast(pl.Int64)
         shortest = pl.min_horizontal(pl.col(column).str.len_chars(), pl.col("found").str.len_chars()).cast(pl.Int64)
@@ -166,7 +175,9 @@ def _with_near(found: pl.DataFrame, dossiers: pl.DataFrame, law: Law) -> pl.Data
         )
         alike.append(pairs.select("skey", by_key=pl.lit(column == "finess"), near=text))
     near = pl.concat([by_siren, *alike]).sort("skey", "by_key", "near", descending=[False, True, False])
-    near = near.group_by("skey", maintain_order=True).agg(near_key=pl.col("by_key").any(), near=pl.col("near").head(3).str.join(" ; "))
+    near = near.group_by("skey", maintain_order=True).agg(
+        near_key=pl.col("by_key").any(), near=pl.col("near").head(3).str.join(" ; ")
+    )
     return found.join(near, on="skey", how="left", maintain_order="left")
 
 

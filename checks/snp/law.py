@@ -164,7 +164,7 @@ def default_law(
         catalogue_version=protocols["catalogue_version"],
         outcomes=outcomes,
     )
-    known = {part.item for part in (*law.windows, *law.tariffs)}
+    known = {window.item for window in law.windows} | {tariff.item for tariff in law.tariffs}
     if unknown := sorted({found.item for found in attestations} - known):
         raise UnknownItem(f"neither a window nor a tariff of the catalogue: {', '.join(unknown)}")
     return law
@@ -194,7 +194,9 @@ def calendar(law: Law, caisse: str) -> pl.DataFrame:
             tariffs = {act: _tariff_on(law, caisse, version.code, act, since) for act in ACTS}
             for kind in KINDS:
                 told = same | {"kind": kind} | _open(law, caisse, kind, version, since)
-                rows += [told | {"act": act, "tariff_cents": cents, "tariff_firm": firm} for act, (cents, firm) in tariffs.items()]
+                rows += [
+                    told | {"act": act, "tariff_cents": cents, "tariff_firm": firm} for act, (cents, firm) in tariffs.items()
+                ]
     return pl.DataFrame(rows, schema=CALENDAR).sort("since")
 
 
@@ -246,8 +248,12 @@ def _about(version: Version, law: Law, on: date) -> dict[str, Any]:
 
 def _open(law: Law, caisse: str, kind: str, version: Version, on: date) -> dict[str, Any]:
     """The window and the gap of a version for a kind of structure on a day, and whether April 2023 is in doubt."""
-    found = [w for w in _of_caisse(law, caisse, law.windows) if kind in w.kinds and version.code in w.versions and _holds(w, on)]
-    gaps = [g.item.rpartition(".")[2] for g in law.gaps if kind in g.kinds and _about_version(g, version.code) and _holds(g, on)]
+    found = [
+        w for w in _of_caisse(law, caisse, law.windows) if kind in w.kinds and version.code in w.versions and _holds(w, on)
+    ]
+    gaps = [
+        g.item.rpartition(".")[2] for g in law.gaps if kind in g.kinds and _about_version(g, version.code) and _holds(g, on)
+    ]
     start, end = law.interval("W2_END")
     doubtful = kind == "CPTS" and version.code in law.gap("GAP2").versions and start <= on < end
     return {
@@ -296,7 +302,8 @@ def _holds(row: Any, on: date) -> bool:
 
 def _boundaries(law: Law, caisse: str) -> list[date]:
     """Every day on which something of the law changes, and the beginning of time."""
-    rows = (*law.windows, *law.gaps, *law.tariffs, *(found for found in law.attestations if found.caisse == caisse))
+    own = [found for found in law.attestations if found.caisse == caisse]
+    rows: list[Window | Tariff | Attestation] = [*law.windows, *law.gaps, *law.tariffs, *own]
     days = {day for row in rows for day in (row.valid_from, row.valid_to) if day}
     days |= {day for _, start, end in law.intervals for day in (start, end)}
     days |= {version.valid_from for version in law.versions} | {_day(law.policy("odyno_age_50_from"))}
@@ -348,8 +355,8 @@ def _version(entry: Mapping[str, Any], windows: list[Mapping[str, Any]]) -> Vers
 
 
 def _second_visit(default: Mapping[str, Any]) -> tuple[tuple[int, int], ...]:
-    payable, *doubtful = (default["pay_days"], *default["ask_days"])
-    return (tuple(payable), *(tuple(span) for span in doubtful))
+    spans: list[list[int]] = [default["pay_days"], *default["ask_days"]]
+    return tuple((first, last) for first, last in spans)
 
 
 def _day(value: Any) -> date:

@@ -85,7 +85,9 @@ def lines(claims: pl.DataFrame) -> pl.DataFrame:
     if claims["several"].any():
         found = _joined(found)
     claimed = pl.col("amount_cents").fill_null(0)
-    found = found.with_columns(claimed=claimed, due=pl.min_horizontal(claimed, "owed"), rank=pl.max_horizontal("rank", "bordereau_rank"))
+    found = found.with_columns(
+        claimed=claimed, due=pl.min_horizontal(claimed, "owed"), rank=pl.max_horizontal("rank", "bordereau_rank")
+    )
     reduced = (pl.col("rank") == PAY) & (pl.col("due") < pl.col("claimed"))
     found = found.with_columns(rank=pl.when(reduced).then(pl.lit(ADJUST, pl.UInt8)).otherwise("rank"))
     payable, pending = pl.col("rank") <= ADJUST, pl.col("rank").is_in([HOLD, ASK, REDIRECT])
@@ -104,7 +106,9 @@ def lines(claims: pl.DataFrame) -> pl.DataFrame:
         tariff_cents="tariff_cents",
         entitled_cents="owed",
         payable_cents="payable_cents",
-        potential_cents=pl.when(pl.col("rank").is_in([HOLD, ASK])).then(pl.min_horizontal("claimed", "owed")).otherwise(nothing),
+        potential_cents=pl.when(pl.col("rank").is_in([HOLD, ASK]))
+        .then(pl.min_horizontal("claimed", "owed"))
+        .otherwise(nothing),
         rejected_cents=pl.when(pl.col("rank") == REJECT).then("claimed").otherwise(nothing),
         pending_cents=pl.when(pending).then("claimed").otherwise(nothing),
         reduction_cents=pl.when(payable).then(pl.col("claimed") - pl.col("payable_cents")).otherwise(nothing),
@@ -112,7 +116,7 @@ def lines(claims: pl.DataFrame) -> pl.DataFrame:
         difference_cents=pl.when(pending).then(nothing).otherwise(pl.col("due") - pl.col("paid_cents")),
         firm="firm",
         live="live",
-    ).cast(dict(LINES))
+    ).cast(LINES)
 
 
 def _joined(claims: pl.DataFrame) -> pl.DataFrame:
@@ -140,4 +144,4 @@ def sums(bordereaux: pl.DataFrame, found: pl.DataFrame) -> pl.DataFrame:
         lines=pl.len(),
     )
     joined = bordereaux.join(totals, on="bordereau_id", how="left", maintain_order="left")
-    return joined.with_columns(pl.col([*totals.columns[1:]]).fill_null(0)).select(BORDEREAUX.names()).cast(dict(BORDEREAUX))
+    return joined.with_columns(pl.col([*totals.columns[1:]]).fill_null(0)).select(BORDEREAUX.names()).cast(BORDEREAUX)

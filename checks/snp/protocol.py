@@ -42,15 +42,7 @@ def p02(law: Law, facts: Facts) -> Ruling:
 
 @check("snp.P03", "day")
 def p03(law: Law, facts: Facts) -> Ruling:
-    spans = {
-        version.family: "; ".join(
-            f"{'/'.join(window.kinds)} [{window.valid_from:%d/%m/%Y}, {window.valid_to or 'sans fin connue':{'%d/%m/%Y' if window.valid_to else ''}}["
-            for window in law.windows
-            for other in law.versions
-            if other.family == version.family and other.code in window.versions
-        )
-        for version in law.versions
-    }
+    spans = {version.family: _spans(law, version.family) for version in law.versions}
     closed = ~NO_KIND & ~OPEN & pl.col("gap").is_null()
     return Ruling(
         {"default": closed},
@@ -114,3 +106,11 @@ def p08(law: Law, facts: Facts) -> Ruling:
 def p09(law: Law, facts: Facts) -> Ruling:
     return Ruling({"default": pl.col("w2_end")}, cells=("date",), noted=NO_DAY, missing=NO_KIND)
 
+
+def _spans(law: Law, family: str) -> str:
+    """Every window of a family, as text."""
+    codes = {version.code for version in law.versions if version.family == family}
+    open_to = [window for window in law.windows if codes & set(window.versions)]
+    ends = [f"{window.valid_to:%d/%m/%Y} exclu" if window.valid_to else "sans fin connue" for window in open_to]
+    pairs = zip(open_to, ends, strict=True)
+    return " ; ".join(f"{', '.join(window.kinds)} du {window.valid_from:%d/%m/%Y}, {end}" for window, end in pairs)

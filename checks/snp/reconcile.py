@@ -14,8 +14,7 @@ from checks.snp.fold import Teams, teams
 from checks.snp.identity import bordereaux as identified
 from checks.snp.identity import structure_keys
 from checks.snp.law import Law
-from checks.snp.ruling import CHECKS, Check, Moment
-from contracts_schema.rules import catalogue
+from checks.snp.ruling import Moment, checks_of
 
 FAMILIES = (declaration, protocol, structure, team, amount, duplicate, submission)
 """The modules whose import enters the rules."""
@@ -43,32 +42,27 @@ def reconcile(facts: Facts, law: Law, decided_on: date) -> Reconciliation:
     folded = teams(facts, links)
     claims = _claims(facts, law, found, folded)
     found = _bordereaux(found, claims, law, facts, decided_on)
-    ranks = found.select("b", bordereau_rank=outcome.rank(_checks("bordereau"), law))
-    claims = claims.with_columns(rank=outcome.rank([*_checks("day"), *_checks("claim")], law))
+    ranks = found.select("b", bordereau_rank=outcome.rank(checks_of("bordereau"), law))
+    claims = claims.with_columns(rank=outcome.rank([*checks_of("day"), *checks_of("claim")], law))
     claims = claims.join(ranks, on="b", how="left", maintain_order="left")
     lines = outcome.lines(claims)
-    timelines = folded.dossiers.select("d", "deposit", "timeline", "protocols_dated")
-    told = evidence.of_lines(claims, [*_checks("day"), *_checks("claim")], law, facts, timelines)
-    told += evidence.of_bordereaux(found, _checks("bordereau"), law, facts)
+    timelines = folded.dossiers.select("d", "deposit", "timeline", "team_fr", "protocols_dated")
+    told = evidence.of_lines(claims, [*checks_of("day"), *checks_of("claim")], law, facts, timelines)
+    told += evidence.of_bordereaux(found, checks_of("bordereau"), law, facts)
     findings = pl.concat([pl.DataFrame(schema=evidence.FINDINGS), *told])
     return Reconciliation(lines, findings, outcome.sums(found, lines), decided_on, law.digest())
 
 
-def _checks(moment: Moment) -> list[Check]:
-    """The rules of a moment, in the order of the catalogue."""
-    return [CHECKS[rule] for rule in catalogue() if rule in CHECKS and CHECKS[rule].moment == moment]
-
-
-def _judged(rows: pl.DataFrame, moment: Moment, law: Law, facts: Facts) -> pl.DataFrame:
+def judged(rows: pl.DataFrame, moment: Moment, law: Law, facts: Facts) -> pl.DataFrame:
     """The rows with one column of codes a rule."""
-    return rows.with_columns(**{check.rule.id: check.judge(law, facts).code(check.rule) for check in _checks(moment)})
+    return rows.with_columns(**{check.rule.id: check.judge(law, facts).code(check.rule) for check in checks_of(moment)})
 
 
 def _claims(facts: Facts, law: Law, found: pl.DataFrame, folded: Teams) -> pl.DataFrame:
     """Every claim with all that the rules read and the code of each rule."""
     claims = scene.claims(facts, found)
-    days = _judged(scene.days(claims, law, facts, folded), "day", law, facts)
-    claims = scene.collapse(days, [check.rule.id for check in _checks("day")])
+    days = judged(scene.days(claims.drop(scene.APART), law, facts, folded), "day", law, facts)
+    claims = scene.collapse(days, [check.rule.id for check in checks_of("day")]).hstack(claims.select(scene.APART))
     claims = _with_payments(claims, facts, found)
     claims = claims.with_columns(where=pl.format("{}, ligne {}", pl.col("file").fill_null("bordereau"), "line_number"))
     indicators = structure_keys(facts.frame("indicator"), facts)
@@ -86,10 +80,10 @@ def _claims(facts: Facts, law: Law, found: pl.DataFrame, folded: Teams) -> pl.Da
         duplicate.included_again(claims),
     )
     for part in neighbours:
-        claims = claims.join(part, on="c", how="left", maintain_order="left")
+        claims = claims.hstack(claims.select("c").join(part, on="c", how="left", maintain_order="left").drop("c"))
     flags = ["u01_same", "u01_unsure", "u02_same", "u02_unsure"]
     claims = claims.with_columns(pl.col(flags).fill_null(value=False))
-    return _judged(claims, "claim", law, facts)
+    return judged(claims, "claim", law, facts)
 
 
 def _with_payments(claims: pl.DataFrame, facts: Facts, found: pl.DataFrame) -> pl.DataFrame:
@@ -107,7 +101,9 @@ def _with_payments(claims: pl.DataFrame, facts: Facts, found: pl.DataFrame) -> p
     while step.height:
         taken = step.join(own, left_on="predecessor", right_on="i").select("i", "p", inherited=pl.lit(value=True))
         links = pl.concat([links, taken])
-        step = step.join(pairs.rename({"i": "predecessor", "predecessor": "next"}), on="predecessor").select("i", predecessor="next")
+        step = step.join(pairs.rename({"i": "predecessor", "predecessor": "next"}), on="predecessor").select(
+            "i", predecessor="next"
+        )
     links = links.group_by("i", "p").agg(pl.col("inherited").any())
     told = links.join(payments.select("p", "paid_cents", "paid_on", named=pl.col("bordereau_id").is_not_null()), on="p")
     told = told.join(lines.select("i", "received_on"), on="i")
@@ -128,7 +124,7 @@ def _bordereaux(found: pl.DataFrame, claims: pl.DataFrame, law: Law, facts: Fact
         decided_on=pl.lit(decided_on),
         period_end=_period_end(law),
     )
-    return _judged(found, "bordereau", law, facts)
+    return judged(found, "bordereau", law, facts)
 
 
 def _period_end(law: Law) -> pl.Expr:

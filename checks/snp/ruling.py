@@ -18,8 +18,8 @@ ELSEWHERE, NOTE, STOP = 253, 254, 255
 """Codes of a rule on a line: silent (passed), its default, 2 and more its variants; NOT_EVALUABLE with a note because another
 rule asks for what is missing, NOT_EVALUABLE with a note, or stopping the line."""
 
-Moment = Literal["day", "claim", "bordereau"]
-"""When a rule is evaluated: on each day of a monthly line, on each act of a line, or once a bordereau."""
+Moment = Literal["day", "claim", "bordereau", "review"]
+"""When a rule is evaluated: on each day of a monthly line, on each act of a line, once a bordereau, or on two judgements."""
 
 NEVER = pl.lit(False)
 
@@ -43,7 +43,7 @@ class Ruling:
 
     def code(self, rule: Rule) -> pl.Expr:
         """The code of the rule on each row."""
-        chain = pl.when(self.noted).then(pl.lit(ELSEWHERE, pl.UInt8))
+        chain = pl.when(self.noted).then(pl.lit(ELSEWHERE, pl.UInt8)).when(NEVER).then(pl.lit(SILENT, pl.UInt8))
         for name, condition in self.cases.items():
             chain = chain.when(condition).then(pl.lit(code_of(rule, name), pl.UInt8))
         unknown = STOP if rule.if_missing == "ASK" else NOTE
@@ -60,7 +60,7 @@ class Check:
 
 
 CHECKS: dict[str, Check] = {}
-"""Every rule that the reconciliation evaluates, in the order of the catalogue."""
+"""Every rule that has an implementation here."""
 
 
 def check(rule: str, moment: Moment) -> Callable[[Callable[[Law, Facts], Ruling]], Callable[[Law, Facts], Ruling]]:
@@ -73,6 +73,11 @@ def check(rule: str, moment: Moment) -> Callable[[Callable[[Law, Facts], Ruling]
         return judge
 
     return enter
+
+
+def checks_of(moment: Moment) -> list[Check]:
+    """The rules of a moment, in the order of the catalogue."""
+    return [CHECKS[rule] for rule in catalogue() if rule in CHECKS and CHECKS[rule].moment == moment]
 
 
 def code_of(rule: Rule, name: str) -> int:

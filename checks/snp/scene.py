@@ -65,7 +65,8 @@ def claims(facts: Facts, bordereaux: pl.DataFrame) -> pl.DataFrame:
     lines = lines.with_columns(
         number=pl.coalesce("count", one).cast(pl.Int64),
         delegate=pl.coalesce("rpps", pl.when(digits.str.len_chars() >= 8).then(digits)),
-        given=pl.col("rpps").is_not_null() | (pl.col("delegate_raw").str.strip_chars().str.len_chars() > 0).fill_null(value=False),
+        given=pl.col("rpps").is_not_null()
+        | (pl.col("delegate_raw").str.strip_chars().str.len_chars() > 0).fill_null(value=False),
         several=pl.lit(value=False),
     )
     if facts.act is not None and facts.act.height:
@@ -97,11 +98,39 @@ def _several(lines: pl.DataFrame, acts: pl.DataFrame) -> pl.DataFrame:
     ).drop("act_day", "act_count")
 
 
+APART = (
+    "line_id",
+    "line_number",
+    "sheet",
+    "row",
+    "act",
+    "month",
+    "date_raw",
+    "date_problem",
+    "delegate_raw",
+    "count_raw",
+    "count",
+    "unit_cents",
+    "unit_raw",
+    "amount_cents",
+    "amount_raw",
+    "ref",
+    "emergency",
+    "cells",
+    "file",
+    "replaces",
+    "patient_key",
+    "number",
+    "several",
+)
+"""Columns of the claims that no day changes and no rule of a day reads: kept aside while the days are looked at."""
+
+
 def days(found: pl.DataFrame, law: Law, facts: Facts, teams: Teams) -> pl.DataFrame:
     """Each claim on its day, or on every day of its month, with the law, the team and the structure's rights of that day."""
     rows = found
     if found["is_month"].any():
-        month = pl.date_ranges("month", pl.col("month").dt.month_end())
+        month = pl.date_ranges("when", pl.col("when").dt.month_end())
         spread = found.filter("is_month").with_columns(at=month).explode("at").with_columns(day_known=pl.lit(value=True))
         rows = pl.concat([found.filter(~pl.col("is_month")), spread])
     rows = rows.sort("at")
@@ -113,7 +142,9 @@ def days(found: pl.DataFrame, law: Law, facts: Facts, teams: Teams) -> pl.DataFr
 
 def _with_law(rows: pl.DataFrame, law: Law) -> pl.DataFrame:
     caisses = rows["law_caisse"].unique().sort().to_list()
-    table = pl.concat([calendar(law, caisse).with_columns(law_caisse=pl.lit(caisse)) for caisse in caisses] or [_no_calendar(law)])
+    table = pl.concat(
+        [calendar(law, caisse).with_columns(law_caisse=pl.lit(caisse)) for caisse in caisses] or [_no_calendar(law)]
+    )
     by = ["law_caisse", "kind", "family", "act_key"]
     table = table.rename({"act": "act_key"}).sort("since")
     return rows.join_asof(table, left_on="at", right_on="since", by=by, check_sortedness=False)
@@ -124,16 +155,18 @@ def _no_calendar(law: Law) -> pl.DataFrame:
 
 
 def _with_rights(rows: pl.DataFrame, facts: Facts) -> pl.DataFrame:
-    """Adhesion, ACI or project on the day (``entered_on``, ``entitled_to``), and the caisse of attachment."""
+    """Adhesion, ACI or project on the day (``first_right``, ``right_until``, ``undated_right``), and the caisse attached."""
     adhesions = structure_keys(facts.frame("adhesion"), facts)
-    for name, kinds, bases in (("aci", ("MSP", "CDS"), ("aci",)), ("any", ("CPTS",), ("aci", "project"))):
+    for name, bases in (("aci", ("aci",)), ("any", ("aci", "project"))):
         spans = adhesions.filter(pl.col("basis").is_in(bases))
         firsts = spans.group_by("skey").agg(
             **{f"{name}_first": pl.col("valid_from").min(), f"{name}_undated": pl.col("valid_from").is_null().any()},
         )
-        until = pl.col("valid_to").fill_null(FAR).cum_max().over("skey", order_by="valid_from")
-        spans = spans.drop_nulls("valid_from").sort("skey", "valid_from").select(
-            "skey", pl.col("valid_from").alias(f"{name}_from"), until.alias(f"{name}_until")
+        until = pl.col("valid_to").fill_null(FAR).cum_max().over("skey")
+        spans = (
+            spans.drop_nulls("valid_from")
+            .sort("skey", "valid_from")
+            .select("skey", pl.col("valid_from").alias(f"{name}_from"), until.alias(f"{name}_until"))
         )
         rows = rows.join(firsts, on="skey", how="left", maintain_order="left")
         rows = rows.join_asof(
@@ -197,7 +230,12 @@ def _with_delegate(rows: pl.DataFrame, facts: Facts, teams: Teams, law: Law) -> 
     rows = rows.join(teams.members, on=["d", "delegate"], how="left", maintain_order="left")
     rows = rows.join(teams.tenure, on=["skey", "family", "delegate"], how="left", maintain_order="left")
     register = facts.frame("professional").select(
-        "active_from", "active_to", "status_known", delegate="rpps", register_profession="profession", registered=pl.lit(value=True)
+        "active_from",
+        "active_to",
+        "status_known",
+        delegate="rpps",
+        register_profession="profession",
+        registered=pl.lit(value=True),
     )
     rows = rows.join(register, on="delegate", how="left", maintain_order="left")
     rows = rows.join(_near_members(rows, teams, law), on=["d", "delegate"], how="left", maintain_order="left")
@@ -219,9 +257,12 @@ def _near_members(rows: pl.DataFrame, teams: Teams, law: Law) -> pl.DataFrame:
     gap = (pl.col("delegate").str.len_chars().cast(pl.Int64) - pl.col("near_rpps").str.len_chars().cast(pl.Int64)).abs()
     pairs = pairs.filter(gap <= limit)
     near = pairs.with_columns(edits=edits(pairs["delegate"], pairs["near_rpps"])).filter(pl.col("edits") <= limit)
-    return near.group_by("d", "delegate").agg(pl.col("near_rpps").min(), several=pl.len()).filter(
-        pl.col("several") == 1
-    ).drop("several")
+    return (
+        near.group_by("d", "delegate")
+        .agg(pl.col("near_rpps").min(), several=pl.len())
+        .filter(pl.col("several") == 1)
+        .drop("several")
+    )
 
 
 def collapse(rows: pl.DataFrame, codes: list[str]) -> pl.DataFrame:
@@ -238,7 +279,10 @@ def collapse(rows: pl.DataFrame, codes: list[str]) -> pl.DataFrame:
     kept = [name for name in rows.columns if name not in (*codes, "c", "tariff_cents", "tariff_firm", "window_firm")]
     folded = spread.group_by("c", maintain_order=True).agg(
         *(pl.col(name).first() for name in kept),
-        *(pl.when(steady[name]).then(pl.col(name).first()).otherwise(pl.lit(ELSEWHERE, pl.UInt8)).alias(name) for name in codes),
+        *(
+            pl.when(steady[name]).then(pl.col(name).first()).otherwise(pl.lit(ELSEWHERE, pl.UInt8)).alias(name)
+            for name in codes
+        ),
         tariff_cents=pl.when(same_tariff).then(pl.col("tariff_cents").first()),
         tariff_firm=pl.col("tariff_firm").fill_null(value=False).all(),
         window_firm=pl.col("window_firm").fill_null(value=False).all(),

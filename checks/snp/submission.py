@@ -37,7 +37,9 @@ def b02(law: Law, facts: Facts) -> Ruling:
 
 def _end_of_month(months: int | None) -> pl.Expr:
     """The last day of the month of the act, so many months later."""
-    return pl.lit(None, pl.Date) if months is None else pl.col("when").dt.month_start().dt.offset_by(f"{months}mo").dt.month_end()
+    return (
+        pl.lit(None, pl.Date) if months is None else pl.col("when").dt.month_start().dt.offset_by(f"{months}mo").dt.month_end()
+    )
 
 
 @check("snp.B03", "bordereau")
@@ -66,7 +68,7 @@ def b05(law: Law, facts: Facts) -> Ruling:
             "periode": pl.format("{} au {}", french(pl.col("period_from")), french(pl.col("period_to"))),
         },
         cells=WHEN,
-        noted=start.is_null(),
+        noted=start.is_null() & pl.col("date_problem").is_null(),
     )
 
 

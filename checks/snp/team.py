@@ -85,7 +85,9 @@ def elsewhere(claims: pl.DataFrame) -> pl.DataFrame:
     """
     group = ["delegate", "family", "act", "day"]
     found = claims.filter("live").select("c", "skey", "patient_key", "where", *group).drop_nulls(["delegate", "family", "day"])
-    several = found.group_by(group).agg(low=pl.col("skey").min(), high=pl.col("skey").max()).filter(pl.col("low") != pl.col("high"))
+    several = (
+        found.group_by(group).agg(low=pl.col("skey").min(), high=pl.col("skey").max()).filter(pl.col("low") != pl.col("high"))
+    )
     found = found.join(several.select(group), on=group, how="semi", nulls_equal=True)
     keyed, bare = found.drop_nulls("patient_key"), found.filter(pl.col("patient_key").is_null())
     pairs = [
@@ -105,10 +107,5 @@ def _others(rows: pl.DataFrame, found: pl.DataFrame, by: list[str]) -> pl.DataFr
         low_where=pl.col("where").sort_by("skey").first(),
         high_where=pl.col("where").sort_by("skey").last(),
     )
-    other = (
-        pl.when(pl.col("low") != pl.col("skey"))
-        .then("low_where")
-        .when(pl.col("high") != pl.col("skey"))
-        .then("high_where")
-    )
+    other = pl.when(pl.col("low") != pl.col("skey")).then("low_where").when(pl.col("high") != pl.col("skey")).then("high_where")
     return rows.join(ends, on=by, nulls_equal=True).select("c", other=other).drop_nulls("other")
