@@ -1,10 +1,11 @@
 """The rules of reconciliation: catalogue and code one to one, what lacks is said, law and policies, invariants, speed."""
 
 import json
+import random
 import re
 import time
 from dataclasses import fields, replace
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import polars as pl
@@ -15,6 +16,7 @@ from snp_facts import CAISSE, SPEC, facts_of
 from snp_random import DEFECTS, random_facts
 
 from checks.snp import law as laws
+from checks.snp import scene
 from checks.snp.evidence import FINDINGS
 from checks.snp.facts import SCHEMAS, Facts, FactsRefused, frame
 from checks.snp.law import Attestation, attested_as_published, calendar, default_law
@@ -296,6 +298,60 @@ def test_a_bordereau_received_early_waits_or_not_as_the_policy_says() -> None:
 def with_rows(found: Facts, kind: str, **values: Any) -> Facts:
     told = getattr(found, kind).with_columns(**{name: pl.lit(value, SCHEMAS[kind][name]) for name, value in values.items()})
     return replace(found, **{kind: told})
+
+
+def test_a_month_judged_on_the_days_of_change_is_the_month_judged_on_every_day(monkeypatch: pytest.MonkeyPatch) -> None:
+    def every_day(months: pl.DataFrame, *_: object) -> pl.DataFrame:
+        days = pl.date_ranges("when", pl.col("when").dt.month_end())
+        return months.select("c", at=days).explode("at")
+
+    cases = [(moving_facts(seed), default_law({"same_day_act_payable": seed % 2 == 0})) for seed in range(6)]
+    short = [judged(found, law) for found, law in cases]
+    monkeypatch.setattr(scene, "looked_at", every_day)
+    for seen, (found, law) in zip(short, cases, strict=True):
+        whole = judged(found, law)
+        assert seen.lines.equals(whole.lines)
+        assert seen.findings.equals(whole.findings)
+    outcomes_seen = {outcome for seen in short for outcome in seen.lines["outcome"]}
+    assert {"PAY", "ASK", "REJECT"} <= outcomes_seen
+
+
+def moving_facts(seed: int) -> Facts:
+    """Monthly lines only, where every kind of fact changes on some day between 2022 and 2024."""
+    found = random_facts(300, seed, defects=0, months=1.0, per_bordereau=10)
+    dice = random.Random(seed)
+
+    def some(rows: pl.DataFrame, column: str, share: float = 0.5) -> pl.DataFrame:
+        days = [
+            date(2023, 12, 1) + timedelta(days=dice.randrange(220)) if dice.random() < share else None
+            for _ in range(rows.height)
+        ]
+        return rows.with_columns(pl.coalesce(pl.Series(column, days, dtype=pl.Date), column).alias(column))
+
+    line = found.line.with_columns(
+        month=pl.Series([date(dice.choice([2022, 2023, 2024]), dice.randint(1, 12), 1) for _ in range(found.line.height)])
+    )
+    numbers = found.frame("dossier")["number"]
+    events = []
+    for number in numbers:
+        kind = dice.choice(["refuse", "withdrawn", "purged", "correction_asked", None])
+        for kind_of, lag in ((kind, 0), ("correction_resolved" if kind == "correction_asked" else None, 20)):
+            if kind_of:
+                on = date(2024, 1, 1) + timedelta(days=dice.randrange(150) + lag)
+                at = datetime(on.year, on.month, on.day, 12, tzinfo=UTC)
+                events.append({"number": number, "kind": kind_of, "at": at, "on": on, "reason": "user_request"})
+    protocols = some(found.frame("dossier_protocol"), "effective_on", 0.3)
+    return replace(
+        found,
+        line=line,
+        bordereau=found.bordereau.with_columns(period_from=pl.lit(None, pl.Date)),
+        dossier_protocol=some(protocols, "until_on", 0.1),
+        dossier_event=frame("dossier_event", events),
+        structure=some(found.frame("structure"), "closed_on", 0.2),
+        adhesion=some(some(found.frame("adhesion"), "valid_to", 0.2), "valid_from", 0),
+        attachment=some(found.frame("attachment"), "valid_from", 0.2),
+        professional=some(found.frame("professional"), "active_to", 0.2),
+    )
 
 
 def test_what_lacks_is_asked_once() -> None:

@@ -188,7 +188,7 @@ def calendar(law: Law, caisse: str) -> pl.DataFrame:
     rows: list[dict[str, Any]] = []
     for family in sorted({version.family for version in law.versions}):
         versions = sorted((v for v in law.versions if v.family == family), key=lambda v: v.valid_from)
-        for since in _boundaries(law, caisse):
+        for since in boundaries(law, caisse):
             version = next((v for v in reversed(versions) if v.valid_from <= since), versions[0])
             same = {"family": family, "since": since} | _about(version, law, since)
             tariffs = {act: _tariff_on(law, caisse, version.code, act, since) for act in ACTS}
@@ -300,8 +300,8 @@ def _holds(row: Any, on: date) -> bool:
     return bool(row.valid_from <= on and (row.valid_to is None or on < row.valid_to))
 
 
-def _boundaries(law: Law, caisse: str) -> list[date]:
-    """Every day on which something of the law changes, and the beginning of time."""
+def boundaries(law: Law, caisse: str) -> list[date]:
+    """Every day on which something of the law changes for that caisse, and the beginning of time."""
     own = [found for found in law.attestations if found.caisse == caisse]
     rows: list[Window | Tariff | Attestation] = [*law.windows, *law.gaps, *law.tariffs, *own]
     days = {day for row in rows for day in (row.valid_from, row.valid_to) if day}

@@ -1,6 +1,7 @@
 """The columns that the rules read: the claims of the lines, and on each day of a claim the law, the team and the structure.
 
-A claim is one act of a line; a monthly line is one claim looked at on each day of its month. Joins only: judges nothing.
+A claim is one act of a line; a monthly line is one claim looked at on each day of its month that may differ from the day
+before. Joins only: judges nothing.
 """
 
 import polars as pl
@@ -8,7 +9,7 @@ import polars as pl
 from checks.snp.facts import Facts
 from checks.snp.fold import Teams
 from checks.snp.identity import structure_keys
-from checks.snp.law import ACTS, Law, calendar
+from checks.snp.law import ACTS, Law, boundaries, calendar
 from checks.snp.likeness import edits, key_is_right
 from checks.snp.ruling import ELSEWHERE, french
 
@@ -128,17 +129,51 @@ APART = (
 
 
 def days(found: pl.DataFrame, law: Law, facts: Facts, teams: Teams) -> pl.DataFrame:
-    """Each claim on its day, or on every day of its month, with the law, the team and the structure's rights of that day."""
+    """Each claim on its day, or on the days of its month on which anything may change, with the law, the team and the
+    structure's rights of that day."""
     rows = found
     if found["is_month"].any():
-        month = pl.date_ranges("when", pl.col("when").dt.month_end())
-        spread = found.filter("is_month").with_columns(at=month).explode("at").with_columns(day_known=pl.lit(value=True))
-        rows = pl.concat([found.filter(~pl.col("is_month")), spread])
+        months = found.filter("is_month").with_columns(day_known=pl.lit(value=True))
+        looked = looked_at(months, law, facts, teams)
+        rows = pl.concat([found.filter(~pl.col("is_month")), months.drop("at").join(looked, on="c").select(found.columns)])
     rows = rows.sort("at")
     rows = _with_law(rows, law)
     rows = _with_rights(rows, facts)
     rows = _with_team(rows, teams)
     return _with_delegate(rows, facts, teams, law)
+
+
+def looked_at(months: pl.DataFrame, law: Law, facts: Facts, teams: Teams) -> pl.DataFrame:
+    """The days to look at for each monthly claim (``c``, ``at``): the first, and each one on which the law, a dossier, a right
+    of the structure or the register of the delegate changes; between two of them every rule of a day says the same."""
+    rows = months.select("c", "skey", "delegate", "closed_on", first="when")
+    law_days = sorted({day for caisse in months["law_caisse"].unique() for day in boundaries(law, caisse)})
+    dossiers = teams.coverage.select("skey", "d").unique().join(teams.dossiers, on="d")
+    spans = [structure_keys(facts.frame(name), facts) for name in ("adhesion", "attachment")]
+    people = facts.frame("professional").rename({"rpps": "delegate"})
+    found = [
+        rows.select("c", at="first"),
+        _changes(rows, pl.DataFrame({"at": law_days}, schema={"at": pl.Date}), []),
+        _changes(rows, _days_of(teams.coverage, ("effective_on", "until_on"), "skey"), ["skey"]),
+        _changes(rows, _days_of(dossiers, DOSSIER_DAYS, "skey"), ["skey"]),
+        *(_changes(rows, _days_of(span, ("valid_from", "valid_to"), "skey"), ["skey"]) for span in spans),
+        _changes(rows, _days_of(people, ("active_from", "active_to"), "delegate"), ["delegate"]),
+        rows.filter(pl.col("closed_on").dt.month_start() == pl.col("first")).select("c", at="closed_on"),
+    ]
+    return pl.concat(found).unique()
+
+
+DOSSIER_DAYS = ("deposited_on", "ended_on", "purged_on", "open_from", "resolved_on", "exit_on", "changed_on")
+
+
+def _days_of(frame: pl.DataFrame, columns: tuple[str, ...], key: str) -> pl.DataFrame:
+    """The days of these columns and the days after them (a rule may count the day itself), by key."""
+    days = pl.concat([frame.select(key, at=column) for column in columns]).drop_nulls()
+    return pl.concat([days, days.with_columns(pl.col("at").dt.offset_by("1d"))]).unique()
+
+
+def _changes(rows: pl.DataFrame, days: pl.DataFrame, by: list[str]) -> pl.DataFrame:
+    return rows.join(days.with_columns(first=pl.col("at").dt.month_start()), on=[*by, "first"]).select("c", "at")
 
 
 def _with_law(rows: pl.DataFrame, law: Law) -> pl.DataFrame:
