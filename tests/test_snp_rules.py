@@ -17,10 +17,11 @@ from snp_random import DEFECTS, random_facts
 
 from checks.snp import law as laws
 from checks.snp import scene
+from checks.snp.calendar import calendar
 from checks.snp.evidence import FINDINGS
 from checks.snp.facts import SCHEMAS, Facts, FactsRefused, frame
-from checks.snp.law import Attestation, attested_as_published, calendar, default_law
-from checks.snp.likeness import edits, key_is_right
+from checks.snp.law import Attestation, attested_as_published, default_law
+from checks.snp.likeness import edits, key_is_right, name_key
 from checks.snp.outcome import BORDEREAUX, LINES
 from checks.snp.reconcile import Reconciliation, reconcile
 from checks.snp.review import review
@@ -102,6 +103,27 @@ def test_every_value_of_a_policy_leads_to_an_outcome_of_the_rule_that_names_it()
             law = default_law({name: value})
             asked = [outcomes(rule, law) for rule in RULES if name in {rule.policy, *(v.policy for v in rule.variants)}]
             assert any(law.outcome(name) in told.values() for told in asked)
+
+
+def test_protocols_windows_and_tariffs_have_known_sources_and_a_status_and_no_float() -> None:
+    facts_of_law = laws._yaml("protocols.yaml")
+    sources, codes = set(facts_of_law["sources"]), {version["code"] for version in facts_of_law["versions"]}
+    tariffs = [row for version in facts_of_law["versions"] for row in version["tariffs"]]
+    for row in (*facts_of_law["windows"], *tariffs):
+        assert set(row["source"]) <= sources
+        assert row["source"] or row["status"] in ("recalled", "missing")
+        assert row["status"] in ("official", "secondary", "analogue", "recalled", "missing", "derived")
+    assert {code for window in facts_of_law["windows"] for code in window["versions"]} == codes
+    assert all(isinstance(row["cents"], int) for row in tariffs)
+
+
+def test_a_label_stands_for_one_family() -> None:
+    table, versions = laws._yaml("protocol_labels.yaml"), laws._yaml("protocols.yaml")["versions"]
+    assert set(table["labels"]) == {version["family"] for version in versions}
+    labels = [label for found in table["labels"].values() for label in found]
+    plain = pl.DataFrame({"label": labels}).select(name_key(pl.col("label")))["label"]
+    assert plain.null_count() == 0
+    assert plain.n_unique() == len(labels)
 
 
 # --- what lacks
