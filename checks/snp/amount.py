@@ -13,13 +13,13 @@ SPANS = {"LOMBALGIE": 28, "CHEVILLE": 90}
 """Days before a second consultation in which a first one without patient key may be its own (90 days: an assumption)."""
 FIRST_ACTS = ("INCLUSION", "CONSULT_1")
 MONEY = ("amount", "count", "unit")
-DUE = pl.col("number") * pl.col("tariff_cents")
+DUE = pl.col("acts") * pl.col("tariff_cents")
 
 
 def billed_unit(law: Law) -> pl.Expr:
     """The unit that the line bills: its column, else amount / count when that is exactly another tariff of the catalogue."""
-    exact = (pl.col("number") > 0) & (pl.col("amount_cents") % pl.col("number") == 0)
-    implied = pl.when(exact).then(pl.col("amount_cents") // pl.when(pl.col("number") != 0).then("number"))
+    exact = (pl.col("acts") > 0) & (pl.col("amount_cents") % pl.col("acts") == 0)
+    implied = pl.when(exact).then(pl.col("amount_cents") // pl.when(pl.col("acts") != 0).then("acts"))
     known = implied.is_in(sorted({tariff.cents for tariff in law.tariffs}))
     return pl.coalesce("unit_cents", pl.when(known).then(implied))
 
@@ -33,8 +33,8 @@ def _explained(law: Law) -> pl.Expr:
 def a01(law: Law, facts: Facts) -> Ruling:
     judged = ~pl.col("revisit")
     unit = pl.coalesce("unit_cents", "tariff_cents")
-    differs = judged & (pl.col("amount_cents") != pl.col("number") * unit) & ~_explained(law)
-    unreadable = pl.col("amount_cents").is_null() | pl.col("number").is_null()
+    differs = judged & (pl.col("amount_cents") != pl.col("acts") * unit) & ~_explained(law)
+    unreadable = pl.col("amount_cents").is_null() | pl.col("acts").is_null()
     return Ruling(
         {
             "no_tariff": judged & pl.col("tariff_cents").is_null(),
@@ -44,8 +44,8 @@ def a01(law: Law, facts: Facts) -> Ruling:
         },
         {
             "montant": euros(pl.col("amount_cents")),
-            "attendu": euros(pl.col("number") * unit),
-            "nombre": pl.col("number").cast(pl.String),
+            "attendu": euros(pl.col("acts") * unit),
+            "nombre": pl.col("acts").cast(pl.String),
             "unite": euros(unit),
             "tarif": euros(pl.col("tariff_cents")),
         },
@@ -105,12 +105,12 @@ def a05(law: Law, facts: Facts) -> Ruling:
 
 @check("snp.A06", "claim")
 def a06(law: Law, facts: Facts) -> Ruling:
-    unreadable = pl.col("number").is_null() | (pl.col("amount_cents").is_null() & pl.col("amount_raw").is_not_null())
-    odd = unreadable | (pl.col("number") <= 0).fill_null(value=False) | (pl.col("amount_cents") <= 0).fill_null(value=False)
+    unreadable = pl.col("acts").is_null() | (pl.col("amount_cents").is_null() & pl.col("amount_raw").is_not_null())
+    odd = unreadable | (pl.col("acts") <= 0).fill_null(value=False) | (pl.col("amount_cents") <= 0).fill_null(value=False)
     return Ruling(
         {"cancellation": (pl.col("amount_cents") < 0) & pl.col("cancels"), "default": odd},
         {
-            "nombre_brut": pl.coalesce("count_raw", pl.col("number").cast(pl.String)),
+            "nombre_brut": pl.coalesce("count_raw", pl.col("acts").cast(pl.String)),
             "montant_brut": pl.coalesce("amount_raw", euros(pl.col("amount_cents"))),
             "reference": pl.col("ref"),
         },

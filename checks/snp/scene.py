@@ -53,8 +53,8 @@ def claims(facts: Facts, bordereaux: pl.DataFrame) -> pl.DataFrame:
     """One row a claim, in the order of the bordereaux and lines: ``i`` the place of the line, ``c`` that of the claim.
 
     Adds ``at`` (the day judged; the day of reception when the act's is unknown), ``day_known``, ``is_month``, ``moment`` (the
-    day or month as text), ``when`` (day, else month), ``number`` of acts, ``delegate`` (its number) and whether one is
-    ``given``, ``act_key``, ``patient_key`` and the age in months.
+    day or month as text), ``when`` (day, else month), ``number`` of acts (``acts``: of the whole line), ``delegate`` (its
+    number) and whether one is ``given``, ``act_key``, ``patient_key`` and the age in months.
     """
     lines = facts.line.drop("notes").join(bordereaux.select(IDENTITY), on="bordereau_id", maintain_order="left")
     lines = lines.sort("b", "line_number").with_row_index("i")
@@ -71,15 +71,15 @@ def claims(facts: Facts, bordereaux: pl.DataFrame) -> pl.DataFrame:
     )
     if facts.act is not None and facts.act.height:
         lines = _several(lines, facts.act)
-    family_known = pl.col("family").is_not_null()
     return lines.with_row_index("c").with_columns(
+        acts=pl.when("several").then(pl.col("number").sum().over("i")).otherwise("number"),
         is_month=pl.col("day").is_null() & pl.col("month").is_not_null() & pl.col("date_problem").is_null(),
         day_known=pl.col("day").is_not_null(),
         when=pl.coalesce("day", "month"),
         at=pl.coalesce("day", "month", "received_on"),
         moment=pl.coalesce(french(pl.col("day")), pl.col("month").dt.strftime("%m/%Y"), "date_raw", pl.lit("jour inconnu")),
         act_key=pl.when(pl.col("act").is_in(ACTS)).then("act").otherwise(pl.lit("")),
-        family_known=family_known,
+        family_known=pl.col("family").is_not_null(),
         revisit=(pl.col("act") == REVISIT).fill_null(value=False),
         months=pl.coalesce("age_months", pl.col("age_years") * 12),
         years=pl.coalesce("age_years", pl.col("age_months") // 12),
@@ -121,6 +121,7 @@ APART = (
     "replaces",
     "patient_key",
     "number",
+    "acts",
     "several",
 )
 """Columns of the claims that no day changes and no rule of a day reads: kept aside while the days are looked at."""
