@@ -227,7 +227,7 @@ def adhesions_of(place: Row, header: Row) -> list[Row]:
     found = []
     for basis in ("aci", "project"):
         if basis in place:
-            since = None if place[basis] == "unknown" else day(place[basis])
+            since = None if place[basis] == "inconnue" else day(place[basis])
             until = day(place["aci_until"]) if basis == "aci" and "aci_until" in place else None
             found.append({"siret": siret, "basis": basis, "valid_from": since, "valid_to": until})
     return found

@@ -483,6 +483,32 @@ def test_a_chain_of_replacements_pays_each_act_once() -> None:
     assert result.bordereaux.select("bordereau_id", "live").rows() == [("B1", False), ("B2", False), ("B3", True)]
 
 
+def test_a_paid_line_that_the_replacing_bordereau_drops_is_proposed_for_recovery() -> None:
+    found = facts("S51")
+    kept = found.line.filter((pl.col("bordereau_id") == "B1") | (pl.col("line_number") == 2))
+    after = judged(replace(found, line=kept))
+    assert after.lines.filter(bordereau_id="B1")["difference_cents"].to_list() == [-2500, 0]
+    told = review(after, after, ATTESTED)
+    assert told.select("rule", "bordereau_id", "line_number").rows() == [("snp.R01", "B1", 1)]
+
+
+def test_a_payment_by_reference_counts_once_and_never_where_two_lines_have_the_reference() -> None:
+    found = facts("S50")
+    told = {"ref": "r78", "siret": found.bordereau["siret"][0], "paid_cents": 2500, "paid_on": DAY}
+    assert judged(replace(found, payment=frame("payment", [told]))).lines["paid_cents"].to_list() == [0, 0, 2500]
+    twice = frame("payment", [told | {"ref": "r77"}])
+    assert judged(replace(found, payment=twice)).lines["paid_cents"].to_list() == [0, 0, 0]
+    named = frame("payment", [told | {"ref": "r77", "bordereau_id": "B1"}])
+    assert judged(replace(found, payment=named)).lines["paid_cents"].to_list() == [2500, 0, 0]
+
+
+def test_no_bordereau_no_line_and_a_bordereau_without_line_give_an_empty_answer() -> None:
+    found = facts("S01")
+    assert judged(replace(found, line=found.line.head(0))).bordereaux["claimed_cents"].to_list() == [0]
+    nothing = judged(Facts(found.bordereau.head(0), found.line.head(0)))
+    assert (nothing.lines.height, nothing.findings.height, nothing.bordereaux.height) == (0, 0, 0)
+
+
 def test_an_act_paid_here_and_claimed_elsewhere_is_asked_of_the_other_structure_only() -> None:
     found = facts("S40")
     first = found.line["line_id"][0]

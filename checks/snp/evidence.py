@@ -11,6 +11,7 @@ import polars as pl
 
 from checks.snp.facts import Facts
 from checks.snp.law import Law
+from checks.snp.outcome import PRECEDENCE
 from checks.snp.ruling import ELSEWHERE, NOTE, SILENT, STOP, Check, Ruling, outcomes, sentences
 from contracts_schema.rules import Rule
 
@@ -87,8 +88,6 @@ def of_reviews(rows: pl.DataFrame, checks: Iterable[Check], law: Law, facts: Fac
 
 
 def _severity(rule: Rule, law: Law) -> pl.Expr:
-    from checks.snp.outcome import PRECEDENCE
-
     ranks = {code: PRECEDENCE.index(outcome) for code, outcome in outcomes(rule, law).items()}
     return pl.col(rule.id).replace_strict(ranks | {STOP: PRECEDENCE.index("ASK")}, default=0, return_dtype=pl.UInt8)
 

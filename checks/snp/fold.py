@@ -93,7 +93,7 @@ def _dossiers(facts: Facts) -> pl.DataFrame:
 
 
 def _endings(facts: Facts) -> pl.DataFrame:
-    events = facts.frame("dossier_event").sort("number", "at")
+    events = facts.frame("dossier_event").sort("number", "at", "kind")
     treated = events.filter(pl.col("kind").is_in([*ENDS, "accepte"]))
     doubt = (pl.col("kind") == "withdrawn") & pl.col("reason").is_in(DOUBTFUL)
     last = treated.group_by("number", maintain_order=True).agg(
@@ -116,7 +116,7 @@ def _endings(facts: Facts) -> pl.DataFrame:
 def _corrections(facts: Facts, dossiers: pl.DataFrame) -> pl.DataFrame:
     """``open_from``: the day from which an open request weighs on acts; ``resolved_on``: the last resolution."""
     kinds = ("correction_asked", "correction_resolved")
-    events = facts.frame("dossier_event").filter(pl.col("kind").is_in(kinds)).sort("number", "at")
+    events = facts.frame("dossier_event").filter(pl.col("kind").is_in(kinds)).sort("number", "at", "kind")
     threads = events.group_by("number", pl.col("subject").fill_null(""), maintain_order=True).agg(
         asked_on=pl.col("on").filter(pl.col("kind") == "correction_asked").min(),
         incomplete=(pl.col("reason") == "incomplete").any(),

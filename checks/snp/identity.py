@@ -23,8 +23,8 @@ def bordereaux(facts: Facts, law: Law) -> tuple[pl.DataFrame, pl.DataFrame]:
     ``discordant``, ``bad_key``, ``proven`` (absence of a declaration can be trusted) and ``law_caisse``.
     Links: skey, number, one row for each dossier of the SNP form that is linked by an exact key.
     """
-    dossiers = _keyed(facts.frame("dossier"), facts, "d")
-    found = _keyed(facts.bordereau.sort("received_on", "bordereau_id").with_row_index("b"), facts, "b")
+    dossiers = _keyed(facts.frame("dossier"), facts, "number")
+    found = _keyed(facts.bordereau.sort("received_on", "bordereau_id").with_row_index("b"), facts, "bordereau_id")
     gone = found.filter(pl.col("replaces").is_not_null())["replaces"]
     found = found.with_columns(live=pl.col("superseded_by").is_null() & ~pl.col("bordereau_id").is_in(gone.implode()))
     links = _links(found, dossiers)
@@ -45,11 +45,14 @@ def structure_keys(frame: pl.DataFrame, facts: Facts) -> pl.DataFrame:
     return _resolved(frame.with_columns(raw_key="siret"), facts)
 
 
-def _keyed(frame: pl.DataFrame, facts: Facts, of: str) -> pl.DataFrame:
+def _keyed(frame: pl.DataFrame, facts: Facts, place: str) -> pl.DataFrame:
+    """Rows with the key of their structure: SIRET, else FINESS, else name; ``place`` names a row that has none of them."""
     register = facts.frame("structure").filter(pl.col("finess").is_not_null(), pl.col("siret").is_not_null())
-    by_finess = register.select("finess", known_siret="siret").unique("finess", keep="first")
+    by_finess = register.sort("siret").select("finess", known_siret="siret").unique("finess", keep="first", maintain_order=True)
     named = frame.join(by_finess, on="finess", how="left", maintain_order="left").with_columns(
-        raw_key=pl.coalesce("siret", "known_siret", "finess", pl.format("nom:{}", "structure_name"), pl.lit(f"{of}?")),
+        raw_key=pl.coalesce(
+            "siret", "known_siret", "finess", pl.format("nom:{}", "structure_name"), pl.format("sans clé:{}", place)
+        ),
     )
     return _resolved(named, facts)
 
@@ -57,7 +60,7 @@ def _keyed(frame: pl.DataFrame, facts: Facts, of: str) -> pl.DataFrame:
 def _resolved(frame: pl.DataFrame, facts: Facts) -> pl.DataFrame:
     """Follow the confirmed links from ``raw_key`` to ``skey``."""
     links = facts.frame("alias").filter(pl.col("kind") == "structure").select(skey="from_key", next_key="to_key")
-    links = links.unique("skey", keep="last", maintain_order=True)
+    links = links.sort("skey", "next_key").unique("skey", keep="last", maintain_order=True)
     found = frame.with_columns(skey="raw_key")
     for _ in range(ALIAS_STEPS if links.height else 0):
         found = found.join(links, on="skey", how="left", maintain_order="left")
@@ -82,7 +85,7 @@ def _links(found: pl.DataFrame, dossiers: pl.DataFrame) -> pl.DataFrame:
 
 
 def _with_register(found: pl.DataFrame, facts: Facts) -> pl.DataFrame:
-    register = facts.frame("structure")
+    register = facts.frame("structure").sort("siret", "finess", "opened_on", "closed_on", "kind")
     told = {"register_kind": pl.col("kind"), "closed_on": pl.col("closed_on"), "known": pl.lit(value=True)}
     by_siret = register.drop_nulls("siret").select("siret", **told).unique("siret", keep="last", maintain_order=True)
     by_finess = register.drop_nulls("finess").select("finess", **told).unique("finess", keep="last", maintain_order=True)
@@ -154,31 +157,34 @@ def _with_near(found: pl.DataFrame, dossiers: pl.DataFrame, law: Law) -> pl.Data
         by_key=pl.lit(value=True),
         near=pl.format("dossier n° {} sous le SIRET {} (même SIREN)", "number", "siret_d"),
     )
-    alike = []
-    for column, limit in (("finess", law.number("near_finess_max_edits")), ("name", law.number("similar_name_min"))):
-        pairs = (
-            lost.select("skey", column)
-            .drop_nulls()
-            .unique()
-            .join(known.select("number", "structure_name", found=column).drop_nulls(), how="cross")
-        )
-        longest = pl.max_horizontal(pl.col(column).str.len_chars(), pl.col("found").str.len_chars()).cast(pl.Int64)
-        shortest = pl.min_horizontal(pl.col(column).str.len_chars(), pl.col("found").str.len_chars()).cast(pl.Int64)
-        allowed = pl.lit(limit) if column == "finess" else longest * (100 - pl.lit(limit)) // 100
-        pairs = pairs.filter(longest - shortest <= allowed)
-        pairs = pairs.with_columns(edits=edits(pairs[column], pairs["found"])).filter(pl.col("edits") <= allowed)
-        likeness = (100 - 100 * pl.col("edits") / longest).round().cast(pl.Int64)
-        text = (
-            pl.format("dossier n° {} sous le FINESS {} ({} caractère(s) d'écart)", "number", "found", "edits")
-            if column == "finess"
-            else pl.format("dossier n° {}, « {} » (ressemblance {} %)", "number", "structure_name", likeness)
-        )
-        alike.append(pairs.select("skey", by_key=pl.lit(column == "finess"), near=text))
+    alike = [
+        _alike(lost, known, "finess", law.number("near_finess_max_edits") or 0),
+        _alike(lost, known, "name", law.number("similar_name_min") or 100),
+    ]
     near = pl.concat([by_siren, *alike]).sort("skey", "by_key", "near", descending=[False, True, False])
     near = near.group_by("skey", maintain_order=True).agg(
         near_key=pl.col("by_key").any(), near=pl.col("near").head(3).str.join(" ; ")
     )
     return found.join(near, on="skey", how="left", maintain_order="left")
+
+
+def _alike(lost: pl.DataFrame, known: pl.DataFrame, column: str, limit: int) -> pl.DataFrame:
+    """Dossiers whose FINESS is within ``limit`` edits, or whose name is like at ``limit`` percent: skey, by_key, near."""
+    of_key = column == "finess"
+    length, other = (pl.col(name).str.len_chars().cast(pl.Int64) for name in (column, "found"))
+    low, high = (length - limit, length + limit) if of_key else (length * limit // 100, length * 100 // limit)
+    rows = lost.select("skey", column).drop_nulls().unique().with_columns(low=low, high=high)
+    others = known.select("number", "structure_name", found=column).drop_nulls("found").with_columns(length=other)
+    pairs = rows.join_where(others, pl.col("length") >= pl.col("low"), pl.col("length") <= pl.col("high"))
+    pairs = pairs.with_columns(edits=edits(pairs[column], pairs["found"]), longest=pl.max_horizontal(length, "length"))
+    near = pl.col("edits") <= (limit if of_key else pl.col("longest") * (100 - limit) // 100)
+    likeness = (100 - 100 * pl.col("edits") / pl.col("longest")).round().cast(pl.Int64)
+    text = (
+        pl.format("dossier n° {} sous le FINESS {} ({} caractère(s) d'écart)", "number", "found", "edits")
+        if of_key
+        else pl.format("dossier n° {}, « {} » (ressemblance {} %)", "number", pl.col("structure_name"), likeness)
+    )
+    return pairs.filter(near).select("skey", by_key=pl.lit(of_key), near=text)
 
 
 def _synchronisation(facts: Facts) -> dict[str, pl.Expr]:

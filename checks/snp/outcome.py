@@ -35,8 +35,10 @@ LINES = pl.Schema(
         "live": pl.Boolean(),
     }
 )
-"""``difference_cents``: what is due less what was paid, for the line or the one it replaces; 0 while the line is pending.
-``live``: the bordereau is superseded by none; only live lines count."""
+"""``difference_cents``: what is due less what was paid, for the line and those it replaces; 0 while it is pending, and for a
+line that another one replaced; less what was paid, for a line that the replacing bordereau no longer claims. ``live``: the
+bordereau is superseded by none; only live lines count to pay. What was paid for a replaced line is also counted in the line
+that replaces it."""
 
 BORDEREAUX = pl.Schema(
     {
@@ -113,7 +115,11 @@ def lines(claims: pl.DataFrame) -> pl.DataFrame:
         pending_cents=pl.when(pending).then("claimed").otherwise(nothing),
         reduction_cents=pl.when(payable).then(pl.col("claimed") - pl.col("payable_cents")).otherwise(nothing),
         paid_cents="paid_cents",
-        difference_cents=pl.when(pending).then(nothing).otherwise(pl.col("due") - pl.col("paid_cents")),
+        difference_cents=pl.when("dropped")
+        .then(-pl.col("paid_cents"))
+        .when(pending | ~pl.col("live"))
+        .then(nothing)
+        .otherwise(pl.col("due") - pl.col("paid_cents")),
         firm="firm",
         live="live",
     ).cast(LINES)

@@ -87,13 +87,18 @@ def _claims(facts: Facts, law: Law, found: pl.DataFrame, folded: Teams) -> pl.Da
 
 
 def _with_payments(claims: pl.DataFrame, facts: Facts, found: pl.DataFrame) -> pl.DataFrame:
-    """``predecessor`` of each line, ``paid_cents`` for it and those it replaces, ``paid_before_cents`` before it came."""
+    """``predecessor`` of each line, ``paid_cents`` for it and those it replaces, ``paid_before_cents`` before it came, and
+    ``dropped``: its bordereau is replaced, and no line of the new one takes its place.
+
+    A payment that names a reference and no bordereau is taken only where one live line of the structure has it.
+    """
     pairs = duplicate.replaced(claims, found)
-    lines = claims.select("i", "line_id", "bordereau_id", "ref", "skey", "received_on").unique("i", keep="first")
+    lines = claims.select("i", "line_id", "bordereau_id", "ref", "skey", "received_on", "live").unique("i", keep="first")
     payments = structure_keys(facts.frame("payment"), facts).with_row_index("p")
     paid = payments.select("p", "line_id", "ref", "skey", "paid_cents", "paid_on", bordereau="bordereau_id")
     by_line = paid.drop_nulls("line_id").drop("ref", "skey").join(lines, on="line_id")
     by_ref = paid.filter(pl.col("line_id").is_null()).drop_nulls("ref").drop("line_id").join(lines, on=["ref", "skey"])
+    by_ref = by_ref.filter((pl.col("live").sum().over("p") <= 1) | pl.col("bordereau").is_not_null())
     own = pl.concat([part.select("i", "p", "bordereau", "bordereau_id", "paid_on") for part in (by_line, by_ref)])
     own = own.filter(pl.col("bordereau").is_null() | (pl.col("bordereau") == pl.col("bordereau_id")))
     links = own.select("i", "p", inherited=pl.lit(value=False))
@@ -112,7 +117,10 @@ def _with_payments(claims: pl.DataFrame, facts: Facts, found: pl.DataFrame) -> p
         paid_cents=pl.col("paid_cents").sum(), paid_before_cents=pl.col("paid_cents").filter(before).sum()
     )
     claims = claims.join(pairs, on="i", how="left", maintain_order="left").join(sums, on="i", how="left", maintain_order="left")
-    return claims.with_columns(pl.col("paid_cents", "paid_before_cents").fill_null(0))
+    return claims.with_columns(
+        pl.col("paid_cents", "paid_before_cents").fill_null(0),
+        dropped=~pl.col("live") & ~pl.col("i").is_in(pairs["predecessor"].implode()),
+    )
 
 
 def _bordereaux(found: pl.DataFrame, claims: pl.DataFrame, law: Law, facts: Facts, decided_on: date) -> pl.DataFrame:

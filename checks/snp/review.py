@@ -31,6 +31,7 @@ def r01(law: Law, facts: Facts) -> Ruling:
 @check("snp.R02", "review")
 def r02(law: Law, facts: Facts) -> Ruling:
     changed = (pl.col("outcome") != pl.col("outcome_before")) | (pl.col("payable_cents") != pl.col("payable_before"))
+    changed = changed & pl.col("live")
     return Ruling(
         {"default": changed},
         {
@@ -46,7 +47,8 @@ def r02(law: Law, facts: Facts) -> Ruling:
 
 
 def review(earlier: Reconciliation, present: Reconciliation, law: Law) -> pl.DataFrame:
-    """The findings R01 and R02 (``evidence.FINDINGS``) about the live lines of the present reconciliation.
+    """The findings R01 and R02 (``evidence.FINDINGS``) about the live lines of the present reconciliation, and R01 about lines
+    that were paid and that the replacing bordereau no longer claims.
 
     A line is the same in both by its ``line_id``. R01 needs no earlier judgement of the line: it is paid and due no more.
     """
@@ -57,7 +59,9 @@ def review(earlier: Reconciliation, present: Reconciliation, law: Law) -> pl.Dat
         payable_before="payable_cents",
         decided_before=pl.lit(earlier.decided_on),
     )
-    rows = present.lines.filter("live").with_columns(decided_on=pl.lit(present.decided_on))
+    rows = present.lines.filter(pl.col("live") | (pl.col("difference_cents") < 0)).with_columns(
+        decided_on=pl.lit(present.decided_on)
+    )
     rows = rows.join(told, on="line_id", how="left", maintain_order="left")
     nothing = Facts(frame("bordereau", []), frame("line", []))
     rows = judged(rows, "review", law, nothing)

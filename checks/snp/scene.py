@@ -180,7 +180,7 @@ def _with_rights(rows: pl.DataFrame, facts: Facts) -> pl.DataFrame:
         right_until=pl.when(cpts).then("any_until").otherwise("aci_until"),
     ).drop("any_first", "any_undated", "any_until", "any_from", "aci_first", "aci_undated", "aci_until", "aci_from")
     attachments = structure_keys(facts.frame("attachment"), facts).with_columns(pl.col("valid_from").fill_null(EARLY))
-    attachments = attachments.sort("valid_from").select("skey", "valid_from", "valid_to", attached="caisse")
+    attachments = attachments.sort("valid_from", "caisse").select("skey", "valid_from", "valid_to", attached="caisse")
     rows = rows.join_asof(attachments, left_on="at", right_on="valid_from", by="skey", check_sortedness=False)
     ended = pl.col("valid_to").is_not_null() & (pl.col("at") >= pl.col("valid_to"))
     return rows.with_columns(attached=pl.when(~ended).then("attached")).drop("valid_from", "valid_to")
