@@ -65,7 +65,7 @@ def policies(decided: Mapping[str, Choice] | None = None) -> dict[str, Choice]:
 def policy_of(name: str) -> Policy:
     """The policy of this name. WrongPolicy."""
     if name not in catalogue():
-        raise WrongPolicy(f"règle de gestion inconnue : {name} ; il y a {', '.join(catalogue())}")
+        raise WrongPolicy(f"politique inconnue : {name} ; il y a {', '.join(catalogue())}")
     return catalogue()[name]
 
 

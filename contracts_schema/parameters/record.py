@@ -73,7 +73,10 @@ class Simulation:
 
 @dataclass(frozen=True)
 class Parameter:
-    """A figure of law or policy: ``cells`` gives, for each combination of its dimensions, what the texts say over time."""
+    """A figure of law or policy: ``cells`` gives, for each combination of its dimensions, what the texts say over time.
+
+    ``among``: the only values that it takes, when there are such.
+    """
 
     id: str
     label_fr: str
@@ -81,6 +84,7 @@ class Parameter:
     unit: str
     dimensions: tuple[str, ...]
     cells: Mapping[Cell, tuple[Entry, ...]]
+    among: tuple[int, ...] = ()
 
     def choices(self, dimension: str) -> tuple[str, ...]:
         """The values that a dimension takes, in the order of the file."""
@@ -115,7 +119,10 @@ def read_parameter(entry: Mapping[str, Any], sources: Mapping[str, Mapping[str, 
             cells[cell] = (*cells.get(cell, ()), *entries)
     for cell, entries in cells.items():
         _refuse_overlaps(entries, f"{where} {said(cell)}".rstrip())
-    return Parameter(entry["id"], entry["label_fr"], entry["kind"], unit, dimensions, cells)
+    among = tuple(entry.get("among", ()))
+    if among and any(one.value not in among for entries in cells.values() for one in entries if one.value is not None):
+        raise BrokenParameter(f"{where} : une valeur n'est pas de celles que dit among")
+    return Parameter(entry["id"], entry["label_fr"], entry["kind"], unit, dimensions, cells, among)
 
 
 def said(cell: Cell) -> str:

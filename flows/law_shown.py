@@ -1,0 +1,86 @@
+"""The law as it is shown: values with status and reference, what is missing, policies, links. Must never decide anything."""
+
+from datetime import date
+from typing import Any
+
+from contracts_schema import parameters
+from contracts_schema.parameters import policies
+from contracts_schema.parameters.record import Parameter, said
+from flows.hub import Hub, WrongUsage
+from flows.law import Attested, law_of
+
+
+def show(
+    hub: Hub,
+    parameter: str | None = None,
+    on: date | None = None,
+    known_on: date | None = None,
+    organisation: str | None = None,
+    until: int | None = None,
+) -> dict[str, Any]:
+    """Values with their status and reference (all of them, or those of a day), what is missing, policies and links."""
+    own = law_of(hub, organisation, until)
+    chosen = list(parameters.parameters()) if parameter is None else [_parameter(parameter).id]
+    values, missing = [], []
+    for name in chosen:
+        found = [one for one in parameters.timeline(name, own.parameters, known_on) if on is None or _holds(one, on)]
+        values += [_shown(one) for one in found if one.value is not None]
+        missing += [_lacks(name, said(one.cell), "texte non trouvé") for one in found if one.value is None]
+        told = {one.cell for one in found}
+        cells = parameters.parameter(name).cells
+        missing += [_lacks(name, said(cell), "aucune valeur") for cell in cells if cell not in told]
+    return {
+        "organisation": organisation,
+        "on": on,
+        "known_on": known_on,
+        "values": values,
+        "missing": missing,
+        "policies": [] if parameter else [_policy_shown(own, one) for one in policies.catalogue().values()],
+        "aliases": [] if parameter else [vars(one) for one in own.aliases],
+        "to_review": parameters.to_review(hub.today()),
+    }
+
+
+def _parameter(name: str) -> Parameter:
+    try:
+        return parameters.parameter(name)
+    except parameters.UnknownParameter as error:
+        raise WrongUsage(f"{error} ; il y a {', '.join(parameters.parameters())}") from None
+
+
+def _holds(one: parameters.Value, on: date) -> bool:
+    return one.valid_from <= on and (one.valid_to is None or on < one.valid_to)
+
+
+def _shown(one: parameters.Value) -> dict[str, Any]:
+    found = parameters.parameter(one.parameter)
+    return {
+        "parameter": one.parameter,
+        "dimensions": said(one.cell),
+        "name": one.name,
+        "value": one.value,
+        "unit": found.unit,
+        "valid_from": one.valid_from,
+        "valid_to": one.valid_to,
+        "status": one.status,
+        "firm": parameters.is_firm(one.status),
+        "reference": one.reference,
+        "journal_officiel": one.journal_officiel,
+        "position": one.position,
+    }
+
+
+def _lacks(name: str, dimensions: str, why: str) -> dict[str, Any]:
+    return {"parameter": name, "dimensions": dimensions, "why": why}
+
+
+def _policy_shown(own: Attested, policy: policies.Policy) -> dict[str, Any]:
+    decided = own.decided.get(policy.id)
+    return {
+        "policy": policy.id,
+        "label_fr": policy.label_fr,
+        "value": policies.written_choice(decided.value if decided else policy.default),
+        "default": policies.written_choice(policy.default),
+        "takes": policy.takes,
+        "position": decided.position if decided else None,
+    }
