@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 from rich.text import Text
 
+from contracts_schema.parameters.record import STATUSES_FR
 from contracts_schema.rules import label
 from flows.deliveries import names_of
 
@@ -423,21 +424,24 @@ def receipt(answer: Mapping[str, Any]) -> None:
 
 
 def law(answer: Mapping[str, Any], output: Path | None) -> None:
+    from flows.law_shown import gathered
+
     out = console()
     if output:
         out.print(f"{number(len(answer['values']))} valeurs écrites dans {plain(output)}")
         return
     table = _table("paramètre", "pour", "du", "au (exclu)", "valeur >", "statut", "référence")
-    for one in answer["values"]:
+    for one in gathered(answer["values"]):
         what = one["parameter"] + (f" {one['name']}" if one["name"] else "")
-        firm = Text(f"ferme ({one['status']})", "green") if one["firm"] else Text(f"sous réserve ({one['status']})", "yellow")
+        firm, colour = ("ferme", "green") if one["firm"] else ("sous réserve", "yellow")
         amount = euros(one["value"]) if one["unit"] == "cents" else str(one["value"])
         days = (f"{day:%d/%m/%Y}" if day else "" for day in (one["valid_from"], one["valid_to"]))
+        status = Text(f"{firm} ({STATUSES_FR[one['status']]})", colour)
         decided = f" (décision {one['position']})" if one["position"] else ""
-        table.add_row(what, one["dimensions"], *days, amount, firm, Text(plain(one["reference"]) + decided))
+        table.add_row(what, one["dimensions"], *days, amount, status, Text(plain(one["reference"]) + decided))
     out.print(table)
-    for lack in answer["missing"]:
-        out.print(f"manque : {lack['parameter']} {lack['dimensions']} ({lack['why']})")
+    for lack in gathered(answer["missing"]):
+        out.print(Text(f"manque : {lack['parameter']} {lack['dimensions']} ({lack['why']})"))
     if answer["policies"]:
         table = _table("politique", "ce qu'elle règle", "valeur", "par défaut", "décision")
         for one in answer["policies"]:

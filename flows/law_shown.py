@@ -1,11 +1,13 @@
 """The law as it is shown: values with status and reference, what is missing, policies, links. Must never decide anything."""
 
+from collections.abc import Iterable, Mapping
 from datetime import date
+from math import prod
 from typing import Any
 
 from contracts_schema import parameters
 from contracts_schema.parameters import policies
-from contracts_schema.parameters.record import Parameter, said
+from contracts_schema.parameters.record import Cell, Parameter, said
 from flows.hub import Hub, WrongUsage
 from flows.law import Attested, law_of
 
@@ -24,11 +26,11 @@ def show(
     values, missing = [], []
     for name in chosen:
         found = [one for one in parameters.timeline(name, own.parameters, known_on) if on is None or _holds(one, on)]
-        values += [_shown(one) for one in found if one.value is not None]
-        missing += [_lacks(name, said(one.cell), "texte non trouvé") for one in found if one.value is None]
+        values += [shown(one) for one in found if one.value is not None]
+        missing += [_lacks(name, one.cell, "texte non trouvé") for one in found if one.value is None]
         told = {one.cell for one in found}
         cells = parameters.parameter(name).cells
-        missing += [_lacks(name, said(cell), "aucune valeur") for cell in cells if cell not in told]
+        missing += [_lacks(name, cell, "aucune valeur") for cell in cells if cell not in told]
     return {
         "organisation": organisation,
         "on": on,
@@ -52,11 +54,13 @@ def _holds(one: parameters.Value, on: date) -> bool:
     return one.valid_from <= on and (one.valid_to is None or on < one.valid_to)
 
 
-def _shown(one: parameters.Value) -> dict[str, Any]:
+def shown(one: parameters.Value) -> dict[str, Any]:
+    """A value as JSON and readers take it."""
     found = parameters.parameter(one.parameter)
     return {
         "parameter": one.parameter,
         "dimensions": said(one.cell),
+        "cell": dict(one.cell),
         "name": one.name,
         "value": one.value,
         "unit": found.unit,
@@ -70,8 +74,8 @@ def _shown(one: parameters.Value) -> dict[str, Any]:
     }
 
 
-def _lacks(name: str, dimensions: str, why: str) -> dict[str, Any]:
-    return {"parameter": name, "dimensions": dimensions, "why": why}
+def _lacks(name: str, cell: Cell, why: str) -> dict[str, Any]:
+    return {"parameter": name, "dimensions": said(cell), "cell": dict(cell), "why": why}
 
 
 def _policy_shown(own: Attested, policy: policies.Policy) -> dict[str, Any]:
@@ -84,3 +88,19 @@ def _policy_shown(own: Attested, policy: policies.Policy) -> dict[str, Any]:
         "takes": policy.takes,
         "position": decided.position if decided else None,
     }
+
+
+def gathered(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Rows that say the same of several cells, as one, for a reader: ``dimensions`` then lists the values of each dimension."""
+    groups: dict[tuple[object, ...], list[Mapping[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault(tuple(value for name, value in row.items() if name not in ("cell", "dimensions")), []).append(row)
+    found: list[dict[str, Any]] = []
+    for group in groups.values():
+        values = {name: list(dict.fromkeys(row["cell"][name] for row in group)) for name in group[0]["cell"]}
+        if prod(map(len, values.values())) == len(group):
+            told = " ; ".join(f"{name} = {', '.join(chosen)}" for name, chosen in values.items())
+            found.append(dict(group[0]) | {"dimensions": told})
+        else:
+            found += map(dict, group)
+    return found

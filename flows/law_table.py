@@ -18,7 +18,7 @@ from contracts_schema.parameters.record import Parameter
 from flows.hub import WrongUsage
 
 COLUMNS = ("parametre", "dimensions", "debut", "fin", "valeur", "reference", "journal_officiel")
-IGNORED = frozenset({"unite", "statut", "nom"})
+IGNORED = frozenset({"unite", "statut", "nom", "source_lue"})
 """Written for the reader, not read back."""
 MOST = 1_000_000
 """Bytes of a table, at most."""
@@ -63,13 +63,17 @@ def read_table(path: Path, reference: str | None) -> list[Attestation]:
 
 
 def write_table(values: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """The values that ``flows.law.show`` gives, as a CSV for spreadsheets (semicolons, UTF-8 with its mark)."""
+    """The values that ``flows.law_shown.show`` gives, as a CSV for spreadsheets (semicolons, UTF-8 with its mark).
+
+    ``reference`` is left for the organisation's own text: what the project read is ``source_lue``, which nobody attests.
+    """
     with path.open("w", encoding="utf-8-sig", newline="") as file:
         writer = csv.writer(file, delimiter=";")
-        writer.writerow([*COLUMNS, "unite", "statut", "nom"])
+        writer.writerow([*COLUMNS, "unite", "statut", "nom", "source_lue"])
         for one in values:
-            told = [one["parameter"], one["dimensions"], one["valid_from"], one["valid_to"], one["value"], one["reference"]]
-            writer.writerow([*told, one["journal_officiel"], one["unit"], one["status"], one["name"]])
+            own, read = (one["reference"], "") if one["status"] == "attested" else ("", one["reference"])
+            told = [one["parameter"], one["dimensions"], one["valid_from"], one["valid_to"], one["value"], own]
+            writer.writerow([*told, one["journal_officiel"], one["unit"], one["status"], one["name"], read])
 
 
 def _of_row(row: Mapping[str, Any], reference: str | None) -> list[Attestation]:

@@ -32,7 +32,8 @@ FINESS, OTHER = "990000010", "990000028"
 FEBRUARY = f"{FINESS}.2025.2.rsa"
 COMMANDS = [
     "init", "provision", "doctor", "demo", "ingest", "status", "quarantine", "waive", "withdraw", "redecide", "missing",
-    "reject-report", "build", "query", "publish", "explain", "diff", "verify",
+    "reject-report", "build", "query", "publish", "explain", "diff", "verify", "law", "attest",
+    "decide-policy", "alias",
 ]  # fmt: skip
 
 REPORT = {

@@ -14,6 +14,13 @@ KINDS = ("cents", "points", "percent", "count", "date")
 STATUSES = ("official", "attested", "derived", "secondary", "analogue", "proposal", "recalled", "missing")
 """From the strongest to the weakest."""
 
+STATUSES_FR = dict(
+    zip(
+        STATUSES,
+        ("officiel", "attesté", "déduit", "source secondaire", "par analogie", "proposition", "de mémoire", "non trouvé"),
+        strict=True,
+    )
+)
 FIRM = frozenset({"official", "attested"})
 WITHOUT_REFERENCE = frozenset({"recalled", "missing", "proposal"})
 FIELDS = frozenset(
