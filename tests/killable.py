@@ -176,7 +176,7 @@ def doubled(events: list[Event]) -> int:
     return len(facts) - len(set(facts))
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
+def wait_for(condition: Callable[[], bool], seconds: float = 180) -> None:
     until = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < until, "nothing happens any more"

@@ -31,9 +31,10 @@ from warehouse.log import Event
 FINESS, OTHER = "990000010", "990000028"
 FEBRUARY = f"{FINESS}.2025.2.rsa"
 COMMANDS = [
-    "init", "provision", "doctor", "demo", "ingest", "status", "quarantine", "waive", "withdraw", "redecide", "missing",
-    "reject-report", "build", "query", "publish", "explain", "diff", "verify", "law", "attest",
-    "decide-policy", "alias",
+    "init", "provision", "doctor", "demo", "acknowledge", "ingest", "status", "quarantine", "waive", "withdraw", "redecide",
+    "missing",
+    "reject-report", "build", "query", "publish", "explain", "diff", "verify",
+    "law", "attest", "decide-policy", "alias",
 ]  # fmt: skip
 
 REPORT = {
@@ -506,8 +507,8 @@ def test_a_line_that_hides_several_values_is_counted_once(ecluse: Ecluse, hub: H
 
 @pytest.mark.parametrize("written", ['"990000010"', "990000010", "[990000010]", '[["990000010"]]', "true"])
 def test_expected_establishments_are_a_list_of_texts_or_told_to_be(ecluse: Ecluse, home: Path, written: str) -> None:
-    with (home / "ecluse.toml").open("a") as toml:
-        toml.write(f"expected = {written}\n")
+    config = home / "ecluse.toml"
+    config.write_text(f"expected = {written}\n{config.read_text()}")
     said = ecluse("missing")
     assert said.code == 2
     assert 'expected = ["990000010"]' in said.err

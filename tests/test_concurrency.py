@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from conftest import Export, Faults, Jobs, Program
+from conftest import Export, Jobs, Program
+from fault_table import Promise
 from killable import doubled
 
 from flows import deliveries
@@ -90,7 +91,7 @@ def answers(folder: Path, count: int = 8) -> list[Any]:
 
 @pytest.mark.parametrize("rounds", [2, pytest.param(50, marks=pytest.mark.soak)])
 def test_of_eight_processes_with_the_same_export_one_wins_in_every_round(
-    shared: Hub, watched: Callable[[], None], jobs: Jobs, export: Export, tmp_path: Path, faults: Faults, rounds: int
+    shared: Hub, watched: Callable[[], None], jobs: Jobs, export: Export, tmp_path: Path, promise: Promise, rounds: int
 ) -> None:
     url, told = shared.settings.database_url, set()
     for number in range(1, rounds + 1):
@@ -103,14 +104,14 @@ def test_of_eight_processes_with_the_same_export_one_wins_in_every_round(
     watched()
     events = list(shared.log.read())
     held = {event.data["delivery_id"] for event in events if event.type == "DeliveryAccepted"}
-    assert faults("R6 same export, 8 processes", rounds, len(told), told - held, doubled(events))
+    assert promise("R6 same export, 8 processes", rounds, len(told), told - held, doubled(events))
     assert len(events) == 2 * rounds
     assert shared.log.verify() == []
 
 
 @pytest.mark.parametrize("rounds", ROUNDS)
 def test_eight_processes_with_eight_exports_all_get_in_without_a_gap(
-    shared: Hub, watched: Callable[[], None], jobs: Jobs, export: Export, tmp_path: Path, faults: Faults, rounds: int
+    shared: Hub, watched: Callable[[], None], jobs: Jobs, export: Export, tmp_path: Path, promise: Promise, rounds: int
 ) -> None:
     """Four of other establishments, and four months of one, which share a stream."""
     url, told = shared.settings.database_url, set()
@@ -126,7 +127,7 @@ def test_eight_processes_with_eight_exports_all_get_in_without_a_gap(
     watched()
     events = list(shared.log.read())
     held = {event.data["delivery_id"] for event in events if event.type == "DeliveryAccepted"}
-    assert faults("R6 eight exports, 8 processes", rounds, len(told), told - held, doubled(events))
+    assert promise("R6 eight exports, 8 processes", rounds, len(told), told - held, doubled(events))
     assert (len(told), len(events)) == (8 * rounds, 16 * rounds)
     assert [event.position for event in events] == list(range(1, len(events) + 1))
     assert shared.log.verify() == []
@@ -135,7 +136,7 @@ def test_eight_processes_with_eight_exports_all_get_in_without_a_gap(
 
 @pytest.mark.parametrize("rounds", ROUNDS)
 def test_of_eight_deciders_one_decides_and_seven_are_told_that_it_is_decided(
-    shared: Hub, watched: Callable[[], None], jobs: Jobs, export: Export, tmp_path: Path, faults: Faults, rounds: int
+    shared: Hub, watched: Callable[[], None], jobs: Jobs, export: Export, tmp_path: Path, promise: Promise, rounds: int
 ) -> None:
     """A held transmission that eight would let in, each for a reason of their own; then eight take it back."""
     home, url, won = ["--home", shared.settings.home], shared.settings.database_url, 0
@@ -159,5 +160,5 @@ def test_of_eight_deciders_one_decides_and_seven_are_told_that_it_is_decided(
             won += 1
     watched()
     events = list(shared.log.read())
-    assert faults("R6 eight deciders", 2 * rounds, won, [], len(events) - 5 * rounds)
+    assert promise("R6 eight deciders", 2 * rounds, won, [], len(events) - 5 * rounds)
     assert shared.log.verify() == []

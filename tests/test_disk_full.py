@@ -10,7 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from conftest import Ecluse, Export, Faults, Said, Servers
+from conftest import Ecluse, Export, Said, Servers
+from fault_table import Promise
 from killable import USER, Server, doubled, lost, short_folder
 
 from flows.hub import Hub, init_hub, open_hub
@@ -83,7 +84,7 @@ def served(home: Path) -> dict[str, bytes]:
 @pytest.mark.parametrize("rounds", [1, pytest.param(10, marks=pytest.mark.soak)])
 @pytest.mark.parametrize("place", PLACES)
 def test_a_disk_that_is_full_is_told_and_the_same_commands_work_once_there_is_room(
-    place: str, servers: Servers, disks: Disks, ecluse: Ecluse, export: Export, home: Path, faults: Faults, rounds: int,
+    place: str, servers: Servers, disks: Disks, ecluse: Ecluse, export: Export, home: Path, promise: Promise, rounds: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     disk = disks(place, 32)
@@ -115,7 +116,7 @@ def test_a_disk_that_is_full_is_told_and_the_same_commands_work_once_there_is_ro
     events = list(hub.log.read())
     told |= {event.idempotency_key: (event.position, event.hash) for event in events if event.type == "DeliveryAccepted"}
     deliveries = [event for event in events if event.stream != "stuffing"]
-    assert faults(f"R10 disk full: {place}", rounds, len(told), lost(hub.log, told), doubled(deliveries))
+    assert promise(f"R10 disk full: {place}", rounds, len(told), lost(hub.log, told), doubled(deliveries))
     assert [event.type for event in deliveries].count("DeliveryAccepted") == rounds + 1
 
 
@@ -143,7 +144,7 @@ def put_on(disk: Path, place: str, server: Server, home: Path, monkeypatch: pyte
 
 
 def test_a_server_whose_files_may_grow_no_more_is_told_like_one_whose_disk_is_full(
-    servers: Servers, ecluse: Ecluse, export: Export, home: Path, faults: Faults, monkeypatch: pytest.MonkeyPatch
+    servers: Servers, ecluse: Ecluse, export: Export, home: Path, promise: Promise, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """For machines where no disk can be mounted: the system refuses to let a file of the server pass one megabyte."""
     server = servers()
@@ -157,5 +158,5 @@ def test_a_server_whose_files_may_grow_no_more_is_told_like_one_whose_disk_is_fu
     server.kill()
     assert server.start()
     assert ecluse("ingest", export(months=1), "--json").json["deliveries"][0]["status"] == "accepted"
-    assert faults("R10 file size limit", 1, len(told), lost(hub.log, told), 0)
+    assert promise("R10 file size limit", 1, len(told), lost(hub.log, told), 0)
     assert hub.log.verify() == []

@@ -9,13 +9,13 @@ from typing import Any, LiteralString, cast
 import psycopg
 import pytest
 import sqlalchemy as sa
-from conftest import Ecluse, Export, the
+from conftest import Ecluse, Export, TickingClock, the
 
 from contracts_schema.products import products
 from flows import deliveries, publication, state
 from flows.doctor import examine
 from flows.hub import init_hub, open_hub
-from warehouse.log import create_log
+from warehouse.log import NewEvent, create_log, open_log
 from warehouse.postgresql import WarehouseError, connected
 from warehouse.recipient_tables import physical
 from warehouse.recipients import recipient
@@ -291,6 +291,19 @@ def test_a_log_made_by_its_writer_changes_owner_and_keeps_its_events(database_ur
         assert owners == [(OWNER,)]
     with pytest.raises(WarehouseError, match="pas de connexion"), connected(as_role(database_url, "old_owner")):
         pass
+
+
+def test_the_log_lies_where_the_administrators_address_leads(database_url: str) -> None:
+    with connected(database_url) as admin:
+        admin.execute("CREATE SCHEMA hub")
+        there = sa.make_url(database_url).update_query_dict({"options": "-csearch_path=hub"})
+        for _ in range(2):
+            made = provision(there.render_as_string(hide_password=False), None, log=True)
+        assert (made.added, made.removed, surplus(admin)) == ([], [], [])
+    log = open_log(as_role(database_url, LOG_WRITER), TickingClock())
+    log.append(NewEvent("s", "DecisionTaken", {}, "key"), {})
+    with connected(database_url) as admin:
+        assert admin.execute("SELECT position FROM hub.event").fetchall() == [(1,)]
 
 
 def test_tables_restored_by_an_administrator_go_back_to_the_publisher(prepared: str) -> None:

@@ -77,14 +77,16 @@ def _with_totals(product: Product, table: Table, of: States) -> pl.DataFrame:
 
 def _first_hidden(table: Table, rows: pl.DataFrame, threshold: int) -> pl.DataFrame:
     """What is hidden for itself: small counts, and small differences with what is published beside."""
-    rings = list(_rings(table, rows))
+    rings, not_of_narrow = list(_rings(table, rows)), table.narrows.not_of_narrow if table.narrows else ()
     for mask in table.mask:
+        figure = mask.hides[0]
         gaps = [pl.sql_expr(gap).is_between(1, threshold - 1) for gap in mask.gaps]
         small = pl.any_horizontal(*(pl.sql_expr(count) < threshold for count in mask.counts), *gaps)
         apart = pl.any_horizontal(pl.sql_expr(gap).is_between(1, threshold - 1) for gap in mask.counts + mask.gaps)
-        flags = [rows.select(small).to_series(), *(ring.select(apart).to_series() for ring in rings)]
+        flags = [rows.select(small).to_series()]
+        flags += [ring.select(apart).to_series() for ring in rings if figure not in not_of_narrow]
         hidden = reduce(lambda left, right: left | right, (flag.fill_null(value=False) for flag in flags))
-        rows = rows.with_columns(hidden.alias(_hidden(mask.hides[0])))
+        rows = rows.with_columns(hidden.alias(_hidden(figure)))
     return _narrow_together(table, rows)
 
 
@@ -106,16 +108,26 @@ def _wider(table: Table, rows: pl.DataFrame) -> Iterator[pl.DataFrame]:
 
 
 def _narrow_together(table: Table, rows: pl.DataFrame) -> pl.DataFrame:
-    """Variants that narrow others are hidden all together, all figures, where one is: the wider figures bound what is left."""
+    """Variants that narrow others are hidden all together, all figures, where one is: the wider figures bound what is left.
+
+    A figure that they do not have is hidden with that of the widest, for what is said of it.
+    """
     if table.narrows is None:
         return rows
-    narrow = pl.col(table.narrows.column).is_in(list(table.narrows.wider))
-    some = pl.any_horizontal(pl.col(_hidden(figure)) for figure in _figures(table)) & narrow
+    of_narrow = [figure for figure in _figures(table) if figure not in table.narrows.not_of_narrow]
     beside = [key for key in table.keys if key != table.narrows.column]
-    rows = rows.with_columns(some.any().over(beside).alias("together"))
+    narrow = _is_narrow(table)
+    some = pl.any_horizontal(pl.col(_hidden(figure)) for figure in of_narrow) & narrow
+    together = {figure: some.any().over(beside) for figure in of_narrow}
+    together |= {figure: (pl.col(_hidden(figure)) & ~narrow).any().over(beside) for figure in table.narrows.not_of_narrow}
     return rows.with_columns(
-        (pl.col(_hidden(figure)) | narrow & pl.col("together")).alias(_hidden(figure)) for figure in _figures(table)
-    ).drop("together")
+        pl.when(narrow).then(hidden).otherwise(pl.col(_hidden(figure))).alias(_hidden(figure))
+        for figure, hidden in together.items()
+    )
+
+
+def _is_narrow(table: Table) -> pl.Expr:
+    return pl.col(table.narrows.column).is_in(list(table.narrows.wider)) if table.narrows else pl.lit(value=False)
 
 
 def _with_earlier(
@@ -265,12 +277,13 @@ def _give_up_totals(product: Product, states: States, threshold: int) -> None:
 
 
 def _untell(product: Product, part: Part, short: pl.DataFrame, states: States, threshold: int) -> None:
-    """Hides the figures that show the total of a part."""
+    """Hides the figures that show the total of a part, and what gives them away."""
     other = next(table for table in product.tables if table.name == part.table)
+    rows = states[part.table].join(short, on=short.columns, how="semi").filter(pl.sql_expr(part.rows))
     for column in part.columns:
-        rows = states[part.table].join(short, on=short.columns, how="semi")
-        rows = rows.filter(pl.sql_expr(part.rows), _tells(part, column, threshold))
-        states[part.table] = _hide(states[part.table], column, rows.select(other.keys))
+        telling = rows.filter(_tells(part, column, threshold)).select(other.keys)
+        for figure in (column, *part.beside):
+            states[part.table] = _hide(states[part.table], figure, telling)
 
 
 def _hide_all(product: Product, total: str, short: pl.DataFrame, states: States) -> None:
@@ -298,12 +311,19 @@ def _published(table: Table, rows: pl.DataFrame) -> pl.DataFrame:
         for name in mask.hides:
             flag = pl.col(_hidden(mask.hides[0]))
             hidden[name] = hidden[name] | flag if name in hidden else flag
+    if table.narrows:
+        rows = rows.with_columns(
+            pl.when(~_is_narrow(table)).then(pl.col(name)).alias(name) for name in table.narrows.not_of_narrow
+        )
     shown = [pl.when(~flag).then(pl.col(name)).alias(name) for name, flag in hidden.items()]
     if table.remark:
         flag = pl.any_horizontal(pl.col(_hidden(figure)) for figure in table.remark.of)
-        says_nothing = pl.col(table.remark.column).is_in(table.remark.tells_nothing)
-        shown.append(pl.when(~flag | says_nothing).then(pl.col(table.remark.column)).alias(table.remark.column))
-    flagged = rows.with_columns(masked=pl.any_horizontal(hidden.values())).with_columns(shown)
+        text = pl.col(table.remark.column)
+        kept = ~flag | text.is_in(table.remark.tells_nothing).fill_null(value=False)
+        shown.append(pl.when(kept).then(text).otherwise(pl.lit(table.remark.hidden_as)).alias(table.remark.column))
+    flagged = rows.with_columns(
+        masked=pl.any_horizontal(flag & pl.col(name).is_not_null() for name, flag in hidden.items())
+    ).with_columns(shown)
     return flagged.select(_typed(table.columns)).sort(table.keys)
 
 

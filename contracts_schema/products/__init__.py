@@ -59,13 +59,17 @@ class Total:
 
 @dataclass(frozen=True)
 class Part:
-    """Rows of an additive table (SQL ``where``) whose total ``columns`` of another table may tell, in its ``rows`` (SQL)."""
+    """Rows of an additive table (SQL ``where``) whose total ``columns`` of another table may tell, in its ``rows`` (SQL).
+
+    ``beside`` gives these columns away: hidden with them.
+    """
 
     where: str
     total: str
     table: str
     rows: str
     columns: tuple[str, ...]
+    beside: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -107,18 +111,23 @@ class Mask:
 
 @dataclass(frozen=True)
 class Narrows:
-    """Which values of a key column count all that another value counts: by the narrow one, all that are wider."""
+    """Which values of a key column count some of what others count: by the narrow one, all that are wider, the next first.
+
+    The figures of ``not_of_narrow`` are given for the widest alone.
+    """
 
     column: str
     wider: dict[str, list[str]]
+    not_of_narrow: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Remark:
-    """A text that tells of figures: hidden with any of them, but for the values of ``tells_nothing``."""
+    """A text that tells of figures: where one is hidden, ``hidden_as`` stands for it, unless it is one of ``tells_nothing``."""
 
     column: str
     of: tuple[str, ...]
+    hidden_as: str
     tells_nothing: tuple[str, ...] = ()
 
 
