@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from conftest import Ecluse
 
-from checks.snp.law import calendar
+from checks.snp.calendar import calendar
 from contracts_schema import parameters
 from contracts_schema.parameters import policies, snp
 from flows import law, law_shown, law_table

@@ -1,10 +1,11 @@
 """The rules of reconciliation: catalogue and code one to one, what lacks is said, law and policies, invariants, speed."""
 
 import json
+import random
 import re
 import time
 from dataclasses import fields, replace
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import polars as pl
@@ -15,10 +16,12 @@ from snp_facts import CAISSE, SPEC, facts_of
 from snp_random import DEFECTS, random_facts
 
 from checks.snp import law as laws
+from checks.snp import scene
+from checks.snp.calendar import calendar
 from checks.snp.evidence import FINDINGS
 from checks.snp.facts import SCHEMAS, Facts, FactsRefused, frame
-from checks.snp.law import Attestation, attested_as_published, calendar, default_law
-from checks.snp.likeness import edits, key_is_right
+from checks.snp.law import Attestation, attested_as_published, default_law
+from checks.snp.likeness import edits, key_is_right, name_key
 from checks.snp.outcome import BORDEREAUX, LINES
 from checks.snp.reconcile import Reconciliation, reconcile
 from checks.snp.review import review
@@ -100,6 +103,27 @@ def test_every_value_of_a_policy_leads_to_an_outcome_of_the_rule_that_names_it()
             law = default_law({name: value})
             asked = [outcomes(rule, law) for rule in RULES if name in {rule.policy, *(v.policy for v in rule.variants)}]
             assert any(law.outcome(name) in told.values() for told in asked)
+
+
+def test_protocols_windows_and_tariffs_have_known_sources_and_a_status_and_no_float() -> None:
+    facts_of_law = laws._yaml("protocols.yaml")
+    sources, codes = set(facts_of_law["sources"]), {version["code"] for version in facts_of_law["versions"]}
+    tariffs = [row for version in facts_of_law["versions"] for row in version["tariffs"]]
+    for row in (*facts_of_law["windows"], *tariffs):
+        assert set(row["source"]) <= sources
+        assert row["source"] or row["status"] in ("recalled", "missing")
+        assert row["status"] in ("official", "secondary", "analogue", "recalled", "missing", "derived")
+    assert {code for window in facts_of_law["windows"] for code in window["versions"]} == codes
+    assert all(isinstance(row["cents"], int) for row in tariffs)
+
+
+def test_a_label_stands_for_one_family() -> None:
+    table, versions = laws._yaml("protocol_labels.yaml"), laws._yaml("protocols.yaml")["versions"]
+    assert set(table["labels"]) == {version["family"] for version in versions}
+    labels = [label for found in table["labels"].values() for label in found]
+    plain = pl.DataFrame({"label": labels}).select(name_key(pl.col("label")))["label"]
+    assert plain.null_count() == 0
+    assert plain.n_unique() == len(labels)
 
 
 # --- what lacks
@@ -296,6 +320,60 @@ def test_a_bordereau_received_early_waits_or_not_as_the_policy_says() -> None:
 def with_rows(found: Facts, kind: str, **values: Any) -> Facts:
     told = getattr(found, kind).with_columns(**{name: pl.lit(value, SCHEMAS[kind][name]) for name, value in values.items()})
     return replace(found, **{kind: told})
+
+
+def test_a_month_judged_on_the_days_of_change_is_the_month_judged_on_every_day(monkeypatch: pytest.MonkeyPatch) -> None:
+    def every_day(months: pl.DataFrame, *_: object) -> pl.DataFrame:
+        days = pl.date_ranges("when", pl.col("when").dt.month_end())
+        return months.select("c", at=days).explode("at")
+
+    cases = [(moving_facts(seed), default_law({"same_day_act_payable": seed % 2 == 0})) for seed in range(6)]
+    short = [judged(found, law) for found, law in cases]
+    monkeypatch.setattr(scene, "looked_at", every_day)
+    for seen, (found, law) in zip(short, cases, strict=True):
+        whole = judged(found, law)
+        assert seen.lines.equals(whole.lines)
+        assert seen.findings.equals(whole.findings)
+    outcomes_seen = {outcome for seen in short for outcome in seen.lines["outcome"]}
+    assert {"PAY", "ASK", "REJECT"} <= outcomes_seen
+
+
+def moving_facts(seed: int) -> Facts:
+    """Monthly lines only, where every kind of fact changes on some day between 2022 and 2024."""
+    found = random_facts(300, seed, defects=0, months=1.0, per_bordereau=10)
+    dice = random.Random(seed)
+
+    def some(rows: pl.DataFrame, column: str, share: float = 0.5) -> pl.DataFrame:
+        days = [
+            date(2023, 12, 1) + timedelta(days=dice.randrange(220)) if dice.random() < share else None
+            for _ in range(rows.height)
+        ]
+        return rows.with_columns(pl.coalesce(pl.Series(column, days, dtype=pl.Date), column).alias(column))
+
+    line = found.line.with_columns(
+        month=pl.Series([date(dice.choice([2022, 2023, 2024]), dice.randint(1, 12), 1) for _ in range(found.line.height)])
+    )
+    numbers = found.frame("dossier")["number"]
+    events = []
+    for number in numbers:
+        kind = dice.choice(["refuse", "withdrawn", "purged", "correction_asked", None])
+        for kind_of, lag in ((kind, 0), ("correction_resolved" if kind == "correction_asked" else None, 20)):
+            if kind_of:
+                on = date(2024, 1, 1) + timedelta(days=dice.randrange(150) + lag)
+                at = datetime(on.year, on.month, on.day, 12, tzinfo=UTC)
+                events.append({"number": number, "kind": kind_of, "at": at, "on": on, "reason": "user_request"})
+    protocols = some(found.frame("dossier_protocol"), "effective_on", 0.3)
+    return replace(
+        found,
+        line=line,
+        bordereau=found.bordereau.with_columns(period_from=pl.lit(None, pl.Date)),
+        dossier_protocol=some(protocols, "until_on", 0.1),
+        dossier_event=frame("dossier_event", events),
+        structure=some(found.frame("structure"), "closed_on", 0.2),
+        adhesion=some(some(found.frame("adhesion"), "valid_to", 0.2), "valid_from", 0),
+        attachment=some(found.frame("attachment"), "valid_from", 0.2),
+        professional=some(found.frame("professional"), "active_to", 0.2),
+    )
 
 
 def test_what_lacks_is_asked_once() -> None:

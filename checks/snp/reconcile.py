@@ -8,7 +8,7 @@ from datetime import date, timedelta
 
 import polars as pl
 
-from checks.snp import amount, declaration, duplicate, evidence, outcome, protocol, scene, structure, submission, team
+from checks.snp import amount, declaration, duplicate, evidence, months, outcome, protocol, scene, structure, submission, team
 from checks.snp.facts import Facts, check_facts
 from checks.snp.fold import Teams, teams
 from checks.snp.identity import bordereaux as identified
@@ -62,7 +62,7 @@ def _claims(facts: Facts, law: Law, found: pl.DataFrame, folded: Teams) -> pl.Da
     """Every claim with all that the rules read and the code of each rule."""
     claims = scene.claims(facts, found)
     days = judged(scene.days(claims.drop(scene.APART), law, facts, folded), "day", law, facts)
-    claims = scene.collapse(days, [check.rule.id for check in checks_of("day")]).hstack(claims.select(scene.APART))
+    claims = months.collapse(days, [check.rule.id for check in checks_of("day")]).hstack(claims.select(scene.APART))
     claims = _with_payments(claims, facts, found)
     claims = claims.with_columns(where=pl.format("{}, ligne {}", pl.col("file").fill_null("bordereau"), "line_number"))
     indicators = structure_keys(facts.frame("indicator"), facts)

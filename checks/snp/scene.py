@@ -1,16 +1,19 @@
 """The columns that the rules read: the claims of the lines, and on each day of a claim the law, the team and the structure.
 
-A claim is one act of a line; a monthly line is one claim looked at on each day of its month. Joins only: judges nothing.
+A claim is one act of a line; a monthly line is one claim looked at on each day of its month that may differ from the day
+before. Joins only: judges nothing.
 """
 
 import polars as pl
 
+from checks.snp.calendar import ACTS, calendar
 from checks.snp.facts import Facts
 from checks.snp.fold import Teams
 from checks.snp.identity import structure_keys
-from checks.snp.law import ACTS, Law, calendar
+from checks.snp.law import Law
 from checks.snp.likeness import edits, key_is_right
-from checks.snp.ruling import ELSEWHERE, french
+from checks.snp.months import looked_at
+from checks.snp.ruling import french
 
 REVISIT = "DELEGANT_REVISIT"
 IDENTITY = (
@@ -128,12 +131,13 @@ APART = (
 
 
 def days(found: pl.DataFrame, law: Law, facts: Facts, teams: Teams) -> pl.DataFrame:
-    """Each claim on its day, or on every day of its month, with the law, the team and the structure's rights of that day."""
+    """Each claim on its day, or on the days of its month on which anything may change, with the law, the team and the
+    structure's rights of that day."""
     rows = found
     if found["is_month"].any():
-        month = pl.date_ranges("when", pl.col("when").dt.month_end())
-        spread = found.filter("is_month").with_columns(at=month).explode("at").with_columns(day_known=pl.lit(value=True))
-        rows = pl.concat([found.filter(~pl.col("is_month")), spread])
+        months = found.filter("is_month").with_columns(day_known=pl.lit(value=True))
+        looked = looked_at(months, law, facts, teams)
+        rows = pl.concat([found.filter(~pl.col("is_month")), months.drop("at").join(looked, on="c").select(found.columns)])
     rows = rows.sort("at")
     rows = _with_law(rows, law)
     rows = _with_rights(rows, facts)
@@ -264,29 +268,3 @@ def _near_members(rows: pl.DataFrame, teams: Teams, law: Law) -> pl.DataFrame:
         .filter(pl.col("several") == 1)
         .drop("several")
     )
-
-
-def collapse(rows: pl.DataFrame, codes: list[str]) -> pl.DataFrame:
-    """One row a claim again: a code that changes within the month becomes a note, and ``varies`` says so.
-
-    The tariff of a month is that of each of its days, or none; the rest is what stands on its first day.
-    """
-    dated = rows.filter(~pl.col("is_month")).with_columns(varies=pl.lit(value=False))
-    if dated.height == rows.height:
-        return dated.sort("c")
-    spread = rows.filter("is_month").sort("c", "at")
-    steady = {name: pl.col(name).min() == pl.col(name).max() for name in codes}
-    same_tariff = (pl.col("tariff_cents").n_unique() == 1) & (pl.col("version").n_unique() == 1)
-    kept = [name for name in rows.columns if name not in (*codes, "c", "tariff_cents", "tariff_firm", "window_firm")]
-    folded = spread.group_by("c", maintain_order=True).agg(
-        *(pl.col(name).first() for name in kept),
-        *(
-            pl.when(steady[name]).then(pl.col(name).first()).otherwise(pl.lit(ELSEWHERE, pl.UInt8)).alias(name)
-            for name in codes
-        ),
-        tariff_cents=pl.when(same_tariff).then(pl.col("tariff_cents").first()),
-        tariff_firm=pl.col("tariff_firm").fill_null(value=False).all(),
-        window_firm=pl.col("window_firm").fill_null(value=False).all(),
-        varies=~pl.all_horizontal(list(steady.values())),
-    )
-    return pl.concat([dated, folded.select(dated.columns)]).sort("c")
