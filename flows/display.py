@@ -434,7 +434,7 @@ def law(answer: Mapping[str, Any], output: Path | None) -> None:
     for one in gathered(answer["values"]):
         what = one["parameter"] + (f" {one['name']}" if one["name"] else "")
         firm, colour = ("ferme", "green") if one["firm"] else ("sous réserve", "yellow")
-        amount = euros(one["value"]) if one["unit"] == "cents" else str(one["value"])
+        amount = euros(one["value"]) if one["kind"] == "cents" else str(one["value"])
         days = (f"{day:%d/%m/%Y}" if day else "" for day in (one["valid_from"], one["valid_to"]))
         status = Text(f"{firm} ({STATUSES_FR[one['status']]})", colour)
         decided = f" (décision {one['position']})" if one["position"] else ""

@@ -63,6 +63,7 @@ def shown(one: parameters.Value) -> dict[str, Any]:
         "cell": dict(one.cell),
         "name": one.name,
         "value": one.value,
+        "kind": found.kind,
         "unit": found.unit,
         "valid_from": one.valid_from,
         "valid_to": one.valid_to,

@@ -5,7 +5,7 @@ The CSV is the one that ``ecluse law --output`` writes, so that an agent may tak
 
 import csv
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import date, datetime
 from itertools import product
@@ -42,6 +42,15 @@ def stated(
         named.setdefault(name.strip(), []).append(chosen.strip())
     combined = [dict(zip(named, chosen, strict=True)) for chosen in product(*named.values())]
     return [_attestation(parameter, value, start, end, one, reference, journal_officiel) for one in combined]
+
+
+def as_published(names: Iterable[str], reference: str) -> list[Attestation]:
+    """What the files say of these parameters, value by value, as an organisation would attest it by its own reference."""
+    spans = (value for name in names for value in parameters.timeline(name) if value.value is not None)
+    return [
+        Attestation(one.parameter, one.cell, one.value, one.valid_from, one.valid_to, reference, one.journal_officiel)
+        for one in spans
+    ]
 
 
 def read_table(path: Path, reference: str | None) -> list[Attestation]:

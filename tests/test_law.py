@@ -161,7 +161,9 @@ def whole(hub: Hub, tmp_path: Path) -> Path:
 
 
 def test_the_table_that_is_shown_is_attested_in_one_decision_and_all_is_firm(hub: Hub, whole: Path) -> None:
-    attest(hub, law_table.read_table(whole, TEXT))
+    rows = law_table.read_table(whole, TEXT)
+    assert rows == law_table.as_published([snp.TARIFF, snp.WINDOW], TEXT)
+    attest(hub, rows)
     own = law.law_of(hub, CPAM).parameters
     assert len(events(hub)) == 1
     for attested, published in (

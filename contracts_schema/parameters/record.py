@@ -10,7 +10,9 @@ from datetime import date
 from itertools import combinations, product
 from typing import Any
 
-KINDS = ("cents", "points", "percent", "count", "date")
+KINDS = {"cents": "centimes", "points": "points", "percent": "pour cent", "count": "nombre", "date": "jour"}
+"""Kinds of values, with the unit of each in French."""
+
 STATUSES = ("official", "attested", "derived", "secondary", "analogue", "proposal", "recalled", "missing")
 """From the strongest to the weakest."""
 
@@ -111,7 +113,7 @@ def read_parameter(entry: Mapping[str, Any], sources: Mapping[str, Mapping[str, 
         raise BrokenParameter(f"{where} : il manque {', '.join(missing)}")
     if entry["kind"] not in KINDS:
         raise BrokenParameter(f"{where} : kind {entry['kind']} inconnu ({', '.join(KINDS)})")
-    unit = entry.get("unit") or entry["kind"]
+    unit = entry.get("unit") or KINDS[entry["kind"]]
     if "eur" in unit.lower():
         raise BrokenParameter(f"{where} : un montant s'écrit en centimes entiers, jamais en euros")
     cells: dict[Cell, tuple[Entry, ...]] = {}
