@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from contracts_schema.products import Column, Mask, Table
+from contracts_schema.products import FORMS_FR, Column, Mask, Table
 
 THRESHOLD = "small_cell_threshold"
 """The parameter that masks are asked with: published counts are none, or at least that."""
@@ -41,14 +41,6 @@ RANGES = (
     ("length", "Length", "Nombre de caractères : {}", "ExpectColumnValueLengthsToBeBetween"),
 )
 """Constraints that go in pairs, minimum and maximum, minLength and maxLength: their rule, their suffix, words, expectation."""
-
-FORMS_FR = {
-    "^([0-9]{2}|2[AB])[0-9]{7}$": "Numéro FINESS (9 caractères)",
-    "^[0-9a-f]+$": "Chiffres et lettres de a à f",
-    "^[0-9A-Z]{1,7}$": "Chiffres et majuscules, 7 au plus",
-    "^[0-9A-Z]{1,9}$": "Chiffres et majuscules, 9 au plus",
-}
-"""Patterns of the contracts, in words; another one is shown as it is."""
 
 
 class CannotBeAsked(Exception):
@@ -168,12 +160,15 @@ def _column_rules(table: Table, column: Column, dialect: str) -> list[Rule]:
     if pattern := constraints.pop("pattern", None):
         # a pattern of Table Schema is about the whole text; $ alone would let a line feed through
         whole = rf"\A(?:{pattern})\Z"
-        found.append(
-            rule("pattern", FORMS_FR.get(pattern, f"De la forme {pattern}"), "ExpectColumnValuesToMatchRegex", regex=whole)
-        )
+        found.append(rule("pattern", _form(pattern), "ExpectColumnValuesToMatchRegex", regex=whole))
     if constraints:
         raise CannotBeAsked(f"{on} : contrainte que la barrière ne sait pas contrôler ({', '.join(constraints)})")
     return found
+
+
+def _form(pattern: str) -> str:
+    said = FORMS_FR.get(pattern, f"de la forme {pattern}")
+    return said[:1].upper() + said[1:]
 
 
 def _types(on: str, column: Column, dialect: str) -> list[Rule]:

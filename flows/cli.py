@@ -543,22 +543,20 @@ def main() -> None:
         _fail(_told(error), 1)
 
 
+OURS = {
+    "warehouse.log": "LogError",
+    "warehouse.blobs": "BlobError",
+    "warehouse.postgresql": "WarehouseError",
+    "warehouse.workbook_notes": "Unshowable",
+    "checks.tables": "BrokenCheck",
+}
+"""Errors of ours by module: none was raised by one that was not imported."""
+
+
 def _told(error: Exception) -> str:
     """What to say of an error: our own messages hold no value of a row; another library's may, so only its place is told."""
-    from warehouse.blobs import BlobError
-    from warehouse.log import LogError
-
-    if isinstance(error, LogError | BlobError):
-        return str(error)
-    if "warehouse.postgresql" in sys.modules:
-        from warehouse.postgresql import WarehouseError
-
-        if isinstance(error, WarehouseError):
-            return str(error)
-    if "checks.tables" in sys.modules:
-        from checks.tables import BrokenCheck
-
-        if isinstance(error, BrokenCheck):
+    for module, name in OURS.items():
+        if module in sys.modules and isinstance(error, getattr(sys.modules[module], name)):
             return str(error)
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror} : {error.filename or ''}"

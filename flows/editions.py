@@ -87,7 +87,8 @@ def masked(hub: Hub, edition: Edition, before: list[Event], number: int) -> "Pub
     recipient, product, receipt = edition.recipient, edition.product, edition.receipt
     earlier = [_tables(hub, event) for event in before]
     tables = masking.masked(product, edition.frames, recipient.territory, _day(receipt), earlier)
-    manifest = made.manifest(recipient, product, number, receipt, edition.keys, fingerprint())
+    numbered = {event.data["number"]: event.data["manifest"] for event in before}
+    manifest = made.manifest(recipient, product, number, receipt, edition.keys, fingerprint(), numbered)
     formats = tuple(dict.fromkeys(("parquet", *recipient.formats)))  # the next publications are compared with it
     return made.Publication(recipient.name, product, tables, manifest, formats, _provenance(edition))
 

@@ -25,6 +25,7 @@ from flows.hub import Hub, WrongUsage, open_hub
 from warehouse.blobs import BlobError, BlobUnwritable
 from warehouse.log import LogError, LogUnavailable
 from warehouse.postgresql import WarehouseError, WarehouseUnavailable
+from warehouse.workbook_notes import Unshowable
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
@@ -32,7 +33,7 @@ Result = TypeVar("Result")
 MAY_PASS = (LogUnavailable, WarehouseUnavailable, BlobUnwritable)
 """A database that restarts, a disk that someone empties: worth trying again. A user's mistake is not."""
 
-WORDED = (WrongUsage, LogError, BlobError, RowsLost, BrokenCheck, WarehouseError)
+WORDED = (WrongUsage, LogError, BlobError, RowsLost, BrokenCheck, WarehouseError, Unshowable)
 """Errors of ours, whose messages hold no value of a row."""
 
 RETRY_SECONDS = [5.0, 30.0, 120.0]

@@ -75,7 +75,7 @@ def main() -> None:
     given = frames(home)
     tables = timed("masques", masking.masked, PRODUCT, given, ARS.territory, date(2026, 1, 1), [])
     receipt = made.Receipt(1, "0" * 64, "2026-01-01T00:00:00.000000Z")
-    manifest = made.manifest(ARS, PRODUCT, 1, receipt, {}, "0" * 64)
+    manifest = made.manifest(ARS, PRODUCT, 1, receipt, {}, "0" * 64, {})
     publication = made.Publication(ARS.name, PRODUCT, tables, manifest)
     timed("empreinte du contenu", made.content_hash, publication)
     for kind in made.MEDIA_TYPES:

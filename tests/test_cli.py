@@ -526,7 +526,7 @@ def test_settings_come_from_the_environment_then_the_file_then_defaults_and_stat
         "store_url": {"value": str(home / "store"), "from": "default"},
         "warehouse_url": {"value": str(home / "warehouse"), "from": "default"},
         "test": True,
-        "recipients": [],
+        "recipients": [{"name": "ars-99", "clearance": "aggregate", "formats": ["parquet", "csv", "xlsx"]}],
     }
     with (home / "ecluse.toml").open("a") as toml:
         toml.write(f'database_url = "sqlite:///{tmp_path}/toml.db"\nstore_url = "{tmp_path}/toml"\n')

@@ -604,8 +604,8 @@ def declared(**more: Any) -> Product:
     types = {"finess": "string", "month": "integer", "visits": "integer", "data": "string", "masked": "boolean"}
     columns = tuple(Column(name, kind, "public", name) for name, kind in types.items())
     mask = Mask(hides=("visits",), counts=("visits",), **more)
-    table = Table("visits", "visits", "Visites", ("finess", "month"), columns, (mask,), None, None, None, (), "visits", {})
-    return Product("visits", "ars", "Visites", "", "finess", "data", (), (table,))
+    table = Table("visits", "visits", "Visites", ("finess", "month"), columns, (mask,), (), "visits", {})
+    return Product("visits", "ars", "Visites", "", "finess", (table,), "data")
 
 
 YEARLY = declared(adds_up=AddsUp(("finess",)))

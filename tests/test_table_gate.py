@@ -40,7 +40,7 @@ COUNTS = Table(
         Column("rate", "number", "aggregate", "Taux", {"minimum": 0, "maximum": 100}),
         Column("masked", "boolean", "public", "Masqué", {"required": True}),
     ),
-    mask=(Mask(("stays", "stays_gap"), ("stays", "rate")),),
+    mask=(Mask(hides=("stays", "rate"), counts=("stays",)),),
     checks=(
         RowCheck("rate_has_stays", "Pas de taux sans séjours", "rate is null or stays is not null"),
         RowCheck("busy", "Au moins le seuil", "stays is null or stays >= :small_cell_threshold", "warning"),
@@ -48,7 +48,7 @@ COUNTS = Table(
     explained_by="int_counts",
     measures={},
 )
-PRODUCT = Product("counts-of-test", "ars", "Nombres d'essai", "Pour les essais", "place", (COUNTS,))
+PRODUCT = Product("counts-of-test", "ars", "Nombres d'essai", "Pour les essais", "place", (COUNTS,), "place")
 SOUND = [
     {"place": "AAA", "month": month, "kind": "A", "stays": 20 + month, "rate": 12.5, "masked": False} for month in range(1, 11)
 ] + [{"place": "BBB", "month": 1, "kind": None, "stays": None, "rate": None, "masked": True}]

@@ -127,9 +127,18 @@ def _write_table(path: Path, kind: str, table: Table, rows: pl.DataFrame, public
 
 
 def manifest(
-    recipient: Recipient, product: Product, number: int, receipt: Receipt, keys: Mapping[str, str], basis: str
+    recipient: Recipient,
+    product: Product,
+    number: int,
+    receipt: Receipt,
+    keys: Mapping[str, str],
+    basis: str,
+    earlier: Mapping[int, str],
 ) -> dict[str, Any]:
-    """The descriptor of a publication, in the terms of the Data Package standard, with what makes it a receipt."""
+    """The descriptor of a publication, in the terms of the Data Package standard, with what makes it a receipt.
+
+    ``earlier`` gives the manifest hash of each earlier publication by its number: its masks depend on what they showed.
+    """
     threshold = parameters.value(THRESHOLD, date.fromisoformat(receipt.recorded_at[:10]))
     return {
         "profile": "data-package",
@@ -145,6 +154,7 @@ def manifest(
             "number": number,
             "log": {"position": receipt.position, "hash": receipt.hash, "recorded_at": receipt.recorded_at},
             "build_keys": dict(sorted(keys.items())),
+            "earlier_publications": [{"number": made, "manifest": sha256} for made, sha256 in sorted(earlier.items())],
             "contracts": basis,
             "parameters": {THRESHOLD: {"value": threshold.value, "status": threshold.status}},
         },
@@ -199,13 +209,13 @@ def check(folder: Path, event: Event) -> list[str]:
     problems = []
     for name, sha in (listed | told).items():
         if name not in hashes:
-            problems.append(f"{name} is missing")
+            problems.append(f"{name} manque")
         elif hashes[name] != sha:
-            problems.append(f"{name} was altered")
+            problems.append(f"{name} a été modifié")
         elif resources and name != MANIFEST and listed.get(name) != sha:
-            problems.append(f"{name} is not what {MANIFEST} says")
+            problems.append(f"{name} n'est pas ce que dit {MANIFEST}")
     strangers = set(found) - set(told | listed) - {CONTRACT if not resources else ""}
-    problems += [f"{name} does not belong there" for name in sorted(strangers)]
+    problems += [f"{name} n'a rien à faire là" for name in sorted(strangers)]
     if not problems:
         problems = _miscounted(folder, resources, event)
     return [f"{event.stream} {event.data['number']:04d}: {problem}" for problem in problems]
@@ -219,7 +229,7 @@ def _miscounted(folder: Path, resources: list[dict[str, Any]], event: Event) -> 
             path = folder / f"{name}.{kind}"
             said = sum(resource["ecluse"]["rows"] for resource in resources if resource["path"] == path.name)
             if not rows_in(path) == said == table["rows"]:
-                problems.append(f"{path.name} does not hold the number of rows that {MANIFEST} and the log say")
+                problems.append(f"{path.name} n'a pas le nombre de lignes que disent {MANIFEST} et le journal")
     return problems
 
 

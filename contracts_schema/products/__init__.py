@@ -17,6 +17,15 @@ CLASSIFICATIONS = ("public", "aggregate", "individual", "restricted")
 """From open to never published: open facts, counts over a threshold, lines about a pseudonymous person, direct links."""
 
 
+FORMS_FR = {
+    "^([0-9]{2}|2[AB])[0-9]{7}$": "numéro FINESS, 9 caractères",
+    "^[0-9a-f]+$": "chiffres et lettres de a à f",
+    "^[0-9A-Z]{1,7}$": "chiffres et majuscules, 7 au plus",
+    "^[0-9A-Z]{1,9}$": "chiffres et majuscules, 9 au plus",
+}
+"""Patterns of the contracts, in the words of people who read a dictionary or the results of a gate."""
+
+
 @dataclass(frozen=True)
 class Column:
     """A published column: ``type`` and ``constraints`` as in Table Schema.
@@ -145,12 +154,12 @@ class Table:
     keys: tuple[str, ...]
     columns: tuple[Column, ...]
     mask: tuple[Mask, ...]
-    follows: Follows | None
-    narrows: Narrows | None
-    remark: Remark | None
     checks: tuple[RowCheck, ...]
     explained_by: str
     measures: dict[str, str | dict[str, str]]
+    follows: Follows | None = None
+    narrows: Narrows | None = None
+    remark: Remark | None = None
     may_be_empty: bool = False
 
 
@@ -163,9 +172,9 @@ class Product:
     label_fr: str
     description_fr: str
     territory_column: str
-    origin_column: str
-    totals: tuple[Total, ...]
     tables: tuple[Table, ...]
+    origin_column: str
+    totals: tuple[Total, ...] = ()
 
 
 @cache
