@@ -481,6 +481,18 @@ def test_the_yearly_indicator_bounds_the_inclusions_of_the_year() -> None:
         assert outcome_of(judged(replace(found, indicator=told)), "A09") == expected
 
 
+def test_a_monthly_line_above_the_tariff_is_asked_about_and_one_at_the_tariff_is_not() -> None:
+    for amount, unit, expected in ((11000, None, "ASK"), (10000, 3000, "ADJUST"), (9000, None, "mention"), (10000, None, None)):
+        found = with_rows(facts("S57"), "line", amount_cents=amount, unit_cents=unit)
+        assert outcome_of(judged(found), "A01", 2) == expected
+
+
+def test_an_act_outside_every_window_names_those_of_its_family_only() -> None:
+    [told] = judged(facts("S28")).findings.filter(rule="snp.P03")["evidence"]
+    assert "CPTS du 12/07/2022, 01/10/2022 exclu" in told
+    assert "10/03/2020" not in told, "the window of VARICELLE"
+
+
 def test_a_cancellation_names_the_line_that_it_cancels() -> None:
     found = facts("S46").line.with_columns(ref=pl.when(pl.col("line_number") > 1).then(pl.lit("r5")))
     result = judged(replace(facts("S46"), line=found))
@@ -609,6 +621,8 @@ def test_other_keys_make_other_acts_and_a_missing_key_is_asked_about() -> None:
     assert second(("r1", "r1"), ("p", None)) == "REJECT"
     assert second(("r1", None), ("p", None)) == "ASK"
     assert second((None, "r1"), ("p", None)) == "ASK"
+    assert second(("r1", "r2"), (None, "p")) is None
+    assert second((None, "r2"), ("p", "q")) is None
 
 
 # --- review
