@@ -20,10 +20,13 @@ from typer.testing import CliRunner
 from checks.deliveries import limits
 from connectors.transmissions import FAMILIES as ENDINGS
 from contracts_schema import families as pmsi
+from contracts_schema import parameters as dated
 from contracts_schema.layouts import index, layouts
+from contracts_schema.parameters.record import STATUSES_FR
 from contracts_schema.products import Product, products
 from contracts_schema.rules import catalogue
 from flows.cli import app
+from flows.law_shown import gathered, shown
 from warehouse import views
 
 FOLDER = Path(__file__).parent
@@ -185,20 +188,25 @@ def snp_policies() -> str:
     return _table(("politique", "ce qu'elle règle", "par défaut", "valeurs (résultat)", "statut"), rows)
 
 
-def snp_law() -> str:
-    """Windows and tariffs, with the name under which a caisse attests each."""
-    protocols = _yaml("snp", "protocols.yaml")
-    windows = (
-        (f"`snp.window.{w['id']}`", ", ".join(w["structures"]), ", ".join(w["versions"]), w["from"], w["to"] or "", w["status"])
-        for w in protocols["windows"]
-    )
-    tariffs = (
-        (f"`snp.tariff.{version['code']}.{row['act']}`", _euros(row["cents"]), row["from"], row["to"] or "", row["status"])
-        for version in protocols["versions"]
-        for row in version["tariffs"]
-    )
-    spans = _table(("période", "structures", "versions", "du", "au (exclu)", "statut"), windows)
-    return f"{spans}\n{_table(('tarif', 'montant', 'du', 'au (exclu)', 'statut'), tariffs)}"
+def law() -> str:
+    """Every dated parameter over time: value, status, texts read."""
+    parts = []
+    for one in dated.parameters().values():
+        rows = []
+        for value in gathered(map(shown, dated.timeline(one.id))):
+            amount = _euros(value["value"]) if one.kind == "cents" else value["value"]
+            known = STATUSES_FR[value["status"]]
+            days = value["valid_from"], value["valid_to"] or ""
+            rows.append((value["name"] or "", value["dimensions"], *days, amount, known, value["reference"]))
+        head = ("nom", "pour", "du", "au (exclu)", "valeur", "statut", "textes lus")
+        parts += [f"### `{one.id}`", "", f"{one.label_fr}. Unité : {one.unit}.", "", _table(head, rows)]
+    return "\n".join(parts)
+
+
+def statuses() -> str:
+    """From the strongest to the weakest."""
+    firm = ((known, "ferme" if dated.is_firm(known) else "sous réserve", told) for known, told in STATUSES_FR.items())
+    return _table(("statut", "montant", "en français"), ((f"`{known}`", what, told) for known, what, told in firm))
 
 
 def snp_scenarios() -> str:
@@ -226,7 +234,8 @@ GENERATED: dict[str, Callable[[], str]] = {
         snp_outcomes,
         snp_rules,
         snp_policies,
-        snp_law,
+        law,
+        statuses,
         snp_scenarios,
     )
 }

@@ -34,6 +34,7 @@ COMMANDS = [
     "init", "provision", "doctor", "demo", "acknowledge", "ingest", "status", "quarantine", "waive", "withdraw", "redecide",
     "missing",
     "reject-report", "build", "query", "publish", "explain", "diff", "verify",
+    "law", "attest", "decide-policy", "alias",
 ]  # fmt: skip
 
 REPORT = {

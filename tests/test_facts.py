@@ -1,4 +1,4 @@
-"""Facts are data with a source and a status, and code and data say the same: rules, codes, formats, parameters, products."""
+"""Facts are data with a source and a status, and code and data say the same: rules, codes, formats, products."""
 
 import ast
 import csv
@@ -9,7 +9,6 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,6 @@ import yaml
 from conftest import the
 
 from connectors.synthetic import Recipe, fictional_finess, write_rsa
-from contracts_schema import parameters
 from contracts_schema.layouts import index
 from contracts_schema.products import Product, Table, products
 from contracts_schema.rules import catalogue
@@ -30,8 +28,6 @@ from warehouse.masking import TYPES
 PROJECT = Path(__file__).parent.parent
 FACTS = PROJECT / "contracts_schema"
 STATUSES = {"official", "attested", "secondary", "analogue", "recalled", "missing", "derived", "proposal"}
-UNSOURCED = {"recalled", "missing", "proposal"}
-"""Statuses of a value that no text need stand behind."""
 RULE_ID = re.compile(r"pmsi\.[a-z_]+")
 GATE = {name: rule for name, rule in catalogue().items() if rule.family is None}
 """The rules of the gate; those of reconciliation are held one to one by test_snp_rules.py."""
@@ -153,48 +149,6 @@ units = "select count(*) = (select sum(rum_count) from core_pmsi__stay) as whole
 formats, whole = accepted.data["families"]["rsa"]["formats"], building.query(hub, units)["whole"][0]
 print(report.status, report.rows_accepted, formats, whole)
 """
-
-
-# --- dated parameters
-
-VALUES = {
-    entry["id"]: entry["values"]
-    for path in sorted(FACTS.glob("parameters/*.yaml"))
-    for entry in read_yaml("parameters", path.name)
-}
-
-
-def holding(parameter: str, day: date) -> list[dict[str, Any]]:
-    """The values whose dates hold a day, by a plain reading of the file."""
-    text = day.isoformat()
-    return [
-        value for value in VALUES[parameter]
-        if value["valid_from"] <= text and (value["valid_to"] is None or text < value["valid_to"])
-    ]  # fmt: skip
-
-
-@pytest.mark.parametrize("parameter", VALUES)
-def test_a_parameter_has_one_value_on_every_day_that_matters(parameter: str) -> None:
-    bounds = {value[end] for value in VALUES[parameter] for end in ("valid_from", "valid_to")} - {None}
-    edges = [date.fromisoformat(bound) + timedelta(days) for bound in bounds for days in (-1, 0, 1)]
-    for day in sorted({*edges, *(date(year, 1, 1) for year in range(2015, 2028))}):
-        found = holding(parameter, day)
-        assert len(found) == 1 or (not found and day < date(2015, 1, 1)), f"{parameter} on {day}"
-        if found and found[0]["value"] is not None:
-            value = parameters.value(parameter, day)
-            assert (value.value, value.status) == (found[0]["value"], found[0]["status"])
-        else:
-            with pytest.raises(parameters.NoValue):
-                parameters.value(parameter, day)
-
-
-@pytest.mark.parametrize("parameter", VALUES)
-def test_a_value_is_a_whole_number_or_missing_with_a_reference_where_its_status_needs_one(parameter: str) -> None:
-    for value in VALUES[parameter]:
-        assert value["status"] in STATUSES
-        assert (value["value"] is None) == (value["status"] == "missing")
-        assert value["value"] is None or type(value["value"]) is int
-        assert value["status"] in UNSOURCED or value["reference"]["title"]
 
 
 # --- products

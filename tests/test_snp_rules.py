@@ -105,16 +105,12 @@ def test_every_value_of_a_policy_leads_to_an_outcome_of_the_rule_that_names_it()
             assert any(law.outcome(name) in told.values() for told in asked)
 
 
-def test_protocols_windows_and_tariffs_have_known_sources_and_a_status_and_no_float() -> None:
-    facts_of_law = laws._yaml("protocols.yaml")
-    sources, codes = set(facts_of_law["sources"]), {version["code"] for version in facts_of_law["versions"]}
-    tariffs = [row for version in facts_of_law["versions"] for row in version["tariffs"]]
-    for row in (*facts_of_law["windows"], *tariffs):
-        assert set(row["source"]) <= sources
-        assert row["source"] or row["status"] in ("recalled", "missing")
-        assert row["status"] in ("official", "secondary", "analogue", "recalled", "missing", "derived")
-    assert {code for window in facts_of_law["windows"] for code in window["versions"]} == codes
-    assert all(isinstance(row["cents"], int) for row in tariffs)
+def test_every_version_has_a_window_and_a_tariff_for_each_of_its_acts_and_there_are_no_others() -> None:
+    versions = laws._yaml("protocols.yaml")["versions"]
+    acts = {(version["code"], act) for version in versions for act in version["acts"]}
+    assert {(tariff.version, tariff.act) for tariff in LAW.tariffs} == acts
+    open_to = {(code, kind) for window in LAW.windows for code in window.versions for kind in window.kinds}
+    assert open_to == {(version["code"], kind) for version in versions for kind in version["structures"]}
 
 
 def test_a_label_stands_for_one_family() -> None:

@@ -92,21 +92,15 @@ def _open(law: Law, caisse: str, kind: str, version: Version, on: date) -> dict[
     found = [
         w for w in _of_caisse(law, caisse, law.windows) if kind in w.kinds and version.code in w.versions and _holds(w, on)
     ]
-    gaps = [
-        g.item.rpartition(".")[2] for g in law.gaps if kind in g.kinds and _about_version(g, version.code) and _holds(g, on)
-    ]
+    gaps = [g.item.rpartition(".")[2] for g in law.gaps if kind in g.kinds and version.code in g.versions and _holds(g, on)]
     start, end = law.interval("W2_END")
     doubtful = kind == "CPTS" and version.code in law.gap("GAP2").versions and start <= on < end
     return {
         "window": found[0].item if found else None,
         "window_firm": found[0].status in FIRM if found else None,
-        "gap": gaps[0] if gaps else None,
+        "gap": gaps[0] if gaps and not found else None,
         "w2_end": doubtful,
     }
-
-
-def _about_version(gap: Window, version: str) -> bool:
-    return version in gap.versions or gap.versions == ("all_2020",)
 
 
 def _tariff_on(law: Law, caisse: str, version: str, act: str, on: date) -> tuple[int | None, bool | None]:

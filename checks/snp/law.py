@@ -5,13 +5,17 @@ A figure neither official nor attested is used all the same and never firm. Know
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cache
 from importlib.resources import files
 from typing import Any
 
+import polars as pl
+
+from contracts_schema import parameters
+from contracts_schema.parameters import snp
 from contracts_schema.rules import catalogue
 from contracts_schema.yaml_files import read_yaml
 
@@ -131,24 +135,26 @@ class Law:
 def default_law(
     policies: Mapping[str, Policy] | None = None,
     attestations: tuple[Attestation, ...] = (),
+    attested: Sequence[parameters.Attestation] = (),
 ) -> Law:
-    """The law of ``contracts_schema/snp``, with these policies instead of the default ones and these attestations.
+    """The law of ``contracts_schema``, with these policies instead of the default ones and these attestations.
 
+    ``attested``: what the one caisse that the law is for attests of parameters; its values hold for every caisse asked about.
     Raises UnknownPolicy or UnknownItem for a name or a value that the catalogue does not know.
     """
     protocols, terms = _yaml("protocols.yaml"), _yaml("reconciliation.yaml")
     outcomes = {name: entry["values"] for name, entry in terms["policies"].items() if "values" in entry}
     chosen = _chosen(terms["policies"], policies or {})
     bounds = {
-        (item, bound): chosen[next(iter(conflict["default"]))]
+        (item, bound): day_of(chosen[next(iter(conflict["default"]))])
         for conflict in protocols["conflicts"].values()
         for item, bound in conflict.get("bounds", {}).items()
     }
     law = Law(
-        windows=tuple(_window(entry, bounds) for entry in protocols["windows"]),
-        gaps=tuple(_window(entry, bounds) for entry in protocols["gaps"]),
-        tariffs=tuple(_tariffs(protocols["versions"])),
-        versions=tuple(_version(entry, protocols["windows"]) for entry in protocols["versions"]),
+        windows=_windows(snp.windows(attested, bounds)),
+        gaps=_windows(snp.gaps(moved=bounds)),
+        tariffs=tuple(_tariffs(snp.tariffs(attested))),
+        versions=tuple(_version(entry, _windows(snp.windows())) for entry in protocols["versions"]),
         intervals=tuple((name, *entry["interval"]) for name, entry in protocols["conflicts"].items() if "interval" in entry),
         second_visit=_second_visit(protocols["conflicts"]["LOMBALGIE_C2_INTERVAL"]["default"]),
         policies=tuple(chosen.items()),
@@ -179,31 +185,35 @@ def _chosen(known: Mapping[str, Any], policies: Mapping[str, Policy]) -> dict[st
     return {name: entry["default"] for name, entry in known.items()} | dict(policies)
 
 
-def _window(entry: Mapping[str, Any], bounds: Mapping[tuple[str, str], Policy]) -> Window:
-    versions = entry["versions"]
-    return Window(
-        item=f"snp.window.{entry['id']}",
-        kinds=tuple(entry["structures"]),
-        versions=(versions,) if isinstance(versions, str) else tuple(versions),
-        valid_from=day_of(bounds.get((entry["id"], "from"), entry["from"])),
-        valid_to=day_of(bounds.get((entry["id"], "to"), entry["to"])) if entry["to"] else None,
-        status=entry["status"],
+def _windows(table: pl.DataFrame) -> tuple[Window, ...]:
+    """Rows of one kind and version each, gathered where they say the same."""
+    same = ["id", "valid_from", "valid_to", "status"]
+    by_kind = table.group_by("structure_kind", *same, maintain_order=True).agg("version")
+    gathered = by_kind.group_by(*same, "version", maintain_order=True).agg("structure_kind")
+    return tuple(
+        Window(
+            item=f"snp.window.{row['id']}",
+            kinds=tuple(row["structure_kind"]),
+            versions=tuple(row["version"]),
+            valid_from=row["valid_from"],
+            valid_to=row["valid_to"],
+            status=row["status"],
+        )
+        for row in gathered.iter_rows(named=True)
     )
 
 
-def _tariffs(versions: list[Mapping[str, Any]]) -> Iterator[Tariff]:
-    for version in versions:
-        for row in version["tariffs"]:
-            item = f"snp.tariff.{version['code']}.{row['act']}"
-            yield Tariff(item, version["code"], row["act"], row["cents"], row["from"], row["to"], row["status"])
+def _tariffs(table: pl.DataFrame) -> Iterator[Tariff]:
+    for row in table.drop("reference", "position").iter_rows(named=True):
+        yield Tariff(item=f"snp.tariff.{row['version']}.{row['act']}", **row)
 
 
-def _version(entry: Mapping[str, Any], windows: list[Mapping[str, Any]]) -> Version:
+def _version(entry: Mapping[str, Any], windows: tuple[Window, ...]) -> Version:
     patient = entry["patient"]
     return Version(
         code=entry["code"],
         family=entry["family"],
-        valid_from=min(row["from"] for row in windows if entry["code"] in row["versions"] and "MSP" in row["structures"]),
+        valid_from=min(row.valid_from for row in windows if entry["code"] in row.versions and "MSP" in row.kinds),
         delegates=tuple(entry["delegates"]),
         sex=None if patient["sex"] == "any" else patient["sex"],
         min_months=patient.get("min_months", 12 * patient.get("min_years", 0)),
