@@ -3,6 +3,7 @@
 What was published stays readable meanwhile, and the same commands work once there is room.
 """
 
+import itertools
 import secrets
 import subprocess
 from collections.abc import Callable, Iterator
@@ -93,23 +94,25 @@ def test_a_disk_that_is_full_is_told_and_the_same_commands_work_once_there_is_ro
     init_hub(home, test=True)
     hub, told = open_hub(home), dict[str, tuple[int, str]]()
     assert [ecluse(*command).code for command in (["ingest", export(1, months=1)], ["publish"])] == [0, 0]
-    for number in range(2, rounds + 2):
-        before, path, ballast = served(home), export(number, months=1), fill(disk)
-        commands = [["ingest", path], ["publish"]]
-        if place in ("tablespace", "pg_wal"):
+    numbers, filled = itertools.count(2), place in ("tablespace", "pg_wal")
+    for _ in range(rounds):
+        before, path, ballast = served(home), export(next(numbers), months=1), fill(disk)
+        if filled:
             told |= stuffed(hub, (1, 120_000), (1, 2_000), (1, 20))
-            assert_told(ecluse(*commands[0]))
-        elif place == "store":
-            assert_told(ecluse(*commands[0]))
-        else:
-            assert ecluse(*commands[0]).code == 0
-            assert_told(ecluse(*commands[1]))
+        said = ecluse("ingest", path)
+        while filled and said.code == 0:  # there was room left on the pages that it needed
+            path = export(next(numbers), months=1)
+            said = ecluse("ingest", path)
+        if place == "products":
+            assert said.code == 0
+            said = ecluse("publish")
+        assert_told(said)
         assert served(home) == before
         ballast.unlink()
         if place == "pg_wal":  # PostgreSQL stops when it cannot write ahead, and asks to be started again
             server.kill()
             assert server.start()
-        assert [ecluse(*command).code for command in commands] == [0, 0]
+        assert [ecluse(*command).code for command in (["ingest", path], ["publish"])] == [0, 0]
         assert served(home) != before
         answer = ecluse("verify", "--json").json
         assert answer["sound"], answer["problems"]
@@ -117,7 +120,7 @@ def test_a_disk_that_is_full_is_told_and_the_same_commands_work_once_there_is_ro
     told |= {event.idempotency_key: (event.position, event.hash) for event in events if event.type == "DeliveryAccepted"}
     deliveries = [event for event in events if event.stream != "stuffing"]
     assert promise(f"R10 disk full: {place}", rounds, len(told), lost(hub.log, told), doubled(deliveries))
-    assert [event.type for event in deliveries].count("DeliveryAccepted") == rounds + 1
+    assert [event.type for event in deliveries].count("DeliveryAccepted") == next(numbers) - 1
 
 
 def put_on(disk: Path, place: str, server: Server, home: Path, monkeypatch: pytest.MonkeyPatch) -> str:
