@@ -56,7 +56,7 @@ def editions(hub: Hub, recipients: "list[Recipient]", receipt: "Receipt", progre
         if not concerned:
             continue
         tables = building.tables(hub, standing, {table.view for table in product.tables}, progress)
-        if not all(tables[table.view].paths for table in product.tables):
+        if not (tables and all(tables[table.view].paths for table in product.tables)):
             continue  # nothing of what it is made from was ever delivered
         frames = {table.view: _frame(tables[table.view]) for table in product.tables}
         keys = {name: table.key for name, table in tables.items()}
@@ -107,7 +107,8 @@ def written(edition: Edition, publication: "Publication", gate: "TableGate", fol
     """Write a publication whole into a folder; gives what the log is to say of it."""
     from warehouse import products as made
 
-    hashes = made.write(folder, publication, documents(edition, publication, gate, folder))
+    beside = documents(edition, publication, gate, folder)
+    hashes = made.write(folder, publication, beside)
     receipt, tables = edition.receipt, publication.tables
     return {
         "recipient": edition.recipient.name,
@@ -115,6 +116,7 @@ def written(edition: Edition, publication: "Publication", gate: "TableGate", fol
         "number": publication.manifest["ecluse"]["number"],
         "content": content,
         "manifest": made.manifest_hash(folder),
+        "documents": made.document_hashes(folder, beside),
         "log": {"position": receipt.position, "hash": receipt.hash},
         "build_keys": dict(edition.keys),
         "contracts": fingerprint(),

@@ -528,8 +528,8 @@ def test_settings_come_from_the_environment_then_the_file_then_defaults_and_stat
         "test": True,
         "recipients": [{"name": "ars-99", "clearance": "aggregate", "formats": ["parquet", "csv", "xlsx"]}],
     }
-    with (home / "ecluse.toml").open("a") as toml:
-        toml.write(f'database_url = "sqlite:///{tmp_path}/toml.db"\nstore_url = "{tmp_path}/toml"\n')
+    toml = home / "ecluse.toml"
+    toml.write_text(f'database_url = "sqlite:///{tmp_path}/toml.db"\nstore_url = "{tmp_path}/toml"\n' + toml.read_text())
     init_hub(home, test=True, recipients=["ars-99"])
     assert settings()["database_url"] == {"value": f"sqlite:///{tmp_path}/toml.db", "from": "ecluse.toml"}
     monkeypatch.setenv("ECLUSE_STORE_URL", f"{tmp_path}/environment")

@@ -83,8 +83,8 @@ def test_a_server_that_lets_nobody_in_any_more_is_told_and_the_same_command_work
         path, taken = export(number, months=1, stays=3), all_connections(server)
         said = ecluse("ingest", path)
         assert (said.code, said.err.count("\n")) == (1, 1)
-        assert said.err.startswith("ecluse : the log at ")
-        assert said.err.endswith("run the same command again\n")
+        assert said.err.startswith("ecluse : le journal ")
+        assert said.err.endswith("relancez la même commande\n")
         for connection in taken:
             connection.close()
         wait_for(lambda: ecluse("status").code == 0)  # the server notices a little later
@@ -133,8 +133,8 @@ def test_more_threads_than_connections_are_told_so_and_not_by_another_librarys_e
     for thread in threads:
         thread.join(60)
     assert sorted(written) == list(range(12))
-    assert {str(problem).partition("refuses: ")[2] for problem in refused} == {
-        "too many threads at once, no connection is free; run the same command again"
+    assert {str(problem).partition("refuse : ")[2] for problem in refused} == {
+        "trop de fils à la fois, aucune connexion libre ; relancez la même commande"
     }
     parts = parts_of(list(log.read()))
     assert promise("R13 pool exhausted", len(refused), len(written), [n for n in written if parts.get(n) != [*THREE]], 0)
@@ -162,7 +162,7 @@ def test_a_statement_that_takes_too_long_is_told_and_nothing_of_its_transaction_
     told = {}
     for number in range(cycles):
         before = log.head()
-        with pytest.raises(LogUnavailable, match="statement timeout; run the same command again"):
+        with pytest.raises(LogUnavailable, match="statement timeout ; relancez la même commande"):
             hasty.append_all(facts(number), META)
         assert log.head() == before
         for event, new in log.append_all(facts(number), META):
@@ -195,7 +195,7 @@ def test_transactions_that_the_server_asks_to_try_again_are_tried_whole_or_given
             try:
                 written = log.append_all(facts(number), META)
             except LogUnavailable as problem:
-                given_up.append(str(problem).partition("refuses: ")[2])
+                given_up.append(str(problem).partition("refuse : ")[2])
                 assert log.head() == before
                 continue
             assert all(new for _, new in written)
@@ -203,5 +203,5 @@ def test_transactions_that_the_server_asks_to_try_again_are_tried_whole_or_given
     events = list(log.read())
     assert promise("R13 serialization failures", cycles, len(told), lost(log, told), len(events) - 3 * cycles)
     assert parts_of(events) == {number: [*THREE] for number in range(cycles)}
-    assert set(given_up) == {"again; run the same command again"}
+    assert set(given_up) == {"again ; relancez la même commande"}
     assert log.verify() == []

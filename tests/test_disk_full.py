@@ -72,7 +72,7 @@ def assert_told(said: Said) -> None:
     assert said.code == 1, said
     assert said.err.startswith("ecluse : ")
     assert said.err.count("\n") == 1, said.err
-    assert "run the same command again" in said.err
+    assert "relancez la même commande" in said.err
 
 
 def served(home: Path) -> dict[str, bytes]:

@@ -100,7 +100,13 @@ def written(folder: Path, rows: pl.DataFrame, **changes: Any) -> Event:
     told = publication(rows, **changes)
     hashes = made.write(folder, told, {})
     tables = {"line": {"rows": rows.height, "masked_rows": 0, "files": hashes["line"]}}
-    data = {"number": 1, "tables": tables, "manifest": made.manifest_hash(folder), "content": made.content_hash(told)}
+    data = {
+        "number": 1,
+        "tables": tables,
+        "manifest": made.manifest_hash(folder),
+        "documents": made.document_hashes(folder, ()),
+        "content": made.content_hash(told),
+    }
     return Event(42, told.stream, 1, "ProductPublished", data, {}, "2026-04-01T00:00:00.000000Z", "key", "hash")
 
 

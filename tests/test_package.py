@@ -98,7 +98,7 @@ def goes_from_a_file_to_a_publication(run: Command, environment: Path) -> None:
     assert [file for file in found["files"] if not Path(file).is_relative_to(environment)] == []
     assert found["fingerprint"] == fingerprint(), "decisions are made under the same contracts wherever it is installed"
     assert run("ecluse", "--version") == f"ecluse {found['version']}\n"
-    run("ecluse", "init")
+    run("ecluse", "init", "--recipient", "ars-99")
     [delivery] = json.loads(run("ecluse", "ingest", "--json", "."))["deliveries"]
     assert delivery["status"] == "accepted"
     assert delivery["rows_in"] == delivery["rows_accepted"] > 100

@@ -14,7 +14,7 @@ import io
 import json
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -197,7 +197,7 @@ def place(made: Path, final: Path) -> None:
 
 def check(folder: Path, event: Event) -> list[str]:
     """What is wrong with a publication's folder: it must hold the files of the log and no other, with their bytes and rows."""
-    told = {MANIFEST: event.data["manifest"]}
+    told = {MANIFEST: event.data["manifest"], **event.data["documents"]}
     for name, table in event.data["tables"].items():
         told |= {f"{name}.{kind}": sha for kind, sha in table["files"].items()}
     found = {path.name: path for path in folder.iterdir()} if folder.is_dir() else {}
@@ -214,7 +214,7 @@ def check(folder: Path, event: Event) -> list[str]:
             problems.append(f"{name} a été modifié")
         elif resources and name != MANIFEST and listed.get(name) != sha:
             problems.append(f"{name} n'est pas ce que dit {MANIFEST}")
-    strangers = set(found) - set(told | listed) - {CONTRACT if not resources else ""}
+    strangers = set(found) - set(told | listed)
     problems += [f"{name} n'a rien à faire là" for name in sorted(strangers)]
     if not problems:
         problems = _miscounted(folder, resources, event)
@@ -323,6 +323,11 @@ def _csv(rows: pl.DataFrame) -> Iterator[bytes]:
 
 def manifest_hash(folder: Path) -> str:
     return _sha256(folder / MANIFEST)
+
+
+def document_hashes(folder: Path, documents: Iterable[str]) -> dict[str, str]:
+    """The sha256 of what a publication holds beside its tables and its manifest: these documents, and its contract."""
+    return {name: _sha256(folder / name) for name in (CONTRACT, *documents)}
 
 
 def _sha256(path: Path) -> str:
