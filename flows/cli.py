@@ -135,10 +135,12 @@ def ingest(
     else:
         with display.progress(quiet=as_json) as progress:
             reports += [deliveries.ingest(hub, one, stated, progress(one.name)) for one in found]
+    left = [path.name for path in deliveries.passed_over(paths)]
     if as_json:
-        _print_json({"deliveries": [report.as_json() for report in reports]})
+        _print_json({"deliveries": [report.as_json() for report in reports], "passed_over": left})
     else:
         display.ingested(reports)
+        display.passed_over(left)
     if any(report.status in ("held", "rejected") for report in reports):
         raise typer.Exit(1)
 
@@ -549,6 +551,7 @@ OURS = {
     "warehouse.postgresql": "WarehouseError",
     "warehouse.workbook_notes": "Unshowable",
     "checks.tables": "BrokenCheck",
+    "flows.published": "PublicationLost",
 }
 """Errors of ours by module: none was raised by one that was not imported."""
 

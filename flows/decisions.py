@@ -28,6 +28,8 @@ def waive(hub: Hub, delivery: str, reason: str, until: date, reference: str | No
     data = decided.data
     if WITHOUT_STAYS in data["reasons"]:
         raise WrongUsage("sans fichier RSA elle ne peut remplacer les séjours en place : elle est à renvoyer entière")
+    if data["rows_in"] and not data["rows_accepted"]:
+        raise WrongUsage("aucune de ses lignes n'est acceptée : il n'y a rien à laisser entrer, elle est à renvoyer corrigée")
     key = f"waiver/{data['delivery_id']}/{decided.position}"
     waiver = {"kind": "waiver", "subject": data["delivery_id"], "value": data["reasons"], "reason": _said(reason),
               "until": until.isoformat(), "reference": reference}  # fmt: skip

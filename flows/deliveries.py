@@ -91,6 +91,13 @@ def find(paths: Iterable[Path]) -> tuple[list[Transmission], list[Report]]:
     return found, [refusal_report(path.name, refusal) for path, refusal in refused]
 
 
+def passed_over(paths: Iterable[Path]) -> list[Path]:
+    """The files under these folders whose names say nothing: hidden ones aside, someone may have meant them to be read."""
+    folders = [path for path in paths if path.is_dir()]
+    files = (entry for folder in folders for entry in sorted(folder.rglob("*")) if entry.is_file())
+    return [path for path in files if not (transmissions.is_known(path.name) or path.name.startswith("."))]
+
+
 def refusal_report(name: str, refusal: transmissions.Refused) -> Report:
     """The report of a file refused at the door."""
     reasons = [refusal.rule] if refusal.rule else []

@@ -124,6 +124,14 @@ def ingested(reports: "Sequence[Report]") -> None:
                 out.print(f"  {reason}", soft_wrap=True)
 
 
+def passed_over(names: Sequence[str]) -> None:
+    """Files of a folder that were not read, their names being none of a transmission."""
+    if names:
+        shown = ", ".join(names[:10]) + (", …" if len(names) > 10 else "")
+        count = "1 fichier" if len(names) == 1 else f"{number(len(names))} fichiers"
+        console().print(Text(f"nom non reconnu, non lu ({count}) : {plain(shown)}", "yellow"), soft_wrap=True)
+
+
 def status(answer: Mapping[str, Any]) -> None:
     out = console()
     settings = answer["settings"]
@@ -136,7 +144,8 @@ def status(answer: Mapping[str, Any]) -> None:
     heads = _table("id", "en place", "période >", "lignes >", "à l'écart >", "alertes")
     for head in answer["heads"]:
         counts = (str(head["period"] or ""), number(head["rows"]), number(head["rows_quarantined"]))
-        heads.add_row(head["delivery_id"][:SHORT], head["scope"], *counts, "\n".join(map(label, head["alerts"])))
+        told = [*map(label, head["alerts"]), *(["laissée entrer par dérogation"] if head["waived"] else [])]
+        heads.add_row(head["delivery_id"][:SHORT], head["scope"], *counts, "\n".join(told))
     out.print(heads if answer["heads"] else "Aucune transmission en place.")
     for entry in answer["held"]:
         out.print(Text.assemble(("retenue", "yellow"), f" {entry['delivery_id'][:SHORT]}  {plain(entry['file'])}"))
@@ -266,12 +275,21 @@ def explained(answer: Mapping[str, Any]) -> None:
     for name, value in answer["row"].items():
         row.add_row(name, "" if value is None else plain(value))
     out.print(row)
+    if answer["row"].get("masked"):
+        told = "Vide : masqué, étant un petit effectif ou ce qui en ferait connaître un. Les nombres de lignes qui suivent sont"
+        out.print(f"{told} d'avant masquage : ne pas les diffuser.", soft_wrap=True)
     for delivery in answer["deliveries"]:
         file = next(file for file in delivery["files"] if file["family"] == "rsa")
         out.print(f"{plain(file['name'])}  sha256 {file['sha256']}", soft_wrap=True)
         received, accepted = delivery["received"], delivery["accepted"]
-        out.print(f"  reçu le {received['at']} par {plain(received['by'])} (position {received['position']}),")
+        when = f"{received['stated']} (déclaré)" if received["stated"] else received["at"]
+        out.print(f"  reçu le {when} par {plain(received['by'])} (position {received['position']}),")
         out.print(f"  accepté à la position {accepted['position']}, segment {delivery['segments']['pmsi_rsa'][:16]}…")
+        if waiver := delivery["waiver"]:
+            out.print(f"  retenu, puis laissé entrer par {plain(waiver['by'])} (position {waiver['position']}, jusqu'au "
+                      f"{waiver['until']}) : {plain(waiver['reason'])}", soft_wrap=True)  # fmt: skip
+            for rule in waiver["value"]:
+                out.print(f"    malgré : {label(rule)}", soft_wrap=True)
         if not delivery["measures"]:
             out.print("  aucune ligne du fichier ne compte ici")
         for measures, found in _same_lines(delivery["measures"]):

@@ -14,7 +14,7 @@ from contracts_schema.products import Product, products
 from flows import building
 from flows.deliveries import heads
 from flows.hub import Hub, WrongUsage
-from flows.published import folder_of, publications
+from flows.published import publications, published_rows
 from warehouse import views
 from warehouse.heads import FOLDED
 from warehouse.log import Event
@@ -170,7 +170,7 @@ def facts(edition: Edition, content: str, number: int) -> dict[str, Any]:
     """What the recipient's own database says of a publication."""
     receipt = edition.receipt
     return {"number": number, "log_position": receipt.position, "log_hash": receipt.hash, "content": content,
-            "published_at": receipt.recorded_at}  # fmt: skip
+            "known_at": receipt.recorded_at}  # fmt: skip
 
 
 def _refuse_restricted(product: Product) -> None:
@@ -181,15 +181,8 @@ def _refuse_restricted(product: Product) -> None:
 
 
 def _tables(hub: Hub, event: Event) -> "dict[str, pl.DataFrame]":
-    """The tables of an earlier publication. WrongUsage when its files are no longer there: nothing can be masked without."""
-    import polars as pl
-
-    folder = folder_of(hub, event)
-    try:
-        return {name: pl.read_parquet(folder / f"{name}.parquet") for name in event.data["tables"]}
-    except (OSError, pl.exceptions.PolarsError):
-        told = "les masques tiennent compte de ce qui a déjà été publié : restaurez ce dossier (ecluse verify)"
-        raise WrongUsage(f"publication illisible : {folder} ; {told}") from None
+    """The tables of an earlier publication, which masks depend on. PublicationLost."""
+    return {name: published_rows(hub, event, name) for name in event.data["tables"]}
 
 
 def _provenance(edition: Edition) -> dict[str, dict[str, str]]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from contracts_schema.products import Table, products
 from flows.deliveries import heads, names_of, quarantines, set_aside, verdict_of
 from flows.hub import Hub, WrongUsage
-from flows.published import folder_of, publications
+from flows.published import folder_of, publications, published_rows
 from warehouse.log import Event
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def _publication(hub: Hub, product_name: str, number: int | None, until: int | N
     recipient, _, product = product_name.partition("/")
     found = [event for event in publications(hub, recipient, product) if until is None or event.position <= until]
     if not found:
-        made = sorted({f"{event.data['recipient']}/{event.data['product']}" for event in publications(hub)})
+        made = sorted({f"{event.data['recipient']}/{event.data['product']}" for event in publications(hub, until=until)})
         raise WrongUsage(f"aucune publication de {product_name} ; publiés : {', '.join(made) or 'aucun'}")
     chosen = found[-1] if number is None else next((e for e in found if e.data["number"] == number), None)
     if chosen is None:
@@ -115,14 +115,16 @@ def _table(event: Event, name: str) -> Table:
 def _row(hub: Hub, event: Event, table: Table, keys: Mapping[str, str]) -> dict[str, Any]:
     import polars as pl
 
-    published = pl.read_parquet(folder_of(hub, event) / f"{table.name}.parquet")
+    published = published_rows(hub, event, table.name)
     unknown = set(keys) - set(table.keys)
     if unknown:
         raise WrongUsage(f"{', '.join(sorted(unknown))} n'est pas une clé de {table.name} ; clés : {', '.join(table.keys)}")
     rows = published.filter(pl.col(name).cast(pl.String) == value for name, value in keys.items())
     if rows.height != 1:
+        missing = set(table.keys) - set(keys)
+        told = f"donnez aussi {', '.join(name for name in table.keys if name in missing)}" if missing else "il n'y en a aucune"
         example = _example(published, table)
-        raise WrongUsage(f"{rows.height} lignes publiées pour ces clés ; donnez-les toutes, par exemple {example}")
+        raise WrongUsage(f"{rows.height} lignes publiées pour ces clés ; {told}, par exemple {example}")
     return rows.row(0, named=True)
 
 
@@ -166,6 +168,15 @@ RANGES = """
 """
 
 
+def _waiver(hub: Hub, head: "Head") -> dict[str, Any] | None:
+    """Who let a held delivery in, in spite of which rules, why and until when."""
+    taken = hub.log.find(head.data["waiver"]) if "waiver" in head.data else None
+    if taken is None:
+        return None
+    said = ("value", "reason", "until", "reference")
+    return {"position": taken.position, "by": taken.meta["actor"], **{name: taken.data[name] for name in said}}
+
+
 def _origin(hub: Hub, head: "Head", measures: dict[str, Any]) -> dict[str, Any]:
     received = hub.log.find(f"received/{head.delivery_id}")
     accepted = next(hub.log.read(after=head.position - 1, until=head.position))
@@ -180,6 +191,7 @@ def _origin(hub: Hub, head: "Head", measures: dict[str, Any]) -> dict[str, Any]:
         "received": {"position": received.position, "at": received.recorded_at, "by": received.meta["actor"],
                      "stated": received.data.get("received_at")},
         "accepted": {"position": accepted.position, "at": accepted.recorded_at, "by": accepted.meta["actor"]},
+        "waiver": _waiver(hub, head),
         "segments": head.tables,
         "rows_in": head.data["rows_in"],
         "rows_quarantined": head.data["rows_quarantined"],

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 PARIS = ZoneInfo("Europe/Paris")
 CONFIG = "ecluse.toml"
 TEST_CLOCK = "ECLUSE_NOW"
+KNOWN = frozenset({"database_url", "store_url", "warehouse_url", "test", "expected", "recipients"})
+"""What ``ecluse.toml`` may set; a name mistyped there must not lead to a default."""
 
 
 class WrongUsage(Exception):
@@ -102,6 +104,8 @@ def read_settings(home: Path | None = None) -> Settings:
     origin = "argument" if home else "environment" if os.environ.get("ECLUSE_HOME") else "default"
     home = home.expanduser().absolute() if home else default_home()
     written = _read_toml(home / CONFIG)
+    if unknown := sorted(set(written) - KNOWN):
+        raise WrongUsage(f"dans {CONFIG}, réglage inconnu : {', '.join(unknown)} ; connus : {', '.join(sorted(KNOWN))}")
     values, origins = {}, {"home": origin}
     defaults = {
         "database_url": f"sqlite:///{home / 'ecluse.db'}",

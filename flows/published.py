@@ -1,9 +1,17 @@
 """What was published: events of the log and where their files are. Imports nothing heavy: status and explain begin here."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from flows.hub import Hub
 from warehouse.log import Event
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+class PublicationLost(Exception):
+    """The files of a publication are not there or cannot be read; the message says which and what to do."""
 
 
 def publications(hub: Hub, recipient: str | None = None, product: str | None = None, until: int | None = None) -> list[Event]:
@@ -16,3 +24,15 @@ def publications(hub: Hub, recipient: str | None = None, product: str | None = N
 def folder_of(hub: Hub, event: Event) -> Path:
     """The folder of a publication."""
     return hub.products_folder / str(event.data["recipient"]) / str(event.data["product"]) / f"{event.data['number']:04d}"
+
+
+def published_rows(hub: Hub, event: Event, table: str) -> "pl.DataFrame":
+    """A table of a publication, as its recipient has it. PublicationLost."""
+    import polars as pl
+
+    path = folder_of(hub, event) / f"{table}.parquet"
+    try:
+        return pl.read_parquet(path)
+    except (OSError, pl.exceptions.PolarsError):
+        told = f"publication illisible : {path} ; restaurez ce dossier (ecluse verify dit ce qui manque)"
+        raise PublicationLost(told) from None

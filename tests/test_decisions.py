@@ -475,3 +475,27 @@ def test_a_transmission_without_fault_has_an_empty_reject_report(hub: Hub, tmp_p
     assert expected.reject_report(hub, str(report.delivery_id)) == []
     with pytest.raises(WrongUsage, match="0 transmissions"):
         expected.reject_report(open_hub(hub.settings.home), "ffff")
+
+
+def test_no_waiver_lets_in_a_delivery_of_which_no_line_is_accepted(hub: Hub, ecluse: Ecluse, export: Export) -> None:
+    ecluse("ingest", export(months=1))
+    foreign = export(number=2, months=2, name=f"{fictional_finess(number=1)}.2025.2.rsa")
+    [held] = ecluse("ingest", foreign, "--json").json["deliveries"]
+    assert (held["status"], held["rows_accepted"]) == ("held", 0)
+    said = ecluse("waive", held["delivery_id"], "--reason", "essai", "--until", "2099-12-31")
+    assert (said.code, "aucune de ses lignes n'est acceptée" in said.err) == (2, True)
+    [head] = deliveries.heads(hub).values()
+    assert head.period == 1
+
+
+def test_a_waiver_is_seen_wherever_its_delivery_is(ecluse: Ecluse, export: Export) -> None:
+    ecluse("ingest", export(months=1, stays=100))
+    [held] = ecluse("ingest", export(months=2, stays=20), "--json").json["deliveries"]
+    ecluse("--actor", "agent-7", "waive", held["delivery_id"], "--reason", "service fermé", "--until", "2099-12-31")
+    ecluse("publish")
+    assert "laissée entrer par dérogation" in ecluse("status").out
+    told = ecluse("explain", "ars-99/pmsi-activity", "activity", f"finess={fictional_finess(number=1)}", "exit_year=2025",
+                  "exit_month=2").out  # fmt: skip
+    assert "laissé entrer par agent-7" in told
+    assert "jusqu'au 2099-12-31) : service fermé" in told
+    assert "malgré : beaucoup moins de lignes" in told

@@ -22,7 +22,7 @@ from flows import deliveries, prefect_settings, publication, up
 from flows.hub import TEST_CLOCK, Hub, WrongUsage, init_hub, open_hub
 from warehouse.blobs import BlobUnwritable
 from warehouse.log import LogUnavailable
-from warehouse.postgresql import WarehouseUnavailable
+from warehouse.postgresql import WarehouseError, WarehouseUnavailable
 
 pytestmark = pytest.mark.xdist_group("prefect")  # one server for all of them
 
@@ -279,7 +279,7 @@ def test_an_error_that_quotes_a_line_fails_the_run_by_type_and_place_after_the_o
 
 @pytest.mark.usefixtures("prefect_files")
 @pytest.mark.parametrize(
-    "failure", [LogUnavailable("gone"), BlobUnwritable("full"), WarehouseUnavailable("restarts", transient=True)]
+    "failure", [LogUnavailable("gone"), BlobUnwritable("full"), WarehouseUnavailable("restarts")]
 )
 def test_a_store_that_comes_back_costs_a_retry_and_no_more(
     failure: Exception, hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -305,7 +305,7 @@ def test_a_store_that_stays_away_fails_the_run_and_the_next_run_goes_on(
 
 
 @pytest.mark.usefixtures("prefect_files")
-@pytest.mark.parametrize("failure", [WrongUsage("wait for the end of the copy"), WarehouseUnavailable("no such account")])
+@pytest.mark.parametrize("failure", [WrongUsage("wait for the end of the copy"), WarehouseError("no such account")])
 def test_a_mistake_of_the_user_is_not_tried_again(
     failure: Exception, hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -143,7 +143,7 @@ def test_without_the_files_of_an_earlier_publication_nothing_is_published(hub: H
     shutil.rmtree(folder_of(hub, publications(hub)[0]))
     ecluse("ingest", export(months=2))
     said = ecluse("publish")
-    assert (said.code, "restaurez ce dossier" in said.err) == (2, True)
+    assert (said.code, "restaurez ce dossier" in said.err) == (1, True)
 
 
 def test_only_recipients_of_the_settings_are_published_to(home: Path, ecluse: Ecluse, export: Export, tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ def facts(number: int) -> dict[str, Any]:
         "log_position": 10 * number,
         "log_hash": "ab",
         "content": "cd",
-        "published_at": "2026-01-31T00:00:00Z",
+        "known_at": "2026-01-31T00:00:00Z",
     }
 
 

@@ -22,3 +22,10 @@ def test_a_held_delivery_waits_until_a_later_one_stands_for_its_scope(tmp_path: 
         waiting.append([held["period"] for held in state.status(hub)["held"]])
     assert waiting == [[], [2], []]
     assert [held["period"] for held in state.status(hub, until=4)["held"]] == [2], "as it was known then"
+
+
+def test_a_setting_that_does_not_exist_is_wrong_usage_and_never_a_default(home: Path, ecluse: Ecluse) -> None:
+    settings = home / "ecluse.toml"
+    settings.write_text('databse_url = "postgresql://x"\n' + settings.read_text())
+    said = ecluse("status")
+    assert (said.code, "réglage inconnu : databse_url" in said.err) == (2, True)

@@ -691,3 +691,12 @@ def test_an_amount_or_a_date_that_the_source_masks_is_left_empty_and_counted(hub
     counts = before["warnings"]["pmsi.masked_value"]
     expected = {name: counts.get(name, 0) + (name in hidden) for name in {*counts, *hidden}}
     assert after["warnings"]["pmsi.masked_value"] == expected
+
+
+def test_files_of_a_folder_whose_names_say_nothing_are_told(ecluse: Ecluse, export: Export) -> None:
+    path = export()
+    for name in (f"{path.stem} (1).rsa", "RSA_990000028.txt", ".hidden"):
+        (path.parent / name).write_bytes(path.read_bytes())
+    said = ecluse("ingest", path.parent)
+    assert f"nom non reconnu, non lu (2 fichiers) : {path.stem} (1).rsa, RSA_990000028.txt" in said.out
+    assert ecluse("ingest", path.parent, "--json").json["passed_over"] == [f"{path.stem} (1).rsa", "RSA_990000028.txt"]

@@ -26,7 +26,7 @@ FACTS = {
     "log_position": "bigint",
     "log_hash": "text",
     "content": "text",
-    "published_at": "text",
+    "known_at": "text",
 }
 """Columns of the table ``publication``: which publication of each product stands, and the log's receipt for it."""
 WAIT_SECONDS = 60
