@@ -7,7 +7,7 @@ is a problem that a check asks about. The template is configuration (``contracts
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -192,86 +192,92 @@ def _lines(rows: pl.DataFrame, found: Match, workbook: Workbook) -> pl.DataFrame
         for name in ("amount", "unit", "count", "rpps", "ref")
     )
     rows = _dated(rows, found.profile, workbook)
-    rows = rows.with_columns(_cells(found).alias("cells"))
-    return rows.with_columns(**_amounts(found.profile), **_people(found), **_labelled()).with_columns(_notes().alias("notes"))
+    rows = _people(_amounts(_labelled(rows), found.profile), found)
+    return rows.with_columns(_cells(found).alias("cells"), _notes().alias("notes"))
+
+
+def _distinct(rows: pl.DataFrame, columns: Sequence[str], told: Mapping[str, pl.Expr]) -> pl.DataFrame:
+    """Adds what is told of some columns, worked out once for each distinct value: a bordereau repeats itself."""
+    known = rows.select(columns).unique().with_columns(**told)
+    return rows.join(known, on=list(columns), how="left", nulls_equal=True, maintain_order="left")
 
 
 def _dated(rows: pl.DataFrame, profile: Profile, workbook: Workbook) -> pl.DataFrame:
-    """Adds day, month, date_raw, date_problem. In a sheet where typed dates stand among real ones, or where one can only be
+    """Adds day, month_of, date_raw, date_problem. In a sheet where typed dates stand among real ones, or where one can only be
     month first, every date that could be swapped is ambiguous.
     """
     options = {"date_1904": workbook.date_1904, "serials": profile.excel_serial, "two_digit_2000": profile.two_digit_years}
-    rows = rows.with_columns(
-        **{f"d.{name}": value for name, value in days(pl.col("date"), pl.col("date.kind"), **options).items()},
-        **{f"m.{name}": value for name, value in days(pl.col("month"), pl.col("month.kind"), **options).items()},
-    )
-    mixed = ((pl.col("date.kind") == "d").any() & (pl.col("d.numeric") & (pl.col("date.kind") == "t")).any()).over("sheet_number")
+    for name, letter in (("date", "d"), ("month", "m")):
+        told = days(pl.col(name), pl.col(f"{name}.kind"), **options)
+        rows = _distinct(rows, [name, f"{name}.kind"], {f"{letter}.{fact}": value for fact, value in told.items()})
+    typed = (pl.col("d.numeric") & (pl.col("date.kind") == "t")).fill_null(value=False)
+    mixed = ((pl.col("date.kind") == "d").any() & typed.any()).over("sheet_number")
     english = pl.col("d.swapped").any().over("sheet_number")
     ambiguous = (mixed | english) & pl.col("d.swappable") & ((pl.col("date.kind") == "d") | pl.col("d.numeric"))
     problem = pl.when(pl.col("d.problem").is_null() & ambiguous).then(pl.lit("ambiguous")).otherwise(pl.col("d.problem"))
+    rows = rows.with_columns(problem.alias("d.problem"))
+    sure = pl.col("d.problem").is_null()
     of_month = pl.when(pl.col("date").is_null()).then(pl.coalesce(pl.col("m.month"), pl.col("m.day").dt.month_start()))
     return rows.with_columns(
-        pl.coalesce(problem, pl.when(pl.col("date").is_null()).then(pl.col("m.problem"))).alias("date_problem"),
-        pl.when(problem.is_null()).then(pl.col("d.day")).alias("day"),
-        pl.coalesce(pl.when(problem.is_null()).then(pl.col("d.month")), of_month).alias("month_of"),
+        pl.coalesce("d.problem", pl.when(pl.col("date").is_null()).then(pl.col("m.problem"))).alias("date_problem"),
+        pl.when(sure).then(pl.col("d.day")).alias("day"),
+        pl.coalesce(pl.when(sure).then(pl.col("d.month")), of_month).alias("month_of"),
         pl.coalesce("date", "month").alias("date_raw"),
     )
 
 
-def _amounts(profile: Profile) -> dict[str, pl.Expr]:
-    amount, rounded = cents(pl.col("amount.plain"), pl.col("amount.kind"), profile.currency, profile.thousands)
-    unit, _ = cents(pl.col("unit.plain"), pl.col("unit.kind"), profile.currency, profile.thousands)
-    default = profile.facts["columns"].get("count", {}).get("default", 1)
-    count = pl.when(pl.col("count").is_null()).then(pl.lit(default, pl.Int64))
-    return {
-        "amount_cents": amount,
-        "amount_raw": pl.col("amount"),
-        "rounded": rounded,
-        "unit_cents": unit,
-        "unit_raw": pl.col("unit"),
-        "count_of": count.otherwise(whole_number(pl.col("count.plain"), pl.col("count.kind"))),
-        "count_raw": pl.col("count"),
-    }
+def _amounts(rows: pl.DataFrame, profile: Profile) -> pl.DataFrame:
+    """Adds amount, unit and count with their raw texts."""
+    for name in ("amount", "unit"):
+        value, rounded = cents(pl.col(f"{name}.plain"), pl.col(f"{name}.kind"), profile.currency, profile.thousands)
+        rows = _distinct(rows, [f"{name}.plain", f"{name}.kind"], {f"{name}_cents": value, f"{name}.rounded": rounded})
+    default = pl.lit(profile.facts["columns"].get("count", {}).get("default", 1), pl.Int64)
+    given = whole_number(pl.col("count.plain"), pl.col("count.kind"))
+    count = pl.when(pl.col("count.plain").is_null() & pl.col("count.kind").is_null()).then(default).otherwise(given)
+    rows = _distinct(rows, ["count.plain", "count.kind"], {"count_of": count})
+    return rows.with_columns(pl.col(name).alias(f"{name}_raw") for name in ("amount", "unit", "count"))
 
 
-def _people(found: Match) -> dict[str, pl.Expr]:
-    number = pl.col("rpps.plain")
-    number_kind = pl.col("rpps.kind")
+def _people(rows: pl.DataFrame, found: Match) -> pl.DataFrame:
+    """Adds the delegate, the number, the profession, the reference, and the patient's key, age and sex."""
     if "rpps" not in _names(found):  # the number is then often written in the delegate's column
         digits = clean(pl.col("delegate")).str.replace_all(r"[ .]", "").str.contains(r"^\d{11}$")
-        number, number_kind = pl.when(digits).then(pl.col("delegate")), pl.col("delegate.kind")
-    value, repaired = rpps(number, number_kind)
-    profession = mapped(pl.col("profession"), labels()["professions"])
-    sex = mapped(pl.col("sex"), labels()["sexes"])
+        number = pl.when(digits).then(pl.col("delegate"))
+        rows = rows.with_columns(number.alias("rpps.plain"), pl.col("delegate.kind").alias("rpps.kind"))
+    value, repaired = rpps(pl.col("rpps.plain"), pl.col("rpps.kind"))
+    rows = _distinct(rows, ["rpps.plain", "rpps.kind"], {"rpps_of": value, "rpps_repaired": repaired})
+    profession = pl.coalesce(mapped(pl.col("profession"), labels()["professions"]), clean(pl.col("profession")))
+    rows = _distinct(rows, ["profession"], {"profession_of": profession})
+    rows = _distinct(rows, ["sex"], {"sex_of": mapped(pl.col("sex"), labels()["sexes"])})
     age = normalised(pl.col("age"))
-    return {
-        "delegate_raw": clean(pl.col("delegate")),
-        "rpps_of": value,
-        "rpps_repaired": repaired,
-        "profession_of": pl.coalesce(profession, clean(pl.col("profession"))),
-        "ref_of": clean(pl.col("ref.plain")),
-        "sex_of": sex,
-        "age_years": age.str.extract(r"^(\d{1,3})(?: ans?)?$").cast(pl.Int32, strict=False),
-        "age_months": age.str.extract(r"^(\d{1,3}) mois$").cast(pl.Int32, strict=False),
-        "key_of": clean(pl.col("patient_key")),
-    }
+    years = age.str.extract(r"^(\d{1,3})(?: ans?)?$").cast(pl.Int32, strict=False)
+    months = age.str.extract(r"^(\d{1,3}) mois$").cast(pl.Int32, strict=False)
+    rows = _distinct(rows, ["age"], {"age_years": years, "age_months": months})
+    rows = _distinct(rows, ["delegate"], {"delegate_raw": clean(pl.col("delegate"))})
+    return rows.with_columns(clean(pl.col("ref.plain")).alias("ref_of"), clean(pl.col("patient_key")).alias("key_of"))
 
 
-def _labelled() -> dict[str, pl.Expr]:
+def _labelled(rows: pl.DataFrame) -> pl.DataFrame:
+    """Adds label, family, its candidates, act and whether an emergency is told."""
     table = labels()
-    family = mapped(pl.col("protocol"), table["families"])
-    default = family.replace_strict(table["default_acts"], default=None, return_dtype=pl.String)
-    act = mapped(pl.col("act"), table["acts"])
-    plain_act = normalised(pl.col("act")).str.replace(" (?:en )?urgence$", "")
-    act = pl.coalesce(act, plain_act.replace_strict(table["acts"], default=None, return_dtype=pl.String))
-    urgent = [normalised(pl.col(name)).str.contains(r"\burgence\b").fill_null(value=False) for name in ("act", "protocol", "comment")]
-    return {
-        "label": clean(pl.col("protocol")),
-        "family": family,
-        "family_candidates": candidates(pl.col("protocol"), table["words"], table["families"]),
-        "act_of": pl.when(pl.col("act").is_null()).then(default).otherwise(act),
-        "emergency": pl.any_horizontal(urgent),
-    }
+    rows = _distinct(
+        rows,
+        ["protocol"],
+        {
+            "label": clean(pl.col("protocol")),
+            "family": mapped(pl.col("protocol"), table["families"]),
+            "family_candidates": candidates(pl.col("protocol"), table["words"], table["families"]),
+        },
+    )
+    without_urgency = normalised(pl.col("act")).str.replace(" ?(?:en )?urgence$", "")
+    act = without_urgency.replace_strict(table["acts"], default=None, return_dtype=pl.String)
+    rows = _distinct(rows, ["act"], {"act.told": act})
+    default = pl.col("family").replace_strict(table["default_acts"], default=None, return_dtype=pl.String)
+    urgent = [pl.col(name).str.contains(r"(?i)\burgences?\b").fill_null(value=False) for name in ("act", "protocol", "comment")]
+    return rows.with_columns(
+        pl.when(pl.col("act").is_null()).then(default).otherwise(pl.col("act.told")).alias("act_of"),
+        pl.any_horizontal(urgent).alias("emergency"),
+    )
 
 
 def _notes() -> pl.Expr:
@@ -282,7 +288,7 @@ def _notes() -> pl.Expr:
     timed = pl.col("date_raw").str.contains(r"[T ]\d{1,2}[:h]\d{2}") & pl.col("day").is_not_null()
     noted = {
         "bordereau.rpps_repaired": pl.col("rpps_repaired"),
-        "bordereau.float_rounded": pl.col("rounded"),
+        "bordereau.float_rounded": pl.col("amount.rounded"),
         "bordereau.formula_value": formula,
         "bordereau.formula_without_value": pl.any_horizontal(pl.col(f"{name}.kind") == "f" for name in ("amount", "unit", "count")),
         "bordereau.error_cell": pl.any_horizontal(pl.col(f"{name}.kind") == "e" for name in ("amount", "unit", "count", "date")),
