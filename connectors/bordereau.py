@@ -41,9 +41,17 @@ LINES = pl.Schema(
     }
 )  # fmt: skip
 PATIENTS = pl.Schema(
-    {"line_number": pl.Int64(), "patient_key": pl.String(), "age_years": pl.Int32(), "age_months": pl.Int32(), "sex": pl.String()}
+    {
+        "line_number": pl.Int64(),
+        "patient_key": pl.String(),
+        "age_years": pl.Int32(),
+        "age_months": pl.Int32(),
+        "sex": pl.String(),
+    }
 )
-QUARANTINED = pl.Schema({"sheet": pl.String(), "row": pl.Int64(), "rule": pl.String(), "cell": pl.String(), "cells": pl.String()})
+QUARANTINED = pl.Schema(
+    {"sheet": pl.String(), "row": pl.Int64(), "rule": pl.String(), "cell": pl.String(), "cells": pl.String()}
+)
 LEFTOVERS = pl.Schema({"sheet": pl.String(), "row": pl.Int64(), "what": pl.String()})
 CONTENT = tuple(
     name for name in LINES if name not in ("line_number", "sheet", "row", "date_raw", "count_raw", "unit_raw", "amount_raw")
@@ -113,7 +121,8 @@ def _read(workbook: Workbook, found: Match, content: bytes, file: str, received_
     _no_patient(bordereau_patients.found(workbook, {table.sheet.name: _free_text(table) for table in found.tables}))
     header, findings = read_header(workbook, found.tables, profile, received_on)
     rows = pl.concat(
-        [kinds_of_rows(body(table, number), table, profile) for number, table in enumerate(found.tables)], how="diagonal_relaxed"
+        [kinds_of_rows(body(table, number), table, profile) for number, table in enumerate(found.tables)],
+        how="diagonal_relaxed",
     )
     lines = _lines(rows.filter(pl.col("what") == "line"), found, workbook)
     if not lines.height:
@@ -157,7 +166,9 @@ def _of_file(workbook: Workbook, found: Match, rows: pl.DataFrame) -> list[Findi
         name = table.sheet.name or "fichier"
         if table.unread:
             cells = [reference(table.last_row, column) for column, text in table.headings.items() if text in table.unread]
-            said.append(Finding(UNREAD, place(table.sheet.name, cells[0]), f"{name} : colonnes non lues, en {', '.join(cells)}"))
+            said.append(
+                Finding(UNREAD, place(table.sheet.name, cells[0]), f"{name} : colonnes non lues, en {', '.join(cells)}")
+            )
     for number, table in enumerate(found.tables):
         of_sheet = rows.filter(pl.col("sheet_number") == number)
         hidden = of_sheet.filter(pl.col("hidden") & (pl.col("what") == "line")).height
@@ -165,10 +176,14 @@ def _of_file(workbook: Workbook, found: Match, rows: pl.DataFrame) -> list[Findi
             name = table.sheet.name or "fichier"
             message = f"{name} : {hidden} lignes masquées ou filtrées, lues et comptées dans la somme"
             said.append(Finding(HIDDEN_ROW, table.sheet.name, message, "A03"))
-        for row, what in of_sheet.filter(pl.col("what").is_in(["unreadable", "below_signature"])).select("row", "what").rows()[:50]:
+        for row, what in (
+            of_sheet.filter(pl.col("what").is_in(["unreadable", "below_signature"])).select("row", "what").rows()[:50]
+        ):
             cell = place(table.sheet.name, reference(row, table.columns["protocol"]))
             why = "sous la signature" if what == "below_signature" else "sans protocole, ou sans date ni montant"
-            said.append(Finding(FL11, cell, f"{cell} : ligne {row} {why}, mise en quarantaine : le total réclamé peut la compter"))
+            said.append(
+                Finding(FL11, cell, f"{cell} : ligne {row} {why}, mise en quarantaine : le total réclamé peut la compter")
+            )
     if workbook.encoding == "cp1252":
         said.append(Finding(CP1252, None, "fichier lu en cp1252 (Windows), faute d'être de l'UTF-8 : accents à vérifier"))
     if workbook.external_links:
@@ -181,9 +196,7 @@ def _lines(rows: pl.DataFrame, found: Match, workbook: Workbook) -> pl.DataFrame
     names = pl.Series([table.sheet.name for table in found.tables], dtype=pl.String)
     missing = [pl.lit(None, pl.String).alias(name) for name in COLUMNS if name not in rows.columns]
     missing += [pl.lit(None, pl.String).alias(f"{name}.kind") for name in COLUMNS if f"{name}.kind" not in rows.columns]
-    missing += [
-        pl.lit(None, pl.Boolean).alias(f"{name}.formula") for name in COLUMNS if f"{name}.formula" not in rows.columns
-    ]
+    missing += [pl.lit(None, pl.Boolean).alias(f"{name}.formula") for name in COLUMNS if f"{name}.formula" not in rows.columns]
     rows = rows.with_columns(missing).with_columns(
         names.gather(rows["sheet_number"]).alias("sheet"), pl.int_range(1, pl.len() + 1, dtype=pl.Int64).alias("line_number")
     )
@@ -283,15 +296,21 @@ def _labelled(rows: pl.DataFrame) -> pl.DataFrame:
 def _notes() -> pl.Expr:
     """Rule ids of what was repaired or presumed in a line."""
     merged = pl.col("merged").list.len() > 0
-    formula = pl.any_horizontal(pl.col(f"{name}.formula").fill_null(value=False) for name in ("amount", "unit", "count", "date"))
+    formula = pl.any_horizontal(
+        pl.col(f"{name}.formula").fill_null(value=False) for name in ("amount", "unit", "count", "date")
+    )
     serial = (pl.col("date.kind") == "n") & pl.col("day").is_not_null()
     timed = pl.col("date_raw").str.contains(r"[T ]\d{1,2}[:h]\d{2}") & pl.col("day").is_not_null()
     noted = {
         "bordereau.rpps_repaired": pl.col("rpps_repaired"),
         "bordereau.float_rounded": pl.col("amount.rounded"),
         "bordereau.formula_value": formula,
-        "bordereau.formula_without_value": pl.any_horizontal(pl.col(f"{name}.kind") == "f" for name in ("amount", "unit", "count")),
-        "bordereau.error_cell": pl.any_horizontal(pl.col(f"{name}.kind") == "e" for name in ("amount", "unit", "count", "date")),
+        "bordereau.formula_without_value": pl.any_horizontal(
+            pl.col(f"{name}.kind") == "f" for name in ("amount", "unit", "count")
+        ),
+        "bordereau.error_cell": pl.any_horizontal(
+            pl.col(f"{name}.kind") == "e" for name in ("amount", "unit", "count", "date")
+        ),
         "bordereau.percentage": pl.any_horizontal(pl.col(f"{name}.kind") == "p" for name in ("amount", "unit", "count")),
         "bordereau.date_serial": serial,
         "bordereau.date_time_dropped": timed,
@@ -326,7 +345,11 @@ def _apart(rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     )
     renamed = {"act_of": "act", "month_of": "month", "rpps_of": "rpps", "profession_of": "profession", "count_of": "count"}
     kept = rows.drop(*renamed.values(), "ref").rename({**renamed, "ref_of": "ref"})
-    return kept.select(pl.col(name).cast(dtype) for name, dtype in LINES.items()), patients.cast(dict(PATIENTS))
+    return _typed(kept, LINES), _typed(patients, PATIENTS)
+
+
+def _typed(frame: pl.DataFrame, schema: pl.Schema) -> pl.DataFrame:
+    return frame.select(pl.col(name).cast(dtype) for name, dtype in schema.items())
 
 
 def _totals(rows: pl.DataFrame, lines: pl.DataFrame, found: Match) -> tuple[list[Finding], int | None]:
@@ -336,7 +359,9 @@ def _totals(rows: pl.DataFrame, lines: pl.DataFrame, found: Match) -> tuple[list
     if not told.height:
         return [], None
     told = told.with_columns(plain_digits(told, "amount").alias("amount"))
-    told = told.with_columns(cents(pl.col("amount"), pl.col("amount.kind"), profile.currency, profile.thousands)[0].alias("cents"))
+    told = told.with_columns(
+        cents(pl.col("amount"), pl.col("amount.kind"), profile.currency, profile.thousands)[0].alias("cents")
+    )
     names = [table.sheet.name for table in found.tables]
     claimed = lines.select("sheet", "row", pl.col("amount_cents").fill_null(0).alias("cents"))
     findings: list[Finding] = []
@@ -373,7 +398,9 @@ def _quarantined(rows: pl.DataFrame, found: Match) -> pl.DataFrame:
         return pl.DataFrame(schema=QUARANTINED)
     missing = [pl.lit(None, pl.String).alias(name) for name in COLUMNS if name not in rows.columns]
     names = pl.Series([table.sheet.name for table in found.tables], dtype=pl.String)
-    rows = rows.with_columns(missing).with_columns(names.gather(rows["sheet_number"]).alias("sheet"), _cells(found).alias("cells"))
+    rows = rows.with_columns(missing).with_columns(
+        names.gather(rows["sheet_number"]).alias("sheet"), _cells(found).alias("cells")
+    )
     first = rows["cells"].str.extract(r'"cell": "([A-Z]+[0-9]+)"')
     return rows.with_columns(first.alias("cell"), pl.lit(FL11).alias("rule")).select(
         pl.col(name).cast(dtype) for name, dtype in QUARANTINED.items()
@@ -384,7 +411,11 @@ def _leftovers(rows: pl.DataFrame, found: Match) -> pl.DataFrame:
     """Rows that are no line: headers, totals, certification, notes, and the title rows above the table."""
     frames = [pl.DataFrame(schema=LEFTOVERS)]
     for number, table in enumerate(found.tables):
-        above = table.sheet.cells.filter((pl.col("row") <= table.last_row) & clean(pl.col("text")).is_not_null())["row"].unique().sort()
+        above = (
+            table.sheet.cells.filter((pl.col("row") <= table.last_row) & clean(pl.col("text")).is_not_null())["row"]
+            .unique()
+            .sort()
+        )
         what = pl.when(pl.col("row") < table.first_row).then(pl.lit("title")).otherwise(pl.lit("header")).alias("what")
         left = ~pl.col("what").is_in(["line", "unreadable", "below_signature"])
         below = rows.filter((pl.col("sheet_number") == number) & left).select("row", "what")
@@ -396,15 +427,17 @@ def _leftovers(rows: pl.DataFrame, found: Match) -> pl.DataFrame:
 def content_digest(bordereau: Bordereau) -> str:
     """SHA-256 of what the lines say, whatever their order and the format of the file: equal content, equal digest."""
     rows = bordereau.lines.select(CONTENT).write_ndjson()
-    patients = bordereau.lines.select("line_number").join(bordereau.patients, on="line_number", how="left", maintain_order="left")
+    patients = bordereau.lines.select("line_number").join(
+        bordereau.patients, on="line_number", how="left", maintain_order="left"
+    )
     restricted = patients.drop("line_number").write_ndjson()
     both = sorted(f"{line}{patient}" for line, patient in zip(rows.split("\n"), restricted.split("\n"), strict=True))
     return hashlib.sha256("\n".join(both).encode()).hexdigest()
 
 
 def line_ids(lines: pl.DataFrame, structure: str, scope: str) -> pl.Series:
-    """Identity of each line, 16 hexadecimal digits: structure, scope, then its reference, else what was done, when and by whom, and
-    its rank among equal ones. It survives a new sending; the amount is no part of it.
+    """Identity of each line, 16 hexadecimal digits: structure, scope, then its reference, else what was done, when and by whom,
+    and its rank among equal ones. It survives a new sending; the amount is no part of it.
     """
     told = pl.concat_str(
         pl.coalesce("family", normalised(pl.col("label"))), "act", pl.coalesce("day", "month").cast(pl.String),

@@ -24,9 +24,13 @@ FL9 = "bordereau.FL9"
 FL10 = "bordereau.FL10"
 
 
+Rows = Mapping[int, Mapping[int, tuple[str, str]]]
+"""Row → column → text and kind."""
+
+
 @dataclass(frozen=True)
 class Finding:
-    """One thing said of a file: rule id, cell (``Bordereau!B7``) or None, French message, and the check that judges it, if any."""
+    """One thing said of a file: rule id, cell or None, French message, and the check that judges it, if any."""
 
     rule: str
     cell: str | None
@@ -106,9 +110,8 @@ def _above(table: Table, profile: Profile) -> dict[str, list[Told]]:
 
 
 def _value(
-    sheet: Sheet, rows: Mapping[int, dict[int, tuple[str, str]]], row: int, column: int, names: Mapping[str, str], inline: str, *,
-    several: bool,
-) -> Told | None:  # fmt: skip
+    sheet: Sheet, rows: Rows, row: int, column: int, names: Mapping[str, str], inline: str, *, several: bool
+) -> Told | None:
     if inline.strip():
         return Told(" ".join(inline.split()), "t", place(sheet.name, reference(row, column)))
     beside = []
@@ -144,13 +147,19 @@ def _identifier(told: Sequence[Told], what: str, length: int, findings: list[Fin
     number, lost = _digits(value, length)
     valid = siret_valid(number) if length == 14 else finess_valid(number)
     if lost:
-        findings.append(Finding(FL8, value.cell, f"{value.cell} : {what} en notation scientifique, des chiffres sont perdus", "S06"))
+        findings.append(
+            Finding(FL8, value.cell, f"{value.cell} : {what} en notation scientifique, des chiffres sont perdus", "S06")
+        )
     elif len(number) != length:
-        findings.append(Finding(FL8, value.cell, f"{value.cell} : {what} de {len(number)} caractères au lieu de {length}", "S06"))
+        findings.append(
+            Finding(FL8, value.cell, f"{value.cell} : {what} de {len(number)} caractères au lieu de {length}", "S06")
+        )
     elif not valid:
         findings.append(Finding(FL8, value.cell, f"{value.cell} : clé du {what} fausse", "S06"))
     elif value.kind == "n" or number != value.text:
-        findings.append(Finding(FL8, value.cell, f"{value.cell} : {what} rétabli en texte (nombre ou mise en forme du tableur)"))
+        findings.append(
+            Finding(FL8, value.cell, f"{value.cell} : {what} rétabli en texte (nombre ou mise en forme du tableur)")
+        )
     return number
 
 
@@ -224,7 +233,9 @@ def _certified(tables: Sequence[Table], profile: Profile) -> bool | None:
     for table in tables:
         cells = table.sheet.cells.filter(~pl.col("row").is_between(table.first_row, table.last_row))
         outside = cells.filter((pl.col("kind") == "t") & clean(pl.col("text")).is_not_null())
-        for row, column, text in outside.select("row", "column", "text").iter_rows() if outside.height < 5000 else _edges(outside):
+        for row, column, text in (
+            outside.select("row", "column", "text").iter_rows() if outside.height < 5000 else _edges(outside)
+        ):
             if re.match(words, bare(text)):
                 found = bool(found) or _filled(cells, row, column, text)
     return found
@@ -254,6 +265,8 @@ def _sender(told: Sequence[Told], findings: list[Finding]) -> dict[str, str | No
     words = re.sub(r"\(.*?\)|[0-9]", "", value.text)
     sender = labels()["senders"].get(bare(words)) or ("professional" if len(number) == 11 else None)
     if sender != "structure":
-        message = f"{value.cell} : émetteur non reconnu" if sender is None else f"{value.cell} : l'émetteur n'est pas la structure"
+        message = (
+            f"{value.cell} : émetteur non reconnu" if sender is None else f"{value.cell} : l'émetteur n'est pas la structure"
+        )
         findings.append(Finding(FL10, value.cell, message, "B06"))
     return {"sender": sender, "sender_rpps": number if len(number) == 11 else None}

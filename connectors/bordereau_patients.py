@@ -12,7 +12,8 @@ from connectors.bordereau_values import nir_valid
 from connectors.sheets import Sheet, Workbook, reference
 from contracts_schema.bordereau_profiles import normalised, patient_marks
 
-_GROUPED = r"[1-478](?:[ .\-\u00a0\u202f]?\d){4}[ .\-\u00a0\u202f]?(?:\d[ .\-\u00a0\u202f]?\d|2[ .\-\u00a0\u202f]?[ABab])(?:[ .\-\u00a0\u202f]?\d){6}"
+_GAP = r"[ .\-\u00a0\u202f]?"
+_GROUPED = rf"[1-478](?:{_GAP}\d){{4}}{_GAP}(?:\d{_GAP}\d|2{_GAP}[ABab])(?:{_GAP}\d){{6}}"
 _NIR_LIKE = rf"(?:^|[^0-9A-Za-z])({_GROUPED})(?:[ .\-/\u00a0\u202f]*(\d[ ]?\d))?(?:[^0-9A-Za-z]|$)"
 _SHAPE_13 = re.compile(r"[1-478][0-9]{2}(?:0[1-9]|1[0-2]|[23][0-9]|4[0-2]|[5-9][0-9])(?:[0-9]{2}|2[AB])[0-9]{6}")
 _WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")

@@ -102,7 +102,9 @@ def _table(sheet: Sheet, profile: Profile) -> Table | None:
             places = _places(headings, profile)
             count = len(places)
             if count >= profile.min_matching and _complete(places, profile) and (best is None or count > best[0]):
-                unread = tuple(text for column, text in headings.items() if all(column not in found for found in places.values()))
+                unread = tuple(
+                    text for column, text in headings.items() if all(column not in found for found in places.values())
+                )
                 columns = {name: found[0] for name, found in places.items()}
                 best = count, Table(sheet, row, row + depth - 1, columns, headings, unread), places
     if best is None:
@@ -127,7 +129,7 @@ def _headings(sheet: Sheet, rows: Mapping[int, dict[int, tuple[str, str]]], row:
     for top, left, bottom, right in sheet.merged:
         if top == row and left in upper and right - left < 500:
             spread = range(left, right + 1) if bottom == top else ()
-            upper |= {column: upper[left] for column in spread}
+            upper |= dict.fromkeys(spread, upper[left])
     return {column: f"{upper.get(column, '')} {lower.get(column, '')}".strip() for column in sorted({*upper, *lower})}
 
 
@@ -184,12 +186,14 @@ def _lacking(headings: Iterable[str], profile: Profile) -> str:
     needed = [name for name in ("protocol", "amount") if not found & set(profile.columns[name])]
     if not found & {*profile.columns.get("date", ()), *profile.columns.get("month", ())}:
         needed.append("date")
-    return ", ".join(f"« {profile.facts['columns'].get(name, profile.facts['columns'].get('month'))['names'][0]} »" for name in needed)
+    return ", ".join(
+        f"« {profile.facts['columns'].get(name, profile.facts['columns'].get('month'))['names'][0]} »" for name in needed
+    )
 
 
 def body(table: Table, sheet_number: int) -> pl.DataFrame:
     """Rows below the header, as they stand: ``sheet_number``, ``row``, ``hidden``, ``mapped`` (filled cells of known columns),
-    ``filled`` (filled cells in all), ``marks`` (normalised texts of the row), and of each column its text, kind, formula and merged.
+    ``filled`` (filled cells in all), ``merged``, and of each column its text, kind and formula.
     """
     cells = table.sheet.cells.filter(pl.col("row") > table.last_row).with_columns(clean(pl.col("text")).alias("shown"))
     cells = cells.filter(pl.col("shown").is_not_null())
@@ -220,7 +224,12 @@ def _filled_down(rows: pl.DataFrame, table: Table) -> pl.DataFrame:
     rows = rows.with_columns(pl.lit([], pl.List(pl.String)).alias("merged"))
     for name in {area[0] for area in areas}:
         spans = pl.DataFrame(
-            [(row, top) for found, top, bottom in areas if found == name for row in range(top + 1, min(bottom, top + 100_000) + 1)],
+            [
+                (row, top)
+                for found, top, bottom in areas
+                if found == name
+                for row in range(top + 1, min(bottom, top + 100_000) + 1)
+            ],
             schema={"row": pl.UInt32(), "top": pl.UInt32()},
             orient="row",
         ).unique("row")
@@ -242,7 +251,9 @@ def kinds_of_rows(rows: pl.DataFrame, table: Table, profile: Profile) -> pl.Data
     A line has a protocol and a day, a month or an amount. A row with known cells that is nothing else is ``unreadable``.
     """
     below = table.sheet.cells.filter(pl.col("row") > table.last_row)
-    marks = below.filter(pl.col("kind") == "t").with_columns(normalised(pl.col("text")).alias("mark"))
+    texts = below.filter((pl.col("kind") == "t") & (pl.col("text").str.len_chars() < 120)).select("row", "column", "text")
+    known_texts = texts.select("text").unique().with_columns(normalised(pl.col("text")).alias("mark"))
+    marks = texts.join(known_texts, on="text", how="left")
     totals = "^(?:" + "|".join(sorted(profile.totals, key=len, reverse=True)) + ")(?: |$)"
     is_total = marks.filter(pl.col("mark").str.contains(totals) if profile.totals else pl.lit(value=False))
     words = "^(?:" + "|".join(profile.certification) + ")" if profile.certification else "^$"
@@ -256,11 +267,10 @@ def kinds_of_rows(rows: pl.DataFrame, table: Table, profile: Profile) -> pl.Data
     is_line = pl.col("protocol").is_not_null() & pl.any_horizontal(pl.col(name).is_not_null() for name in told)
     dated = pl.any_horizontal(pl.col(name).is_not_null() for name in ("date", "month") if name in table.columns)
     numbers = {
-        name: found["row"].unique().to_list() for name, found in (("total", is_total), ("signed", signed), ("repeated", repeated))
+        name: found["row"].unique().to_list()
+        for name, found in (("total", is_total), ("signed", signed), ("repeated", repeated))
     }
-    signature = min(
-        rows.filter(pl.col("row").is_in(numbers["signed"]) & ~(is_line & dated))["row"].to_list(), default=None
-    )
+    signature = min(rows.filter(pl.col("row").is_in(numbers["signed"]) & ~(is_line & dated))["row"].to_list(), default=None)
     below_signature = pl.col("row") > signature if signature is not None else pl.lit(value=False)
     return rows.with_columns(
         pl.when(pl.col("row").is_in(numbers["repeated"]))

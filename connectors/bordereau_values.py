@@ -1,7 +1,7 @@
 """What the cells of a bordereau say: amounts, counts, dates, identifiers, labels, as polars expressions over columns of text.
 
-Money goes from digits to integer cents by cutting text, never through a binary float. What can be read in two ways gives null and a
-problem code, never a guess; what was repaired gives a note.
+Money goes from digits to integer cents by cutting text, never through a binary float. What can be read in two ways gives null
+and a problem code, never a guess; what was repaired gives a note.
 """
 
 import re
@@ -81,7 +81,9 @@ def whole_number(text: pl.Expr, kind: pl.Expr) -> pl.Expr:
     """A count: ``3`` and ``3,0`` are 3; ``2,5`` and text are null."""
     negative, whole, decimals = _number_parts(text, ("€",), (" ",))
     value = whole.cast(pl.Int64, strict=False)
-    return pl.when(decimals.str.contains("^0*$") & ~kind.is_in(UNREADABLE_KINDS)).then(pl.when(negative).then(-value).otherwise(value))
+    return pl.when(decimals.str.contains("^0*$") & ~kind.is_in(UNREADABLE_KINDS)).then(
+        pl.when(negative).then(-value).otherwise(value)
+    )
 
 
 def days(text: pl.Expr, kind: pl.Expr, *, date_1904: bool, serials: bool, two_digit_2000: bool) -> Mapping[str, pl.Expr]:
@@ -114,8 +116,12 @@ def days(text: pl.Expr, kind: pl.Expr, *, date_1904: bool, serials: bool, two_di
     month_year = pl.coalesce(part(month_iso, 1), part(month_typed, 2), part(month_named, 2))
     month_number = pl.coalesce(part(month_iso, 2), part(month_typed, 1), month_name(month_named, 1))
     short_month = (month_year.str.len_chars() == 2).fill_null(value=False)
-    first = _date(pl.when(short_month).then(pl.concat_str(pl.lit("20"), month_year)).otherwise(month_year), month_number, pl.lit("1"))
-    ask_year = (two_digits & day.is_not_null()) | (short_month & first.is_not_null()) if not two_digit_2000 else pl.lit(value=False)
+    first = _date(
+        pl.when(short_month).then(pl.concat_str(pl.lit("20"), month_year)).otherwise(month_year), month_number, pl.lit("1")
+    )
+    ask_year = (
+        (two_digits & day.is_not_null()) | (short_month & first.is_not_null()) if not two_digit_2000 else pl.lit(value=False)
+    )
     told = pl.coalesce(day, first)
     outside = (is_serial & day.is_null()) | ~told.dt.year().is_between(*_YEARS).fill_null(value=True)
     problem = (
@@ -162,7 +168,7 @@ def luhn(text: pl.Expr, length: int) -> pl.Expr:
 
 
 def rpps(text: pl.Expr, kind: pl.Expr) -> tuple[pl.Expr, pl.Expr]:
-    """The number without what a spreadsheet adds (spaces, dots, apostrophe, float), and whether anything was taken off or added.
+    """The number without what a spreadsheet adds (spaces, dots, apostrophe, float), and whether anything changed.
 
     Ten digits of a number cell are eleven when the zero in front makes the key right; ten typed digits stay ten. The national
     form (8 then the RPPS) loses its 8. Letters, two numbers in a cell, lost digits: as typed, for check T05 to ask.
@@ -223,4 +229,8 @@ def candidates(text: pl.Expr, words: Mapping[str, Sequence[str]], codes: Mapping
     found = [
         pl.when(spaced.str.contains(" (?:" + "|".join(starts) + ")")).then(pl.lit(family)) for family, starts in words.items()
     ]
-    return pl.when(mapped(text, codes).is_null()).then(pl.concat_list(found).list.drop_nulls()).otherwise(pl.lit([], pl.List(pl.String)))
+    return (
+        pl.when(mapped(text, codes).is_null())
+        .then(pl.concat_list(found).list.drop_nulls())
+        .otherwise(pl.lit([], pl.List(pl.String)))
+    )

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
-from xml.parsers import expat  # noqa: S407 - any DOCTYPE is refused, so no entity can be declared
+from xml.parsers import expat
 
 FL1 = "bordereau.FL1"
 FL2 = "bordereau.FL2"
@@ -60,7 +60,7 @@ class Archive:
         return name in self.archive.NameToInfo
 
     def part(self, name: str) -> bytes:
-        """The bytes of a part, counted while they are inflated; ``Unreadable`` when a bound is passed or the part is damaged."""
+        """The bytes of a part, counted while they are inflated; ``Unreadable`` past a bound or when damaged."""
         parts: list[bytes] = []
         size = 0
         try:

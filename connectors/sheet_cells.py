@@ -14,7 +14,7 @@ from connectors.sheet_archive import FL1, MAX_CELLS, Unreadable
 TEXT, NUMBER, DATE, PERCENTAGE, BOOLEAN, ERROR, FORMULA = "t", "n", "d", "p", "b", "e", "f"
 """Kinds of a cell. ``FORMULA``: a formula whose value was not stored; the text is the formula."""
 ERRORS = frozenset(
-    "#N/A #VALUE! #VALEUR! #REF! #DIV/0! #NAME? #NOM? #NULL! #NUL! #NUM! #NOMBRE! #SPILL! #CALC! #GETTING_DATA #FIELD!".split()
+    ("#N/A", "#VALUE!", "#VALEUR!", "#REF!", "#DIV/0!", "#NAME?", "#NOM?", "#NULL!", "#NUL!", "#NUM!", "#NOMBRE!")
 )
 
 

@@ -8,6 +8,7 @@ import codecs
 import csv
 import io
 from array import array
+from contextlib import suppress
 from itertools import chain, repeat
 
 from connectors.sheet_archive import FL1, MAX_CELLS, Unreadable
@@ -82,10 +83,8 @@ def _candidates(text: str, delimiters: list[str], quote: str) -> list[str]:
     widths: dict[str, int] = {}
     for delimiter in delimiters:
         counts: list[int] = []
-        try:
+        with suppress(csv.Error):  # the strict reading tells the row
             counts.extend(len(row) for row in csv.reader(_lines(start), delimiter=delimiter, quotechar=quote) if row)
-        except csv.Error:
-            pass  # the strict reading tells the row
         if counts and max(counts) > 1:
             same = counts.count(max(set(counts), key=counts.count)) / len(counts)
             widths[delimiter] = int(1000 * same) * 100_000 + max(counts)
@@ -107,7 +106,9 @@ def _sheet(text: str, delimiter: str, quote: str) -> SheetCells:
             if row:
                 width = width or len(row)
                 if len(row) != width:
-                    message = f"ligne {line + 1} : {len(row)} champs au lieu de {width} (ligne coupée, ou séparateur dans un champ)"
+                    message = (
+                        f"ligne {line + 1} : {len(row)} champs au lieu de {width} (ligne coupée, ou séparateur dans un champ)"
+                    )
                     raise Unreadable(FL5, message)
                 rows.append(row)
                 numbers.append(line + 1)
@@ -145,7 +146,9 @@ def _take(sheet: SheetCells, rows: list[list[str]], numbers: "array[int]", width
     if len(sheet.texts) + len(kept_texts) > MAX_CELLS:
         raise Unreadable(FL1, f"plus de {MAX_CELLS} cellules remplies : fichier piégé ?")
     sheet.texts += kept_texts
-    sheet.kinds += [ERROR if text in ERRORS else TEXT for text in kept_texts] if "#" in _heads(kept_texts) else [TEXT] * len(kept_texts)
+    sheet.kinds += (
+        [ERROR if text in ERRORS else TEXT for text in kept_texts] if "#" in _heads(kept_texts) else [TEXT] * len(kept_texts)
+    )
     sheet.formulas.extend(bytes(len(kept_texts)))
     sheet.formats.extend(array("I", bytes(4 * len(kept_texts))))
 

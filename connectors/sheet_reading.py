@@ -12,4 +12,5 @@ def read(content: bytes, dialect: dict[str, Any]) -> FileCells:
     kind = true_format(content)
     if kind == "csv":
         return sheet_csv.read(content, dialect["delimiters"], dialect["encodings"], dialect["quote"])
-    return (sheet_xlsx if kind == "xlsx" else sheet_ods).read(open_archive(content))
+    archive = open_archive(content)
+    return sheet_xlsx.read(archive) if kind == "xlsx" else sheet_ods.read(archive)

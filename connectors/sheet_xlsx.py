@@ -18,7 +18,9 @@ _MAIN = (
 _DATES = frozenset((*range(14, 18), 22, *range(27, 37), *range(50, 59)))
 _PERCENTAGES = frozenset((9, 10))
 _LITERAL = re.compile(r'"[^"]*"|\\.|\[[^\]]*\]|_.')
-_RELATION = re.compile(r"^http://(schemas\.openxmlformats\.org/officeDocument/2006|purl\.oclc\.org/ooxml/officeDocument)/relationships")
+_RELATION = re.compile(
+    r"^http://(schemas\.openxmlformats\.org/officeDocument/2006|purl\.oclc\.org/ooxml/officeDocument)/relationships"
+)
 _ROWS, _COLUMNS = 1_048_576, 16_384
 
 
@@ -166,7 +168,9 @@ def _sheet(
 ) -> None:
     """The cells of one sheet. One function with its state in it: half a million cells go through these handlers."""
     row = column = 0
-    kind, style, formula, value, taking = "n", 0, None, None, ""
+    kind, style, taking = "n", "0", ""
+    formula: str | None = None
+    value: str | None = None
     columns: dict[str, int] = {}
     tags = {f"{uri} {tag}": tag for uri in _MAIN for tag in ("row", "c", "v", "f", "t", "rPh", "col", "mergeCell")}
     phonetic = False

@@ -32,7 +32,7 @@ CELLS = pl.Schema(
         "text": pl.String(),
     }
 )
-"""Of each cell that holds something. ``row``, ``column`` from 1; ``kind`` t n d p b e f (``connectors.sheet_cells``); ``formula``: the
+"""Of each cell that holds something. ``row``, ``column`` from 1; ``kind`` t n d p b e f (see ``sheet_cells``); ``formula``: the
 value is the stored result of a formula; ``text``: as stored; a date is ISO, with its time if it has one."""
 
 _EPOCH_1900, _EPOCH_1904 = -25569, -24107
@@ -137,12 +137,16 @@ def _cells(parts: Sequence[memoryview], number_formats: list[str], *, date_1904:
             "column": pl.Series(np.frombuffer(columns, dtype=np.uint32)),
             "kind": names.gather(pl.Series(place[np.frombuffer(kinds, dtype=np.uint8)])),
             "formula": pl.Series(np.frombuffer(formulas, dtype=np.uint8) != 0),
-            "number_format": pl.Series(number_formats, dtype=pl.String).gather(pl.Series(np.frombuffer(formats, dtype=np.uint32))),
+            "number_format": pl.Series(number_formats, dtype=pl.String).gather(
+                pl.Series(np.frombuffer(formats, dtype=np.uint32))
+            ),
             "text": pl.Series([str(texts, "utf-8")]).str.split("\0").explode(),
         }
     )
     if (frame["kind"] == "d").any():
-        return frame.with_columns(iso_day(pl.col("text"), date_1904=date_1904, of=pl.col("kind") == "d"), _kind_of_day(date_1904))
+        return frame.with_columns(
+            iso_day(pl.col("text"), date_1904=date_1904, of=pl.col("kind") == "d"), _kind_of_day(date_1904)
+        )
     return frame
 
 

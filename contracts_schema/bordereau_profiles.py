@@ -27,8 +27,26 @@ FIELDS = (
 """Facts that a profile may look for above the table."""
 RESTRICTED = ("patient_key", "age", "sex")
 _KEYS = frozenset(
-    "profile version status title_fr source valid_for_reception formats csv sheets header_row header_fields columns dates"
-    " numbers totals_rows labels grain certification".split()
+    [
+        "profile",
+        "version",
+        "status",
+        "title_fr",
+        "source",
+        "valid_for_reception",
+        "formats",
+        "csv",
+        "sheets",
+        "header_row",
+        "header_fields",
+        "columns",
+        "dates",
+        "numbers",
+        "totals_rows",
+        "labels",
+        "grain",
+        "certification",
+    ]
 )
 _REQUIRED = _KEYS - {"title_fr", "source", "labels", "certification", "totals_rows"}
 _CHOICES = {
@@ -80,9 +98,7 @@ def normalised(text: str) -> str:
 def profiles() -> tuple[Profile, ...]:
     """The profiles of the project, in the order of their names."""
     folder = files("contracts_schema").joinpath("snp", "profiles")
-    return tuple(
-        load(path) for path in sorted(folder.iterdir(), key=lambda entry: entry.name) if path.name.endswith(".yaml")
-    )
+    return tuple(load(path) for path in sorted(folder.iterdir(), key=lambda entry: entry.name) if path.name.endswith(".yaml"))
 
 
 def load(path: Traversable) -> Profile:
@@ -160,7 +176,7 @@ def _distinct(columns: Mapping[str, tuple[str, ...]], where: str) -> None:
 
 @cache
 def labels() -> Mapping[str, Any]:
-    """The table of labels: ``families``, ``acts``, ``professions``… each normalised text → code; ``words`` and ``default_acts``."""
+    """The table of labels: ``families``, ``acts``, ``professions``… normalised text → code; ``words``, ``default_acts``."""
     facts = read_yaml(files("contracts_schema").joinpath("snp", "labels.yaml"))
     groups = ("families", "acts", "professions", "structure_kinds", "sexes", "senders", "iban_states")
     codes: dict[str, Any] = {}

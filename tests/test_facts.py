@@ -32,7 +32,7 @@ FACTS = PROJECT / "contracts_schema"
 STATUSES = {"official", "attested", "secondary", "analogue", "recalled", "missing", "derived", "proposal"}
 UNSOURCED = {"recalled", "missing", "proposal"}
 """Statuses of a value that no text need stand behind."""
-RULE_ID = re.compile(r"pmsi\.[a-z_]+")
+RULE_ID = re.compile(r"pmsi\.[a-z_]+|bordereau\.(?:FL[0-9]+|[a-z_0-9]+)")
 SOURCES = sorted(path for package in ("connectors", "checks", "contracts_schema") for path in (PROJECT / package).rglob("*.py"))
 
 
