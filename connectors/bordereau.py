@@ -200,10 +200,11 @@ def _lines(rows: pl.DataFrame, found: Match, workbook: Workbook) -> pl.DataFrame
     rows = rows.with_columns(missing).with_columns(
         names.gather(rows["sheet_number"]).alias("sheet"), pl.int_range(1, pl.len() + 1, dtype=pl.Int64).alias("line_number")
     )
-    rows = rows.with_columns(
-        plain_digits(rows.with_columns(pl.col(name).str.strip_chars().alias(name)), name).alias(f"{name}.plain")
-        for name in ("amount", "unit", "count", "rpps", "ref")
-    )
+    for name in ("amount", "unit", "count", "rpps", "ref"):
+        written = plain_digits(rows.select(pl.col(name).str.strip_chars()), name)
+        numbers_only = name in ("rpps", "ref")  # typed text in scientific notation has lost its digits
+        kept = pl.when(pl.lit(not numbers_only) | (pl.col(f"{name}.kind") == "n")).then(written).otherwise(pl.col(name))
+        rows = rows.with_columns(kept.alias(f"{name}.plain"))
     rows = _dated(rows, found.profile, workbook)
     rows = _people(_amounts(_labelled(rows), found.profile), found)
     return rows.with_columns(_cells(found).alias("cells"), _notes().alias("notes"))
@@ -297,7 +298,8 @@ def _notes() -> pl.Expr:
     """Rule ids of what was repaired or presumed in a line."""
     merged = pl.col("merged").list.len() > 0
     formula = pl.any_horizontal(
-        pl.col(f"{name}.formula").fill_null(value=False) for name in ("amount", "unit", "count", "date")
+        pl.col(f"{name}.formula").fill_null(value=False) & ~pl.col(f"{name}.kind").is_in(["f", "e"])
+        for name in ("amount", "unit", "count", "date")
     )
     serial = (pl.col("date.kind") == "n") & pl.col("day").is_not_null()
     timed = pl.col("date_raw").str.contains(r"[T ]\d{1,2}[:h]\d{2}") & pl.col("day").is_not_null()

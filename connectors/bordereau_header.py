@@ -54,8 +54,8 @@ def read_header(
     told = _gathered(tables, profile)
     findings: list[Finding] = []
     header: dict[str, Any] = {}
-    header["siret"] = _identifier(told.get("siret", []), "SIRET", 14, findings)
-    header["finess"] = _identifier(told.get("finess", []), "FINESS", 9, findings)
+    header["siret"] = identifier(told.get("siret", []), "SIRET", 14, findings)
+    header["finess"] = identifier(told.get("finess", []), "FINESS", 9, findings)
     header["structure_name"] = _one(told.get("structure_name", []), "nom de structure", "S06", findings)
     if not any(header.values()):
         findings.append(Finding(FL8, None, "ni SIRET, ni FINESS, ni nom de structure au-dessus du tableau", "S06"))
@@ -139,7 +139,7 @@ def _one(told: Sequence[Told], what: str, check: str, findings: list[Finding]) -
     return told[0].text if told else None
 
 
-def _identifier(told: Sequence[Told], what: str, length: int, findings: list[Finding]) -> str | None:
+def identifier(told: Sequence[Told], what: str, length: int, findings: list[Finding]) -> str | None:
     """The number as text, repaired only when nothing is lost; None when the file names two."""
     if _one(told, what, "S06", findings) is None:
         return None

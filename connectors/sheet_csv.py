@@ -28,6 +28,8 @@ def read(content: bytes, delimiters: list[str], encodings: list[str], quote: str
     text, encoding = decode(content, encodings)
     if quote * 2 not in text and text.count(quote) % 2:
         raise Unreadable(FL5, "un guillemet est ouvert et jamais fermé : fichier tronqué ou mal écrit")
+    if "\n" not in text and "\r" in text:
+        raise Unreadable(FL5, f"ligne 1 : {_french('new-line character')}")
     failures: list[Unreadable] = []
     for delimiter in _candidates(text, delimiters, quote):
         try:
