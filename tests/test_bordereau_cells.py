@@ -272,9 +272,11 @@ def test_keys_of_identifiers() -> None:
 
 
 LABELS = [
-    ("Cystite", "CYSTITE"), ("  CYSTITE  ", "CYSTITE"), ("Odynophagie", "ODYNO"), ("angine", "ODYNO"), ("Mal de gorge", "ODYNO"),
+    ("Cystite", "CYSTITE"), ("  CYSTITE  ", "CYSTITE"), ("Odynophagie", "ODYNO"), ("angine", "ODYNO"),
+    ("Mal de gorge", "ODYNO"),
     ("Lombalgie aigue\u0308", "LOMBALGIE"), ("Entorse de la cheville", "CHEVILLE"), ("Rhino–conjonctivite", "RHINO"),
-    ("\ufeffVaricelle", "VARICELLE"), ("Éruption  cutanée vésiculeuse", "VARICELLE"), ("Suture", None), ("Prot. gorge/cyst.", None),
+    ("\ufeffVaricelle", "VARICELLE"), ("Éruption  cutanée vésiculeuse", "VARICELLE"), ("Suture", None),
+    ("Prot. gorge/cyst.", None),
 ]  # fmt: skip
 
 
@@ -294,7 +296,8 @@ def test_a_label_of_two_families_has_both_as_candidates() -> None:
 
 def test_an_act_is_read_and_defaults_by_protocol() -> None:
     read = read_lines(
-        {"act": None}, {"act": None, "protocol": "Lombalgie"}, {"act": "2e consultation"}, {"act": "Revoyure"}, {"act": "Pansement"},
+        {"act": None}, {"act": None, "protocol": "Lombalgie"}, {"act": "2e consultation"}, {"act": "Revoyure"},
+        {"act": "Pansement"},
         {"act": "Consultation 2 en urgence"},
     )  # fmt: skip
     acts = ["INCLUSION", "CONSULT_1", "CONSULT_2", "DELEGANT_REVISIT", None, "CONSULT_2"]

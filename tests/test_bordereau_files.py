@@ -125,7 +125,7 @@ def test_a_child_that_dies_is_a_refusal_and_no_traceback(monkeypatch: pytest.Mon
         (b"", "vide"),
         (b"  \r\n", "vide"),
         (repacked(SOUND, **{"xl/vbaProject.bin": b"x"}), "macros"),
-        (repacked(SOUND, **{"[Content_Types].xml": b"<Types>application/vnd.ms-excel.sheet.macroEnabled.main+xml</Types>"}), "macros"),
+        (repacked(SOUND, **{"[Content_Types].xml": b"<Types>vnd.ms-excel.sheet.macroEnabled.main+xml</Types>"}), "macros"),
         (repacked(SOUND, **{"xl/workbook.xml": None}), "pas un classeur"),
     ],
     ids=["html", "html_doctype", "xml", "xls", "password", "pdf", "gzip", "empty", "blank", "macros", "xlsm", "zip"],
