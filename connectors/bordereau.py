@@ -258,8 +258,9 @@ def _people(rows: pl.DataFrame, found: Match) -> pl.DataFrame:
         digits = clean(pl.col("delegate")).str.replace_all(r"[ .]", "").str.contains(r"^\d{11}$")
         number = pl.when(digits).then(pl.col("delegate"))
         rows = rows.with_columns(number.alias("rpps.plain"), pl.col("delegate.kind").alias("rpps.kind"))
-    value, repaired = rpps(pl.col("rpps.plain"), pl.col("rpps.kind"))
-    rows = _distinct(rows, ["rpps.plain", "rpps.kind"], {"rpps_of": value, "rpps_repaired": repaired})
+    number = ["rpps.plain", "rpps.kind"]
+    known = rpps(rows.select(number).unique(), *number)
+    rows = rows.join(known, on=number, how="left", nulls_equal=True, maintain_order="left")
     profession = pl.coalesce(mapped(pl.col("profession"), labels()["professions"]), clean(pl.col("profession")))
     rows = _distinct(rows, ["profession"], {"profession_of": profession})
     rows = _distinct(rows, ["sex"], {"sex_of": mapped(pl.col("sex"), labels()["sexes"])})

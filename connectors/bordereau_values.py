@@ -167,28 +167,35 @@ def luhn(text: pl.Expr, length: int) -> pl.Expr:
     return ((total % 10 == 0) & text.str.contains(rf"^\d{{{length}}}$")).fill_null(value=False)
 
 
-def rpps(text: pl.Expr, kind: pl.Expr) -> tuple[pl.Expr, pl.Expr]:
-    """The number without what a spreadsheet adds (spaces, dots, apostrophe, float), and whether anything changed.
+def rpps(numbers: pl.DataFrame, text: str, kind: str) -> pl.DataFrame:
+    """Adds ``rpps_of``, the number without what a spreadsheet adds (spaces, dots, apostrophe, float), and ``rpps_repaired``.
 
     Ten digits of a number cell are eleven when the zero in front makes the key right; ten typed digits stay ten. The national
-    form (8 then the RPPS) loses its 8. Letters, two numbers in a cell, lost digits: as typed, for check T05 to ask.
+    form (8 then the RPPS) loses its 8. Letters, two numbers in a cell, lost digits: as typed, for check T05 to ask. Worked out
+    step by step: one expression of it all would be planned for longer than it runs.
     """
-    shown = clean(text)
-    joined = shown.str.replace_all(r"[ .'’\u00b4]", "")
-    bare = pl.when(kind == "n").then(shown.str.replace(r"\.0+$", "")).otherwise(joined)
-    digits = pl.when(bare.str.contains(r"^\d+$")).then(bare)
-    zero = pl.concat_str(pl.lit("0"), digits)
-    best = (
-        pl.when((kind == "n") & (digits.str.len_chars() == 10) & luhn(zero, 11))
-        .then(zero)
-        .when((digits.str.len_chars() == 12) & digits.str.starts_with("8") & luhn(digits.str.slice(1), 11))
-        .then(digits.str.slice(1))
-        .when(digits.str.len_chars() <= 12)
-        .then(digits)
-        .otherwise(shown)
+    is_number = pl.col(kind) == "n"
+    shown = numbers.select(text, kind).with_columns(clean(pl.col(text)).alias("shown"))
+    joined = pl.col("shown").str.replace_all(r"[ .'’\u00b4]", "")
+    bare = pl.when(is_number).then(pl.col("shown").str.replace(r"\.0+$", "")).otherwise(joined)
+    digits = shown.with_columns(bare.alias("bare")).with_columns(
+        pl.when(pl.col("bare").str.contains(r"^\d+$")).then(pl.col("bare")).alias("digits")
     )
-    repaired = ((best != text) | ((kind == "n") & best.str.contains(r"^\d{11}$"))) & best.str.contains(r"^\d{9,11}$")
-    return best, repaired.fill_null(value=False)
+    forms = digits.with_columns(pl.concat_str(pl.lit("0"), "digits").alias("zero"), pl.col("digits").str.slice(1).alias("tail"))
+    length = pl.col("digits").str.len_chars()
+    best = (
+        pl.when(is_number & (length == 10) & luhn(pl.col("zero"), 11))
+        .then(pl.col("zero"))
+        .when((length == 12) & pl.col("digits").str.starts_with("8") & luhn(pl.col("tail"), 11))
+        .then(pl.col("tail"))
+        .when(length <= 12)
+        .then(pl.col("digits"))
+        .otherwise(pl.col("shown"))
+    )
+    found = forms.select(text, kind, best.alias("rpps_of"))
+    changed = (pl.col("rpps_of") != pl.col(text)) | (is_number & pl.col("rpps_of").str.contains(r"^\d{11}$"))
+    repaired = changed & pl.col("rpps_of").str.contains(r"^\d{9,11}$")
+    return found.with_columns(repaired.fill_null(value=False).alias("rpps_repaired"))
 
 
 def luhn_valid(digits: str) -> bool:
