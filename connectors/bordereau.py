@@ -222,8 +222,10 @@ def _dated(rows: pl.DataFrame, profile: Profile, workbook: Workbook) -> pl.DataF
     """
     options = {"date_1904": workbook.date_1904, "serials": profile.excel_serial, "two_digit_2000": profile.two_digit_years}
     for name, letter in (("date", "d"), ("month", "m")):
-        told = days(pl.col(name), pl.col(f"{name}.kind"), **options)
-        rows = _distinct(rows, [name, f"{name}.kind"], {f"{letter}.{fact}": value for fact, value in told.items()})
+        known = days(rows.select(name, f"{name}.kind").unique(), name, f"{name}.kind", **options)
+        names = {"written": name, "kind": f"{name}.kind"} | {fact: f"{letter}.{fact}" for fact in known.columns[2:]}
+        known = known.rename(names)
+        rows = rows.join(known, on=[name, f"{name}.kind"], how="left", nulls_equal=True, maintain_order="left")
     typed = (pl.col("d.numeric") & (pl.col("date.kind") == "t")).fill_null(value=False)
     mixed = ((pl.col("date.kind") == "d").any() & typed.any()).over("sheet_number")
     english = pl.col("d.swapped").any().over("sheet_number")
@@ -256,8 +258,8 @@ def _people(rows: pl.DataFrame, found: Match) -> pl.DataFrame:
     """Adds the delegate, the number, the profession, the reference, and the patient's key, age and sex."""
     if "rpps" not in _names(found):  # the number is then often written in the delegate's column
         digits = clean(pl.col("delegate")).str.replace_all(r"[ .]", "").str.contains(r"^\d{11}$")
-        number = pl.when(digits).then(pl.col("delegate"))
-        rows = rows.with_columns(number.alias("rpps.plain"), pl.col("delegate.kind").alias("rpps.kind"))
+        typed = pl.when(digits).then(pl.col("delegate"))
+        rows = rows.with_columns(typed.alias("rpps.plain"), pl.col("delegate.kind").alias("rpps.kind"))
     number = ["rpps.plain", "rpps.kind"]
     known = rpps(rows.select(number).unique(), *number)
     rows = rows.join(known, on=number, how="left", nulls_equal=True, maintain_order="left")

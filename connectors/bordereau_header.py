@@ -193,8 +193,8 @@ def _period(told: Sequence[Told], workbook: Workbook, findings: list[Finding]) -
     if len(parts) == 1:
         parts = re.findall(r"\d{1,2}[/.]\d{1,2}[/.]\d{4}|\d{4}-\d{2}-\d{2}(?:T[\d:]+)?", text) or parts
     frame = pl.DataFrame({"text": parts, "kind": [told[0].kind if len(parts) == 1 else "t"] * len(parts)})
-    read = days(pl.col("text"), pl.col("kind"), date_1904=workbook.date_1904, serials=True, two_digit_2000=False)
-    known = frame.select(read["day"].alias("day"), read["month"].alias("month")).rows()
+    read = days(frame, "text", "kind", date_1904=workbook.date_1904, serials=True, two_digit_2000=False)
+    known = read.select("day", "month").rows()
     ends = [(day or month, day or (_last(month) if month else None)) for day, month in known]
     first, last = (ends[0][0], ends[-1][1]) if ends and len(ends) <= 2 else (None, None)
     if first is None or last is None:

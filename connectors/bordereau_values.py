@@ -86,65 +86,85 @@ def whole_number(text: pl.Expr, kind: pl.Expr) -> pl.Expr:
     )
 
 
-def days(text: pl.Expr, kind: pl.Expr, *, date_1904: bool, serials: bool, two_digit_2000: bool) -> Mapping[str, pl.Expr]:
-    """``day`` (Date), ``month`` (Date, first of month, when only a month is told), ``problem`` (unreadable, two_digit_year,
-    out_of_range), ``numeric`` (typed as D/M/Y in digits), ``swapped`` (its second number cannot be a month) and ``swappable``.
+def days(frame: pl.DataFrame, text: str, kind: str, *, date_1904: bool, serials: bool, two_digit_2000: bool) -> pl.DataFrame:
+    """The two columns as ``written`` and ``kind``, with what they say.
+
+    ``day`` (Date); ``month`` (Date, first of month, when only a month is told); ``problem`` (unreadable, two_digit_year,
+    out_of_range); ``numeric`` (typed as D/M/Y in digits); ``swapped`` (its second number cannot be a month); ``swappable``.
+    Worked out step by step, as ``rpps``.
     """
-    shown = clean(text).str.normalize("NFKD").str.replace_all(r"\p{M}", "").str.to_lowercase().str.strip_chars("'’ ")
-    iso = shown.str.extract_groups(rf"^(\d{{4}})-(\d{{1,2}})-(\d{{1,2}}){_TIME.replace('T', 't')}$")
-    typed = shown.str.extract_groups(rf"^(\d{{1,2}})[/. -](\d{{1,2}})[/. -](\d{{4}}|\d{{2}}){_TIME.replace('T', 't')}$")
-    named = shown.str.extract_groups(r"^(?:[a-z]+ )?(\d{1,2})(?:er)?[ -]([a-z]+)\.?[ -](\d{4}|\d{2})$")
-    month_iso = shown.str.extract_groups(r"^(\d{4})-(\d{1,2})$")
-    month_typed = shown.str.extract_groups(r"^(\d{1,2})[/.-](\d{4})$")
-    month_named = shown.str.extract_groups(r"^([a-z]+)\.?[ -](\d{4}|\d{2})$")
-
-    def part(groups: pl.Expr, number: int) -> pl.Expr:
-        return groups.struct.field(str(number))
-
-    def month_name(groups: pl.Expr, number: int) -> pl.Expr:
-        return part(groups, number).replace_strict(_MONTH_NUMBER, default=None, return_dtype=pl.String)
-
-    year = pl.coalesce(part(iso, 1), part(typed, 3), part(named, 3))
-    month = pl.coalesce(part(iso, 2), part(typed, 2), month_name(named, 2))
-    number = pl.coalesce(part(iso, 3), part(typed, 1), part(named, 1))
-    serial = shown.cast(pl.Float64, strict=False)
-    is_serial = (kind == "n") & serial.is_not_null()
-    of_serial = _serial_day(serial, date_1904) if serials else pl.lit(None, pl.Date)
-    two_digits = (year.str.len_chars() == 2).fill_null(value=False)
-    full_year = pl.when(two_digits).then(pl.concat_str(pl.lit("20"), year)).otherwise(year)
-    day = pl.when(is_serial).then(of_serial).otherwise(_date(full_year, month, number))
-    month_year = pl.coalesce(part(month_iso, 1), part(month_typed, 2), part(month_named, 2))
-    month_number = pl.coalesce(part(month_iso, 2), part(month_typed, 1), month_name(month_named, 1))
-    short_month = (month_year.str.len_chars() == 2).fill_null(value=False)
-    first = _date(
-        pl.when(short_month).then(pl.concat_str(pl.lit("20"), month_year)).otherwise(month_year), month_number, pl.lit("1")
+    bare = (
+        clean(pl.col("written")).str.normalize("NFKD").str.replace_all(r"\p{M}", "").str.to_lowercase().str.strip_chars("'’ ")
     )
-    ask_year = (
-        (two_digits & day.is_not_null()) | (short_month & first.is_not_null()) if not two_digit_2000 else pl.lit(value=False)
+    time = _TIME.replace("T", "t")
+    patterns = {
+        "iso": rf"^(\d{{4}})-(\d{{1,2}})-(\d{{1,2}}){time}$",
+        "typed": rf"^(\d{{1,2}})[/. -](\d{{1,2}})[/. -](\d{{4}}|\d{{2}}){time}$",
+        "named": r"^(?:[a-z]+ )?(\d{1,2})(?:er)?[ -]([a-z]+)\.?[ -](\d{4}|\d{2})$",
+        "month_iso": r"^(\d{4})-(\d{1,2})$",
+        "month_typed": r"^(\d{1,2})[/.-](\d{4})$",
+        "month_named": r"^([a-z]+)\.?[ -](\d{4}|\d{2})$",
+    }
+    shown = frame.select(pl.col(text).alias("written"), pl.col(kind).alias("kind")).with_columns(bare.alias("shown"))
+    groups = shown.with_columns(pl.col("shown").str.extract_groups(pattern).alias(name) for name, pattern in patterns.items())
+
+    def part(name: str, number: int) -> pl.Expr:
+        return pl.col(name).struct.field(str(number))
+
+    def month_name(name: str, number: int) -> pl.Expr:
+        return part(name, number).replace_strict(_MONTH_NUMBER, default=None, return_dtype=pl.String)
+
+    parts = groups.with_columns(
+        pl.coalesce(part("iso", 1), part("typed", 3), part("named", 3)).alias("y"),
+        pl.coalesce(part("iso", 2), part("typed", 2), month_name("named", 2)).alias("m"),
+        pl.coalesce(part("iso", 3), part("typed", 1), part("named", 1)).alias("d"),
+        pl.coalesce(part("month_iso", 1), part("month_typed", 2), part("month_named", 2)).alias("my"),
+        pl.coalesce(part("month_iso", 2), part("month_typed", 1), month_name("month_named", 1)).alias("mm"),
+        pl.col("shown").cast(pl.Float64, strict=False).alias("serial"),
     )
-    told = pl.coalesce(day, first)
-    outside = (is_serial & day.is_null()) | ~told.dt.year().is_between(*_YEARS).fill_null(value=True)
+    short, short_month = (pl.col(name).str.len_chars() == 2 for name in ("y", "my"))
+    is_serial = (pl.col("kind") == "n") & pl.col("serial").is_not_null()
+    of_serial = _serial_day(pl.col("serial"), date_1904) if serials else pl.lit(None, pl.Date)
+    full = [
+        pl.when(two).then(pl.concat_str(pl.lit("20"), name)).otherwise(name)
+        for two, name in ((short, "y"), (short_month, "my"))
+    ]
+    told = parts.with_columns(
+        pl.when(is_serial).then(of_serial).otherwise(_date(full[0], pl.col("m"), pl.col("d"))).alias("day"),
+        _date(full[1], pl.col("mm"), pl.lit("1")).alias("month"),
+        (short | short_month).fill_null(value=False).alias("two_digits"),
+    ).with_columns(pl.coalesce("day", "month").alias("told"))
+    outside = (is_serial & pl.col("day").is_null()) | ~pl.col("told").dt.year().is_between(*_YEARS).fill_null(value=True)
     problem = (
-        pl.when(shown.is_null())
+        pl.when(pl.col("shown").is_null())
         .then(None)
-        .when(kind.is_in(UNREADABLE_KINDS))
+        .when(pl.col("kind").is_in(UNREADABLE_KINDS))
         .then(pl.lit("unreadable"))
         .when(outside)
         .then(pl.lit("out_of_range"))
-        .when(told.is_null())
+        .when(pl.col("told").is_null())
         .then(pl.lit("unreadable"))
-        .when(ask_year)
+        .when(pl.col("two_digits") & pl.lit(not two_digit_2000))
         .then(pl.lit("two_digit_year"))
     )
-    first_number, second_number = (part(typed, place).cast(pl.Int32, strict=False) for place in (1, 2))
-    return {
-        "day": pl.when(problem.is_null()).then(day),
-        "month": pl.when(problem.is_null() & day.is_null()).then(first),
-        "problem": problem,
-        "numeric": part(typed, 1).is_not_null(),
-        "swapped": ((second_number > 12) & (first_number <= 12)).fill_null(value=False),
-        "swappable": ((day.dt.day() <= 12) & (day.dt.day() != day.dt.month())).fill_null(value=False),
-    }
+    first, second = (part("typed", place).cast(pl.Int32, strict=False) for place in (1, 2))
+    swappable = (pl.col("day").dt.day() <= 12) & (pl.col("day").dt.day() != pl.col("day").dt.month())
+    sure = pl.col("problem").is_null()
+    return told.with_columns(
+        problem.alias("problem"),
+        part("typed", 1).is_not_null().alias("numeric"),
+        ((second > 12) & (first <= 12)).fill_null(value=False).alias("swapped"),
+        swappable.fill_null(value=False).alias("swappable"),
+    ).select(
+        "written",
+        "kind",
+        pl.when(sure).then(pl.col("day")).alias("day"),
+        pl.when(sure & pl.col("day").is_null()).then(pl.col("month")).alias("month"),
+        "problem",
+        "numeric",
+        "swapped",
+        "swappable",
+    )
 
 
 def _date(year: pl.Expr, month: pl.Expr, day: pl.Expr) -> pl.Expr:
