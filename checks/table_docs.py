@@ -60,7 +60,7 @@ def _outcome(result: Result) -> tuple[str, str]:
 def _counted(results: list[Result] | tuple[Result, ...]) -> str:
     """How many rules were kept, in words."""
     kept = sum(bool(result.success) for result in results)
-    text = f"{len(results)} règles contrôlées, {kept} respectées"
+    text = f"{len(results)} règles, {kept} respectées"
     others = {
         "non respectée": sum(result.success is False and result.severity == "critical" for result in results),
         "à vérifier": sum(result.success is False and result.severity != "critical" for result in results),

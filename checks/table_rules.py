@@ -5,13 +5,16 @@ Knows no database and no row. A contract that cannot be put to a table is a defe
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from contracts_schema.products import Column, Mask, Table
+from contracts_schema.products import FORMS_FR, Column, Mask, Table
 
 THRESHOLD = "small_cell_threshold"
 """The parameter that masks are asked with: published counts are none, or at least that."""
+
+CONDITION = "ExpectRowsToMeetCondition"
+"""A condition in SQL must be true in every row: false or null is a breach."""
 
 STORED = {
     "string": ("TEXT", "VARCHAR"),
@@ -39,14 +42,6 @@ RANGES = (
 )
 """Constraints that go in pairs, minimum and maximum, minLength and maxLength: their rule, their suffix, words, expectation."""
 
-FORMS_FR = {
-    "^([0-9]{2}|2[AB])[0-9]{7}$": "Numéro FINESS (9 chiffres, ou 2A et 2B en tête)",
-    "^[0-9a-f]+$": "Chiffres et lettres de a à f",
-    "^[0-9A-Z]{1,7}$": "Chiffres et majuscules, 7 au plus",
-    "^[0-9A-Z]{1,9}$": "Chiffres et majuscules, 9 au plus",
-}
-"""Patterns of the contracts, in words; another one is shown as it is."""
-
 
 class CannotBeAsked(Exception):
     """A contract asks what the table gate cannot put to a table; the message says where."""
@@ -54,17 +49,16 @@ class CannotBeAsked(Exception):
 
 @dataclass(frozen=True)
 class Rule:
-    """One question about one table: an expectation of Great Expectations and its arguments, or ``condition`` in SQL.
+    """One question about one table: an expectation of Great Expectations, or of ours, and its arguments.
 
-    A condition must be true in every row: false or null is a breach. Without the columns of ``needs`` it cannot be asked.
+    Without the columns of ``needs`` it cannot be asked.
     """
 
     id: str
     column: str | None
     label_fr: str
-    expectation: str = ""
-    arguments: dict[str, Any] = field(default_factory=dict)
-    condition: str = ""
+    expectation: str
+    arguments: dict[str, Any]
     severity: str = "critical"
     needs: frozenset[str] = frozenset()
 
@@ -109,11 +103,9 @@ def with_values(sql: str, parameters: Mapping[str, int], where: str) -> str:
 
 
 def _key(table: Table) -> Rule:
-    label = f"Une seule ligne par {', '.join(table.keys)}"
-    needs, id = frozenset(table.keys), f"{table.name}.key"
-    if len(table.keys) == 1:
-        return Rule(id, None, label, "ExpectColumnValuesToBeUnique", {"column": table.keys[0]}, needs=needs)
-    return Rule(id, None, label, "ExpectCompoundColumnsToBeUnique", {"column_list": list(table.keys)}, needs=needs)
+    keys = list(table.keys)
+    label = f"Une seule ligne par {', '.join(keys)}"
+    return Rule(f"{table.name}.key", None, label, "ExpectOneRowPerKey", {"column_list": keys}, needs=frozenset(keys))
 
 
 def _masks(table: Table, parameters: Mapping[str, int]) -> list[Rule]:
@@ -144,13 +136,13 @@ def _masked_hides(table: Table, masks: tuple[Mask, ...]) -> Rule:
 
 def _row_rule(table: Table, id: str, label: str, condition: str, severity: str = "critical") -> Rule:
     needs = _words(condition) & {column.name for column in table.columns}
-    return Rule(f"{table.name}.{id}", None, label, condition=condition, severity=severity, needs=needs)
+    return Rule(f"{table.name}.{id}", None, label, CONDITION, {"condition": condition}, severity, needs)
 
 
 def _column_rules(table: Table, column: Column, dialect: str) -> list[Rule]:
     on, needs = f"{table.name}.{column.name}", frozenset({column.name})
 
-    def rule(kind: str, label: str, expectation: str = "", **arguments: Any) -> Rule:
+    def rule(kind: str, label: str, expectation: str, **arguments: Any) -> Rule:
         return Rule(f"{on}.{kind}", column.name, label, expectation, {"column": column.name, **arguments}, needs=needs)
 
     constraints = dict(column.constraints)
@@ -168,12 +160,15 @@ def _column_rules(table: Table, column: Column, dialect: str) -> list[Rule]:
     if pattern := constraints.pop("pattern", None):
         # a pattern of Table Schema is about the whole text; $ alone would let a line feed through
         whole = rf"\A(?:{pattern})\Z"
-        found.append(
-            rule("pattern", FORMS_FR.get(pattern, f"De la forme {pattern}"), "ExpectColumnValuesToMatchRegex", regex=whole)
-        )
+        found.append(rule("pattern", _form(pattern), "ExpectColumnValuesToMatchRegex", regex=whole))
     if constraints:
         raise CannotBeAsked(f"{on} : contrainte que la barrière ne sait pas contrôler ({', '.join(constraints)})")
     return found
+
+
+def _form(pattern: str) -> str:
+    said = FORMS_FR.get(pattern, f"de la forme {pattern}")
+    return said[:1].upper() + said[1:]
 
 
 def _types(on: str, column: Column, dialect: str) -> list[Rule]:
@@ -187,7 +182,9 @@ def _types(on: str, column: Column, dialect: str) -> list[Rule]:
     ]
     if dialect == "sqlite":
         condition = STORED_BY_VALUE[column.type].format(f'"{column.name}"')
-        found.append(Rule(f"{on}.stored", column.name, f"Valeurs de type {label}", condition=condition, needs=needs))
+        found.append(
+            Rule(f"{on}.stored", column.name, f"Valeurs de type {label}", CONDITION, {"condition": condition}, needs=needs)
+        )
     return found
 
 

@@ -115,7 +115,7 @@ class Transmission:
 
     def facts(self, received: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """What its reception records of it, its files aside; ``scope`` and ``source`` are always there."""
-        return {"source": self.source, "scope": self.stated.scope, **asdict(self.stated), "unread": list(self.unread)}
+        return {"source": self.source, "scope": self.stated.scope, **asdict(self.stated), "unread": dict(self.unread)}
 
     @property
     def name(self) -> str:

@@ -20,10 +20,13 @@ from typer.testing import CliRunner
 from checks.deliveries import limits
 from connectors.transmissions import FAMILIES as ENDINGS
 from contracts_schema import families as pmsi
+from contracts_schema import parameters as dated
 from contracts_schema.layouts import index, layouts
+from contracts_schema.parameters.record import STATUSES_FR
 from contracts_schema.products import Product, products
 from contracts_schema.rules import catalogue
 from flows.cli import app
+from flows.law_shown import gathered, shown
 from warehouse import views
 
 FOLDER = Path(__file__).parent
@@ -145,6 +148,85 @@ def parameters() -> str:
     return _table(("parameter", "label", "value", "from", "until", "status"), rows)
 
 
+SNP_FAMILIES = {
+    "declaration": "Déclaration",
+    "protocol": "Protocole",
+    "structure": "Structure",
+    "team": "Équipe",
+    "amount": "Montants et actes",
+    "duplicate": "Doublons et versions",
+    "submission": "Le bordereau lui-même",
+    "review": "Après paiement",
+}
+
+
+def snp_outcomes() -> str:
+    """What each outcome is called."""
+    outcomes = _yaml("snp", "reconciliation.yaml")["outcomes"]
+    return _table(("code", "libellé"), ((f"`{name}`", entry["label_fr"]) for name, entry in outcomes.items()))
+
+
+def snp_rules() -> str:
+    """The rules of reconciliation, a table a family, a line a rule and one for each of its variants."""
+    parts = []
+    for family, title in SNP_FAMILIES.items():
+        rows = []
+        for rule in catalogue().values():
+            if rule.family == family:
+                status = f"{rule.status} : {rule.source}" if rule.source else rule.status
+                missing = "bloque la ligne" if rule.if_missing == "ASK" else "note"
+                rows.append(
+                    (f"`{rule.id}`", rule.outcome, f"**{rule.label_fr}** {rule.reason_fr}", rule.basis_fr, missing, status)
+                )
+                for variant in rule.variants:
+                    policy = f"politique `{variant.policy or variant.policy_of}`" if variant.policy or variant.policy_of else ""
+                    rows.append(("", variant.outcome, variant.reason_fr, policy, "", ""))
+        head = ("règle", "résultat", "ce que lit l'agent", "fondement", "donnée absente", "statut et sources")
+        parts += [f"### {title}", "", _table(head, rows)]
+    return "\n".join(parts)
+
+
+def snp_policies() -> str:
+    """The switches, with the value they have when nobody chose."""
+    rows = []
+    for name, entry in _yaml("snp", "reconciliation.yaml")["policies"].items():
+        values = ", ".join(f"`{value}` ({outcome})" for value, outcome in entry.get("values", {}).items())
+        default = "" if entry["default"] is None else f"`{entry['default']}`"
+        rows.append((f"`{name}`", entry["label_fr"], default, values, entry["status"]))
+    return _table(("politique", "ce qu'elle règle", "par défaut", "valeurs (résultat)", "statut"), rows)
+
+
+def law() -> str:
+    """Every dated parameter over time: value, status, texts read."""
+    parts = []
+    for one in dated.parameters().values():
+        rows = []
+        for value in gathered(map(shown, dated.timeline(one.id))):
+            amount = _euros(value["value"]) if one.kind == "cents" else value["value"]
+            known = STATUSES_FR[value["status"]]
+            days = value["valid_from"], value["valid_to"] or ""
+            rows.append((value["name"] or "", value["dimensions"], *days, amount, known, value["reference"]))
+        head = ("nom", "pour", "du", "au (exclu)", "valeur", "statut", "textes lus")
+        parts += [f"### `{one.id}`", "", f"{one.label_fr}. Unité : {one.unit}.", "", _table(head, rows)]
+    return "\n".join(parts)
+
+
+def statuses() -> str:
+    """From the strongest to the weakest."""
+    firm = ((known, "ferme" if dated.is_firm(known) else "sous réserve", told) for known, told in STATUSES_FR.items())
+    return _table(("statut", "montant", "en français"), ((f"`{known}`", what, told) for known, what, told in firm))
+
+
+def snp_scenarios() -> str:
+    """Every scenario of the reconciliation: what is known, what is claimed, what comes out."""
+    spec = yaml.safe_load((FOLDER.parent / "tests" / "spec" / "snp_scenarios.yaml").read_text(encoding="utf-8"))
+    fixtures = spec["fixtures"]
+    parts = ["### Structures et professionnels fictifs", "", _records(fixtures["structures"], STRUCTURE)]
+    parts += [_records(fixtures["professionals"], PROFESSIONAL)]
+    text = "\n".join([*parts, *(part for scenario in spec["scenarios"] for part in _scenario(scenario))])
+    return re.sub(r"(\d{4})-(\d\d)-(\d\d)(?:T(\d\d:\d\d)(\S*?)(?= ;))?", _french_day, text)
+
+
 GENERATED: dict[str, Callable[[], str]] = {
     part.__name__: part
     for part in (
@@ -158,8 +240,142 @@ GENERATED: dict[str, Callable[[], str]] = {
         definitions,
         dictionary,
         parameters,
+        snp_outcomes,
+        snp_rules,
+        snp_policies,
+        law,
+        statuses,
+        snp_scenarios,
     )
 }
+
+
+def _scenario(scenario: dict[str, Any]) -> Iterable[str]:
+    lines = {line["line"]: line for line in scenario["lines"]}
+    yield f"### {scenario['id']} : {scenario['title']}\n"
+    if "note" in scenario:
+        yield f"{scenario['note']}\n"
+    for found in scenario["declarations"]:
+        yield f"- Déclaration {_told(found, DECLARATION)}"
+    for found in scenario["bordereaux"]:
+        yield f"- Bordereau {_told(found, BORDEREAU)}"
+    yield from (
+        f"- Structure {_told(entry, STRUCTURE | {'structure': '', 'closed': 'fermée le'})}"
+        for entry in scenario.get("structures", [])
+    )
+    yield from (f"- Acte de droit commun : {_told(entry, ORDINARY)}" for entry in scenario.get("common_law", []))
+    for name, value in scenario.get("policies", {}).items():
+        yield f"- Politique `{name}` : {value}"
+    for decision in scenario["decisions"]:
+        read_on = decision.get("synchronised")
+        seen = f", dernière lecture complète des dossiers le {read_on}" if read_on else ""
+        paid = "".join(f", déjà payé {entry['line']} : {_amount(entry['amount'])}" for entry in decision.get("paid", []))
+        yield f"\nDécision du {decision['decided']}{seen}{paid} :\n"
+        yield _table(SCENARIO, (_line(lines[row["line"]], row) for row in decision["expected"]))
+        yield from (f"Sur le bordereau, sans effet sur les lignes : {found}.\n" for found in decision.get("bordereaux", []))
+        for row in decision.get("review", []):
+            yield f"{row['rule']}, ligne {row['line']} : {row['difference']} centimes de plus qu'à la décision précédente.\n"
+
+
+SCENARIO = ("ligne", "protocole", "acte", "jour", "délégué", "nombre", "demandé", "résultat", "constats", "à payer (centimes)")
+DECLARATION = {
+    "dossier": "",
+    "structure": "",
+    "deposited": "déposée le",
+    "protocols": "protocoles",
+    "added": "ajoutés ensuite",
+    "delegates": "délégués",
+    "delegating": "délégants",
+    "form": "formulaire",
+    "named": "nomme",
+    "name": "sous le nom",
+    "events": "événements",
+    "pieces_missing": "pièces manquantes de",
+    "known_from": "connue depuis le",
+}
+BORDEREAU = {
+    "bordereau": "",
+    "structure": "",
+    "received": "reçu le",
+    "period": "période",
+    "nic": "NIC",
+    "finess": "FINESS",
+    "kind": "type",
+    "iban": "coordonnées bancaires",
+    "certified": "certifié",
+    "sender": "envoyé par",
+    "total": "total déclaré",
+    "replaces": "remplace",
+    "grain": "grain",
+}
+STRUCTURE = {
+    "structure": "structure",
+    "kind": "type",
+    "siret": "SIRET",
+    "name": "nom",
+    "aci": "adhésion ou ACI",
+    "aci_until": "fin (exclue)",
+    "project": "projet validé",
+    "caisse": "caisse",
+}
+PROFESSIONAL = {"ref": "professionnel", "profession": "profession", "rpps": "RPPS", "active_to": "inactif à partir du"}
+ORDINARY = {"rpps": "professionnel", "day": "le", "kind": ""}
+WORDS = {
+    "all": "tous",
+    "pharmacist_test": "test du pharmacien",
+    "changed": "modifiées",
+    "month": "mois",
+    "False": "non",
+    "acces_direct": "accès direct",
+}
+
+
+def _told(entry: dict[str, Any], names: dict[str, str]) -> str:
+    """An entry of a scenario in a line: each known field under its French name."""
+    return " ; ".join(f"{names.get(name, name)} {_value(value)}".strip() for name, value in entry.items())
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(_value, value)) or "aucun"
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_value(part)}" for name, part in value.items())
+    return WORDS.get(str(value), str(value))
+
+
+def _line(line: dict[str, Any], expected: dict[str, Any]) -> Iterable[object]:
+    keys = [f"patient {line['patient']}" if "patient" in line else "", f"{line['age']} ans" if "age" in line else ""]
+    keys += [f"réf. {line['ref']}" if "ref" in line else ""]
+    told = ", ".join(filter(None, keys))
+    delegate = line.get("delegate") or line.get("rpps") or "(absent)"
+    unit = f" (tarif {_amount(line['unit'])})" if "unit" in line else ""
+    yield f"{line['line']} ({told})" if told else line["line"]
+    yield line.get("protocol") or f"« {line['label']} »"
+    yield line["act"]
+    yield line.get("day") or line["month"]
+    yield delegate + (" (un chiffre faux)" if line.get("wrong_digit") else "") + (" (rétabli)" if line.get("repaired") else "")
+    yield line.get("count", 1)
+    yield _amount(line["amount"]) + unit
+    yield expected["outcome"]
+    yield ", ".join(expected["findings"]) or "-"
+    yield expected["payable"]
+
+
+def _records(entries: list[dict[str, Any]], names: dict[str, str]) -> str:
+    return _table(names.values(), ([entry.get(name, "") for name in names] for entry in entries))
+
+
+def _french_day(found: re.Match[str]) -> str:
+    hour = f" {found[4]} ({found[5]})" if found[4] else ""
+    return f"{found[3]}/{found[2]}/{found[1]}{hour}"
+
+
+def _amount(typed: str) -> str:
+    return typed.replace(".", ",")
+
+
+def _euros(cents: int) -> str:
+    return f"{cents // 100},{cents % 100:02d} €"
 
 
 def _help(*command: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from contracts_schema.fingerprint import fingerprint
 from flows.deliveries import DECIDED, Report, active_waiver, alerts_now, judge_again, reception, report, verdict_of
 from flows.hub import Hub, WrongUsage
-from warehouse.log import Event, NewEvent
+from warehouse.log import Event, KeyConflict, NewEvent, VersionConflict
 
 WITHOUT_STAYS = "pmsi.main_missing"
 """What no waiver lifts: a head without stays would leave every view without its first table."""
@@ -20,7 +20,7 @@ def waive(hub: Hub, delivery: str, reason: str, until: date, reference: str | No
 
     ``delivery`` is the start of its id; ``until`` the last day on which the waiver holds, should the delivery be judged again.
     """
-    decided = last_decision(hub, delivery)
+    decided, version = _last_decision_at(hub, delivery)
     if verdict_of(decided) != "held":
         raise WrongUsage(f"cette transmission n'est pas retenue (état : {verdict_of(decided)}) : il n'y a rien à lever")
     if until < hub.today():
@@ -32,27 +32,20 @@ def waive(hub: Hub, delivery: str, reason: str, until: date, reference: str | No
     waiver = {"kind": "waiver", "subject": data["delivery_id"], "value": data["reasons"], "reason": _said(reason),
               "until": until.isoformat(), "reference": reference}  # fmt: skip
     accepted = {name: value for name, value in data.items() if name not in ("held", "reasons", "resembles", "schema_version")}
-    version = hub.log.version(decided.stream)
-    alerts = alerts_now(hub, reception(hub, data["delivery_id"]), data["families"])
-    accepted |= {"waiver": key, "waived": data["reasons"], "alerts": alerts}
-    written = hub.log.append_all(
-        [
-            NewEvent(decided.stream, "DecisionTaken", waiver, key, expected_version=version),
-            NewEvent(decided.stream, "DeliveryAccepted", accepted, f"{key}/accepted"),
-        ],
-        hub.meta(caused_by=decided.position),
-    )
-    return report(written[1][0], already=False)
+    accepted |= {"waiver": key, "waived": data["reasons"], "alerts": alerts_now(hub, decided)}
+    taken = NewEvent(decided.stream, "DecisionTaken", waiver, key, expected_version=version)
+    acceptance = NewEvent(decided.stream, "DeliveryAccepted", accepted, f"{key}/accepted")
+    return report(_record(hub, decided, taken, acceptance)[1], already=False)
 
 
 def withdraw(hub: Hub, delivery: str, reason: str) -> dict[str, Any]:
     """Take an accepted delivery back: the one before it stands again. Its bytes and its history stay."""
-    decided = last_decision(hub, delivery)
+    decided, version = _last_decision_at(hub, delivery)
     if verdict_of(decided) != "accepted":
         raise WrongUsage(f"cette transmission n'est pas acceptée (état : {verdict_of(decided)}) : rien à retirer")
     data = {name: value for name, value in decided.data.items() if name != "schema_version"} | {"reason": _said(reason)}
     key = f"withdrawn/{data['delivery_id']}/{decided.position}"
-    event, _ = hub.log.append(NewEvent(decided.stream, "DeliveryWithdrawn", data, key), hub.meta(caused_by=decided.position))
+    [event] = _record(hub, decided, NewEvent(decided.stream, "DeliveryWithdrawn", data, key, expected_version=version))
     return {"delivery_id": data["delivery_id"], "scope": data["scope"], "position": event.position, "status": "withdrawn"}
 
 
@@ -85,6 +78,23 @@ def last_decision(hub: Hub, delivery: str) -> Event:
 def last_decisions(hub: Hub, until: int | None = None) -> dict[str, Event]:
     """The last decision on every delivery, by id, now or as of a position."""
     return {event.data["delivery_id"]: event for event in hub.log.read(until=until, types=DECIDED)}
+
+
+def _last_decision_at(hub: Hub, delivery: str) -> tuple[Event, int]:
+    """The last decision on a delivery, and the version of its stream up to which it surely is the last: read before it."""
+    version = hub.log.version(last_decision(hub, delivery).stream)
+    return last_decision(hub, delivery), version
+
+
+def _record(hub: Hub, decided: Event, *events: NewEvent) -> list[Event]:
+    """Append what was decided given ``decided``, all or none; WrongUsage when something else came in between."""
+    try:
+        return [event for event, _ in hub.log.append_all(events, hub.meta(caused_by=decided.position))]
+    except (KeyConflict, VersionConflict):
+        told = (
+            "une autre décision ou réception est arrivée entre-temps : relisez l'état (ecluse status), puis décidez à nouveau"
+        )
+        raise WrongUsage(told) from None
 
 
 def _said(reason: str) -> str:

@@ -5,7 +5,7 @@ decision. Whoever calls gets counts, hashes and rule ids, never a row.
 """
 
 import hashlib
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import date, datetime
 from importlib import import_module
@@ -69,23 +69,23 @@ class Report:
         return asdict(self)
 
 
-def find(paths: Iterable[Path], optional: Collection[Path] = ()) -> tuple[list[Transmission], list[Report]]:
+def find(paths: Iterable[Path]) -> tuple[list[Transmission], list[Report]]:
     """The transmissions among these files and folders, month after month; and a report for each file refused at the door.
 
     Under a folder, files whose names say nothing are passed over. WrongUsage when a path does not exist or a folder holds
-    nothing to read, unless it is one of ``optional``: a landing folder where nothing came is no mistake.
+    nothing to read.
     """
     files: list[Path] = []
     for path in paths:
         if path.is_dir():
             inside = sorted(entry for entry in path.rglob("*") if entry.is_file() and transmissions.is_known(entry.name))
-            if not inside and path not in optional:
+            if not inside:
                 example = "par exemple 990000010.2025.3.rsa ou 990000010.2025.3.20250420101500.out.zip"
                 raise WrongUsage(f"rien à ingérer dans {path} : aucun fichier au nom reconnu ({example})")
             files += inside
         elif path.exists():
             files.append(path)
-        elif path not in optional:
+        else:
             raise WrongUsage(f"fichier introuvable : {path}")
     found, refused = transmissions.gather(dict.fromkeys(files))
     return found, [refusal_report(path.name, refusal) for path, refusal in refused]
@@ -348,16 +348,19 @@ def active_waiver(hub: Hub, received: Event, rules: tuple[str, ...]) -> Event | 
     return found
 
 
-def alerts_now(hub: Hub, received: Event, families: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """The alerts of a delivery, of these counts per family, against what stands at present."""
-    from checks.deliveries import Tally, judge
+def alerts_now(hub: Hub, decided: Event) -> list[str]:
+    """The alerts of a decided delivery, its counts set against what stands at present."""
+    from checks.deliveries import Tally
+    from flows.gate import Judged
 
+    data = decided.data
     tallies = {
         name: Tally(lines=counts["lines"], ignored=counts["lines_ignored"], accepted=counts["rows_accepted"],
                     quarantined=counts["quarantined"], warnings=counts["warnings"])
-        for name, counts in families.items()
+        for name, counts in data["families"].items()
     }  # fmt: skip
-    return list(judge(tallies, standing(hub, received)).alerts)
+    judge = import_module(GATES[data["source"]]).judge
+    return list(judge(hub, reception(hub, data["delivery_id"]), Judged(tallies)).alerts)
 
 
 def standing(hub: Hub, received: Event) -> "Standing | None":

@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 from rich.text import Text
 
+from contracts_schema.parameters.record import STATUSES_FR
 from contracts_schema.rules import label
 from flows.deliveries import names_of
 
@@ -420,6 +421,43 @@ def receipt(answer: Mapping[str, Any]) -> None:
         out.print(Text("Ce reçu n'est pas prouvé.", "red"))
     if answer["chain"]:
         out.print(f"maillons : {answer['chain']}", soft_wrap=True)
+
+
+def law(answer: Mapping[str, Any], output: Path | None) -> None:
+    from flows.law_shown import gathered
+
+    out = console()
+    if output:
+        out.print(f"{number(len(answer['values']))} valeurs écrites dans {plain(output)}")
+        return
+    table = _table("paramètre", "pour", "du", "au (exclu)", "valeur >", "statut", "référence")
+    for one in gathered(answer["values"]):
+        what = one["parameter"] + (f" {one['name']}" if one["name"] else "")
+        firm, colour = ("ferme", "green") if one["firm"] else ("sous réserve", "yellow")
+        amount = euros(one["value"]) if one["kind"] == "cents" else str(one["value"])
+        days = (f"{day:%d/%m/%Y}" if day else "" for day in (one["valid_from"], one["valid_to"]))
+        status = Text(f"{firm} ({STATUSES_FR[one['status']]})", colour)
+        decided = f" (décision {one['position']})" if one["position"] else ""
+        table.add_row(what, one["dimensions"], *days, amount, status, Text(plain(one["reference"]) + decided))
+    out.print(table)
+    for lack in gathered(answer["missing"]):
+        out.print(Text(f"manque : {lack['parameter']} {lack['dimensions']} ({lack['why']})"))
+    if answer["policies"]:
+        table = _table("politique", "ce qu'elle règle", "valeur", "par défaut", "décision")
+        for one in answer["policies"]:
+            default = "" if one["value"] == one["default"] else one["default"]
+            table.add_row(one["policy"], one["label_fr"], one["value"], default, str(one["position"] or ""))
+        out.print(table)
+    for one in answer["aliases"]:
+        out.print(Text(plain(f"lien : {one['from_key']} se lit {one['to_key']} (décision {one['position']})")))
+    for told in answer["to_review"]:
+        out.print(told)
+
+
+def euros(cents: int) -> str:
+    """An amount in cents as French readers write it: ``25,00 €``."""
+    whole, rest = divmod(abs(cents), 100)
+    return f"{'-' if cents < 0 else ''}{number(whole)},{rest:02d} €"
 
 
 def number(value: int) -> str:

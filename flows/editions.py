@@ -56,7 +56,7 @@ def editions(hub: Hub, recipients: "list[Recipient]", receipt: "Receipt", progre
         if not concerned:
             continue
         tables = building.tables(hub, standing, {table.view for table in product.tables}, progress)
-        if not all(tables[table.view].paths for table in product.tables):
+        if not (tables and all(tables[table.view].paths for table in product.tables)):
             continue  # nothing of what it is made from was ever delivered
         frames = {table.view: _frame(tables[table.view]) for table in product.tables}
         keys = {name: table.key for name, table in tables.items()}
@@ -87,7 +87,8 @@ def masked(hub: Hub, edition: Edition, before: list[Event], number: int) -> "Pub
     recipient, product, receipt = edition.recipient, edition.product, edition.receipt
     earlier = [_tables(hub, event) for event in before]
     tables = masking.masked(product, edition.frames, recipient.territory, _day(receipt), earlier)
-    manifest = made.manifest(recipient, product, number, receipt, edition.keys, fingerprint())
+    numbered = {event.data["number"]: event.data["manifest"] for event in before}
+    manifest = made.manifest(recipient, product, number, receipt, edition.keys, fingerprint(), numbered)
     formats = tuple(dict.fromkeys(("parquet", *recipient.formats)))  # the next publications are compared with it
     return made.Publication(recipient.name, product, tables, manifest, formats, _provenance(edition))
 
@@ -106,7 +107,8 @@ def written(edition: Edition, publication: "Publication", gate: "TableGate", fol
     """Write a publication whole into a folder; gives what the log is to say of it."""
     from warehouse import products as made
 
-    hashes = made.write(folder, publication, documents(edition, publication, gate, folder))
+    beside = documents(edition, publication, gate, folder)
+    hashes = made.write(folder, publication, beside)
     receipt, tables = edition.receipt, publication.tables
     return {
         "recipient": edition.recipient.name,
@@ -114,6 +116,7 @@ def written(edition: Edition, publication: "Publication", gate: "TableGate", fol
         "number": publication.manifest["ecluse"]["number"],
         "content": content,
         "manifest": made.manifest_hash(folder),
+        "documents": made.document_hashes(folder, beside),
         "log": {"position": receipt.position, "hash": receipt.hash},
         "build_keys": dict(edition.keys),
         "contracts": fingerprint(),

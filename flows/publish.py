@@ -13,7 +13,7 @@ from contracts_schema.geography import region_label, region_of
 from contracts_schema.products import products
 from flows import deliveries, lineage, publication
 from flows.build import build_views
-from flows.steps import hub_of, step
+from flows.steps import StepError, hub_of, step
 from warehouse import views
 
 
@@ -47,9 +47,14 @@ def heads_of(product: str, recipient: str, position: int, home: str | None, run:
     ]
 
 
+ISSUES = {"published": "publié", "unchanged": "inchangé", "refused": "refusé"}
+
+
 @flow(name="publish", persist_result=False)
 def publish(recipient: Recipient | None = None, home: str | None = None) -> list[dict[str, Any]]:
     """Build what is missing, then publish; gives a report per product: none as long as nothing was accepted.
+
+    A product that the table gate refuses fails the run, after the others had their turn.
 
     Args:
         recipient: whose products, for example ars-99; by default everyone's.
@@ -62,6 +67,9 @@ def publish(recipient: Recipient | None = None, home: str | None = None) -> list
         if report["status"] == "published":
             _record_lineage(report, home, run)
     create_table_artifact(_summary(reports), key="publish", description=f"Produits : {len(reports)}")
+    refused = [f"{report['recipient']}/{report['product']}" for report in reports if report["status"] == "refused"]
+    if refused:
+        raise StepError(f"refused by the table gate, see the folder refused-… of each: {', '.join(refused)}")
     return reports
 
 
@@ -80,7 +88,7 @@ def _summary(reports: list[dict[str, Any]]) -> list[dict[str, Any]]:
             "destinataire": report["recipient"],
             "produit": report["product"],
             "numéro": report["number"],
-            "issue": {"published": "publié", "unchanged": "inchangé"}.get(report["status"], report["status"]),
+            "issue": ISSUES[report["status"]],
             "position": report["position"],
             "table": table,
             "lignes": rows,

@@ -24,15 +24,16 @@ from checks.tables import BrokenCheck
 from flows.hub import Hub, WrongUsage, open_hub
 from warehouse.blobs import BlobError, BlobUnwritable
 from warehouse.log import LogError, LogUnavailable
-from warehouse.postgresql import WarehouseError
+from warehouse.postgresql import WarehouseError, WarehouseUnavailable
+from warehouse.workbook_notes import Unshowable
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
-MAY_PASS = (LogUnavailable, BlobUnwritable)
+MAY_PASS = (LogUnavailable, WarehouseUnavailable, BlobUnwritable)
 """A database that restarts, a disk that someone empties: worth trying again. A user's mistake is not."""
 
-WORDED = (WrongUsage, LogError, BlobError, RowsLost, BrokenCheck, WarehouseError)
+WORDED = (WrongUsage, LogError, BlobError, RowsLost, BrokenCheck, WarehouseError, Unshowable)
 """Errors of ours, whose messages hold no value of a row."""
 
 RETRY_SECONDS = [5.0, 30.0, 120.0]
@@ -55,9 +56,9 @@ def step(function: Callable[Parameters, Result]) -> Task[Parameters, Result]:
     def worded(*arguments: Parameters.args, **named: Parameters.kwargs) -> Result:
         try:
             return function(*arguments, **named)
-        except MAY_PASS:
-            raise
         except WORDED as error:
+            if isinstance(error, MAY_PASS):
+                raise
             told = f"{type(error).__name__}: {error}"
         except Exception as error:
             told = f"{type(error).__name__}, raised at {_place(error)}"

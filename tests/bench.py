@@ -98,7 +98,7 @@ def bench(folder: Path, runs: int, *, large: bool) -> None:
 
     def fresh() -> None:
         shutil.rmtree(home, ignore_errors=True)
-        _ecluse(home, "init")
+        _ecluse(home, "init", "--recipient", "ars-99")
 
     floors, ingests, again = [], [], []
     for _ in range(runs):
@@ -127,6 +127,7 @@ def bench(folder: Path, runs: int, *, large: bool) -> None:
         ("ecluse --help", [_ecluse(home, "--help") for _ in range(runs)]),
     ):
         _row(table, title, measured, floor)
+    product = _stages(["tests/bench_publication.py", str(home), str(folder / "product")])
     fresh()
     _row(table, "ecluse ingest, la même transmission en archive", [_ecluse(home, "ingest", str(_archive(source)))], floor)
     many = _hundred(folder)
@@ -142,13 +143,21 @@ def bench(folder: Path, runs: int, *, large: bool) -> None:
             floor,
         )
     out.print(table)
-    stages = subprocess.run(
-        [sys.executable, "-c", STAGES, str(source), str(folder / "stages")], capture_output=True, text=True, check=True
-    )
-    where = Table("où va le temps de l'ingestion", "secondes", box=SIMPLE_HEAD)
-    for line in stages.stdout.splitlines():
-        where.add_row(*line.split("\t"))
-    out.print(where)
+    _told(out, "où va le temps de l'ingestion", _stages(["-c", STAGES, str(source), str(folder / "stages")]))
+    _told(out, "un produit d'un million de lignes, étape par étape", product)
+
+
+def _stages(arguments: list[str]) -> list[list[str]]:
+    """What a process of its own says of its steps."""
+    spoken = subprocess.run([sys.executable, *arguments], stdout=subprocess.PIPE, text=True, check=True)
+    return [line.split("\t") for line in spoken.stdout.splitlines()]
+
+
+def _told(out: Console, title: str, steps: list[list[str]]) -> None:
+    table = Table(title, "secondes", box=SIMPLE_HEAD)
+    for step in steps:
+        table.add_row(*step)
+    out.print(table)
 
 
 def _file(folder: Path, lines: int, changed: float = 0) -> Path:

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sized
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from fault_table import promise as promise
+from fault_table import pytest_terminal_summary as pytest_terminal_summary
 from killable import Server, copied, initialise, short_folder
 
 from connectors.synthetic import Recipe, fictional_finess, write_rsa
@@ -26,7 +28,6 @@ Clock = Callable[[], datetime]
 Program = Callable[..., "subprocess.Popen[str]"]
 Ecluse = Callable[..., "Said"]
 Export = Callable[..., Path]
-Faults = Callable[..., bool]
 Servers = Callable[..., Server]
 Jobs = Callable[..., list[int]]
 
@@ -164,34 +165,6 @@ def servers(template: Path) -> Iterator[Servers]:
         yield start
         for server in started:
             server.kill()
-
-
-@pytest.fixture
-def faults(record_property: Callable[[str, object], None]) -> Faults:
-    """Adds a row to the table of faults that ends the run, and tells whether the promise was kept:
-    ``faults(fault, cycles, acknowledged, lost, doubled, must_lose=False)``."""
-
-    def record(fault: str, cycles: int, acked: int, lost: Sized, doubled: int, must_lose: bool = False) -> bool:
-        kept = not doubled and bool(acked) and bool(lost) == must_lose
-        record_property("fault", (fault, cycles, acked, len(lost), doubled, "kept" if kept else "BROKEN"))
-        return kept
-
-    return record
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """The table of faults, whichever process ran them."""
-    called = [
-        report for reports in terminalreporter.stats.values() for report in reports if getattr(report, "when", "") == "call"
-    ]
-    rows = sorted(tuple(map(str, row)) for report in called for name, row in report.user_properties if name == "fault")
-    if rows:
-        rows = [("fault", "cycles", "acknowledged", "lost", "twice", "promise"), *rows]
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        terminalreporter.section("faults")
-        for first, *rest in rows:
-            figures = (text.rjust(width) for text, width in zip(rest, widths[1:], strict=True))
-            terminalreporter.write_line("  ".join((first.ljust(widths[0]), *figures)))
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

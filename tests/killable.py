@@ -6,6 +6,7 @@ must never lose, whatever happens to the server.
 """
 
 import os
+import resource
 import shutil
 import socket
 import subprocess
@@ -86,12 +87,18 @@ class Server:
     def connect(self) -> "psycopg.Connection[tuple[object, ...]]":
         return psycopg.connect(host=str(self.sockets), user="postgres", dbname="postgres", autocommit=True)
 
-    def start(self) -> bool:
-        """Start, and wait until it lets clients in, after its recovery if need be; False when it stops by itself."""
+    def start(self, largest_file: int = -1) -> bool:
+        """Start, and wait until it lets clients in, after its recovery if need be; False when it stops by itself.
+
+        No file of its own may pass ``largest_file`` bytes, if given.
+        """
         options = [option for name, value in self.settings.items() for option in ("-c", f"{name}={value}")]
         command = [binary("postgres"), "-D", self.data, "-k", self.sockets, "-h", "", *options]
         with (self.sockets / "server.log").open("ab") as log:
-            self.process = subprocess.Popen(command, user=USER, stdout=log, stderr=log)
+            limit = (largest_file, resource.RLIM_INFINITY)
+            self.process = subprocess.Popen(
+                command, user=USER, stdout=log, stderr=log, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+            )
         until = time.monotonic() + 60
         while self.process.poll() is None and time.monotonic() < until:
             with suppress(psycopg.OperationalError), self.connect():
@@ -169,7 +176,7 @@ def doubled(events: list[Event]) -> int:
     return len(facts) - len(set(facts))
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
+def wait_for(condition: Callable[[], bool], seconds: float = 180) -> None:
     until = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < until, "nothing happens any more"

@@ -49,7 +49,20 @@ def number_that_lines_carry(format_id: str) -> tuple[int, bytes]:
 
 def names_of(family: str) -> set[str]:
     """Every field that a row of the family may fill, in any form."""
-    return {row["field"] for form in FORMS[family] for row in rows_of(form) if not row["field"].startswith("filler")}
+    return {row["field"] for form in FORMS[family] for row in rows_of(form) if is_kept(row)}
+
+
+def is_kept(row: dict[str, str]) -> bool:
+    """Whether the field is read at all: not what says nothing, nor what its note forbids to store."""
+    return not row["field"].startswith("filler") and "do not store" not in row["note"]
+
+
+def storable(line: bytes, family: str) -> bytes:
+    """A line set aside, without the zone at its end that must not be stored, wherever that has moved."""
+    for row in rows_of(FORMS[family][0]):
+        if "do not store" in row["note"]:
+            return line[: max(0, min(int(row["start"]) - 1, len(line) - int(row["length"])))]
+    return line
 
 
 def judge(data: bytes, family: str, finess: str) -> list[Verdict]:
@@ -117,7 +130,7 @@ def typed(
     masked: list[str] = []
     for row in rows:
         name, raw = row["field"], cells[row["field"]]
-        if name.startswith("filler"):
+        if not is_kept(row):
             continue
         hidden = raw != b"" and raw.strip(b"X") == b"" and (row["type"].startswith("decimal") or is_date(row))
         value: Value

@@ -24,15 +24,17 @@ from connectors.synthetic_families import transmission, write_archive
 from contracts_schema.layouts import layout
 from contracts_schema.rules import catalogue
 from flows import cli, deliveries
-from flows.hub import TEST_CLOCK, Hub, WrongUsage, init_hub, open_hub
+from flows.hub import TEST_CLOCK, Hub, init_hub, open_hub
 from warehouse import views
 from warehouse.log import Event
 
 FINESS, OTHER = "990000010", "990000028"
 FEBRUARY = f"{FINESS}.2025.2.rsa"
 COMMANDS = [
-    "init", "demo", "ingest", "status", "quarantine", "waive", "withdraw", "redecide", "missing", "reject-report", "build",
-    "query", "publish", "explain", "diff", "verify",
+    "init", "provision", "doctor", "demo", "acknowledge", "ingest", "status", "quarantine", "waive", "withdraw", "redecide",
+    "missing",
+    "reject-report", "build", "query", "publish", "explain", "diff", "verify",
+    "law", "attest", "decide-policy", "alias",
 ]  # fmt: skip
 
 REPORT = {
@@ -322,20 +324,6 @@ def test_a_file_refused_at_the_door_leaves_no_byte_and_no_event(
     assert not (home / "store").exists()
 
 
-def test_a_landing_folder_where_nothing_came_is_no_mistake_when_it_is_said_to_be_optional(tmp_path: Path) -> None:
-    landing = tmp_path / "landing"
-    assert deliveries.find([landing], optional={landing}) == ([], [])
-    landing.mkdir()
-    (landing / "readme.txt").write_text("nothing to read")
-    assert deliveries.find([landing], optional={landing}) == ([], [])
-    for others in ([], [tmp_path / "elsewhere"]):
-        with pytest.raises(WrongUsage):
-            deliveries.find([landing, *others], optional=others)
-    (landing / FEBRUARY).write_bytes(b"")
-    found, _ = deliveries.find([landing], optional={landing})
-    assert [one.name for one in found] == [FEBRUARY]
-
-
 def test_a_path_that_does_not_exist_or_a_folder_without_known_file_is_wrong_usage(
     ecluse: Ecluse, export: Export, tmp_path: Path, hub: Hub
 ) -> None:
@@ -519,8 +507,8 @@ def test_a_line_that_hides_several_values_is_counted_once(ecluse: Ecluse, hub: H
 
 @pytest.mark.parametrize("written", ['"990000010"', "990000010", "[990000010]", '[["990000010"]]', "true"])
 def test_expected_establishments_are_a_list_of_texts_or_told_to_be(ecluse: Ecluse, home: Path, written: str) -> None:
-    with (home / "ecluse.toml").open("a") as toml:
-        toml.write(f"expected = {written}\n")
+    config = home / "ecluse.toml"
+    config.write_text(f"expected = {written}\n{config.read_text()}")
     said = ecluse("missing")
     assert said.code == 2
     assert 'expected = ["990000010"]' in said.err
@@ -538,10 +526,10 @@ def test_settings_come_from_the_environment_then_the_file_then_defaults_and_stat
         "store_url": {"value": str(home / "store"), "from": "default"},
         "warehouse_url": {"value": str(home / "warehouse"), "from": "default"},
         "test": True,
-        "recipients": [],
+        "recipients": [{"name": "ars-99", "clearance": "aggregate", "formats": ["parquet", "csv", "xlsx"]}],
     }
-    with (home / "ecluse.toml").open("a") as toml:
-        toml.write(f'database_url = "sqlite:///{tmp_path}/toml.db"\nstore_url = "{tmp_path}/toml"\n')
+    toml = home / "ecluse.toml"
+    toml.write_text(f'database_url = "sqlite:///{tmp_path}/toml.db"\nstore_url = "{tmp_path}/toml"\n' + toml.read_text())
     init_hub(home, test=True, recipients=["ars-99"])
     assert settings()["database_url"] == {"value": f"sqlite:///{tmp_path}/toml.db", "from": "ecluse.toml"}
     monkeypatch.setenv("ECLUSE_STORE_URL", f"{tmp_path}/environment")

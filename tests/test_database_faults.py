@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from conftest import Clock, Ecluse, Export, Faults, Program, Servers
+from conftest import Clock, Ecluse, Export, Program, Servers
+from fault_table import Promise
 from killable import APPEND, INGEST, Proxy, Server, acknowledged, doubled, lost, short_folder, wait_for
 
 from flows.hub import init_hub, open_hub
@@ -35,9 +36,9 @@ def killed_again_and_again(server: Server, ledgers: list[Path], cycles: int, eno
     return cycles
 
 
-@pytest.mark.parametrize("cycles", [10, pytest.param(200, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("cycles", [6, pytest.param(200, marks=pytest.mark.soak)])
 def test_a_server_killed_while_clients_write_loses_nothing_that_was_acknowledged(
-    servers: Servers, program: Program, export: Export, home: Path, tmp_path: Path, clock: Clock, faults: Faults, cycles: int,
+    servers: Servers, program: Program, export: Export, home: Path, tmp_path: Path, clock: Clock, promise: Promise, cycles: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     server = servers()
@@ -56,15 +57,16 @@ def test_a_server_killed_while_clients_write_loses_nothing_that_was_acknowledged
         client.wait()
     log, told = open_log(server.url(), clock), acknowledged(*ledgers)
     events = list(log.read())
-    assert faults("R3 server killed", cycles, len(told), lost(log, told), doubled(events))
+    assert promise("R3 server killed", cycles, len(told), lost(log, told), doubled(events))
     assert any(key.startswith("decided/") for key in told)
     assert log.verify() == []
     assert [event.position for event in events] == list(range(1, len(events) + 1))
     assert len(events) - len(told) <= 2 * len(clients) + sum(event.type == "DeliveryReceived" for event in events)
 
 
+@pytest.mark.parametrize("most", [20, pytest.param(20, marks=pytest.mark.soak, id="soak")])
 def test_the_same_without_synchronous_commit_loses_which_shows_that_the_test_can_tell(
-    servers: Servers, program: Program, tmp_path: Path, clock: Clock, faults: Faults
+    servers: Servers, program: Program, tmp_path: Path, clock: Clock, promise: Promise, most: int
 ) -> None:
     """The control that must lose: what is acknowledged stays in the server's memory for up to ten seconds."""
     server = servers(synchronous_commit="off", wal_writer_delay="10s")
@@ -73,9 +75,9 @@ def test_the_same_without_synchronous_commit_loses_which_shows_that_the_test_can
         connection.execute("CHECKPOINT")  # else the log itself is lost
     log, ledger = open_log(server.url(), clock), tmp_path / "ledger"
     program(APPEND, server.url(), "client", str(ledger))
-    cycles = killed_again_and_again(server, [ledger], 20, lambda: bool(lost(log, acknowledged(ledger))))
+    cycles = killed_again_and_again(server, [ledger], most, lambda: bool(lost(log, acknowledged(ledger))))
     told = acknowledged(ledger)
-    assert faults("R3 control: synchronous_commit off", cycles, len(told), lost(log, told), 0, must_lose=True)
+    assert promise("R3 control: synchronous_commit off", cycles, len(told), lost(log, told), 0, must_lose=True)
 
 
 # --- R4: the line cut once COMMIT was sent
@@ -98,7 +100,7 @@ def proxy() -> Iterator[Callable[[Server], Proxy]]:
 
 @pytest.mark.parametrize("cycles", [21, pytest.param(201, marks=pytest.mark.soak)])
 def test_an_append_cut_off_around_its_commit_is_found_by_the_same_append_and_never_doubled(
-    servers: Servers, proxy: Callable[[Server], Proxy], clock: Clock, faults: Faults, cycles: int
+    servers: Servers, proxy: Callable[[Server], Proxy], clock: Clock, promise: Promise, cycles: int
 ) -> None:
     server = servers()
     line = proxy(server)
@@ -107,22 +109,22 @@ def test_an_append_cut_off_around_its_commit_is_found_by_the_same_append_and_nev
     for number in range(cycles):
         event = NewEvent("line", "DecisionTaken", {"number": number}, f"key-{number}")
         line.cut = when = ("sent", "answered", "before")[number % 3]
-        with pytest.raises(LogUnavailable, match="run the same command again"):
+        with pytest.raises(LogUnavailable, match="relancez la même commande"):
             log.append(event, META)
         written, new = log.append(event, META)
         assert new == (when == "before")
         found_again += not new
         told[event.key] = (written.position, written.hash)
     events = list(log.read())
-    assert faults("R4 cut at COMMIT: append", cycles, len(told), lost(log, told), doubled(events))
+    assert promise("R4 cut at COMMIT: append", cycles, len(told), lost(log, told), doubled(events))
     assert (len(events), found_again) == (cycles, cycles * 2 // 3)
     assert log.verify() == []
 
 
 @pytest.mark.parametrize("rounds", [1, pytest.param(10, marks=pytest.mark.soak)])
 def test_an_ingestion_cut_off_at_any_commit_is_told_and_the_same_command_converges_and_says_what_was_known(
-    servers: Servers, proxy: Callable[[Server], Proxy], ecluse: Ecluse, export: Export, home: Path, faults: Faults, rounds: int,
-    monkeypatch: pytest.MonkeyPatch,
+    servers: Servers, proxy: Callable[[Server], Proxy], ecluse: Ecluse, export: Export, home: Path, promise: Promise,
+    rounds: int, monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     server = servers()
     line = proxy(server)
@@ -137,13 +139,13 @@ def test_an_ingestion_cut_off_at_any_commit_is_told_and_the_same_command_converg
         line.after, line.cut = nth, ("sent", "answered")[number % 2]
         said = ecluse("ingest", path)
         assert (said.code, line.cut) == (1, "")
-        assert "run the same command again" in said.err
+        assert "relancez la même commande" in said.err
         [answer] = ecluse("ingest", path, "--json").json["deliveries"]
         answers.append(answer["status"])
         assert answer["decision"] == "accepted"
     assert "déjà connue" in ecluse("ingest", path).out
     events = list(open_hub(home).log.read())
-    assert faults("R4 cut at COMMIT: ingest", len(answers), len(answers), [], doubled(events))
+    assert promise("R4 cut at COMMIT: ingest", len(answers), len(answers), [], doubled(events))
     assert {"accepted", "already_known"} == set(answers)
     assert len(events) == 2 * number
     assert open_hub(home).log.verify() == []

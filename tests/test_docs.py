@@ -44,7 +44,7 @@ def run(lines: list[str], folder: Path) -> list[tuple[list[str], int]]:
     place = {"PATH": os.pathsep.join([str(Path(sys.executable).parent), kept["PATH"]]), "HOME": str(folder), "COLUMNS": "100"}
     done = subprocess.run(
         ["bash"], input=script, cwd=folder, env=kept | place,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120, check=False,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300, check=False,
     )  # fmt: skip
     answers = re.split(rf"^{ENDED} (\d+)\n", done.stdout, flags=re.MULTILINE)
     return [(text.splitlines(), int(code)) for text, code in zip(answers[::2], answers[1::2], strict=False)]

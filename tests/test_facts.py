@@ -1,4 +1,4 @@
-"""Facts are data with a source and a status, and code and data say the same: rules, codes, formats, parameters, products."""
+"""Facts are data with a source and a status, and code and data say the same: rules, codes, formats, products."""
 
 import ast
 import csv
@@ -9,7 +9,6 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,6 @@ import yaml
 from conftest import the
 
 from connectors.synthetic import Recipe, fictional_finess, write_rsa
-from contracts_schema import parameters
 from contracts_schema.layouts import index
 from contracts_schema.products import Product, Table, products
 from contracts_schema.rules import catalogue
@@ -30,9 +28,9 @@ from warehouse.masking import TYPES
 PROJECT = Path(__file__).parent.parent
 FACTS = PROJECT / "contracts_schema"
 STATUSES = {"official", "attested", "secondary", "analogue", "recalled", "missing", "derived", "proposal"}
-UNSOURCED = {"recalled", "missing", "proposal"}
-"""Statuses of a value that no text need stand behind."""
 RULE_ID = re.compile(r"pmsi\.[a-z_]+|bordereau\.(?:FL[0-9]+|[a-z_0-9]+)")
+GATE = {name: rule for name, rule in catalogue().items() if rule.family is None}
+"""The rules of the gate; those of reconciliation are held one to one by test_snp_rules.py."""
 SOURCES = sorted(path for package in ("connectors", "checks", "contracts_schema") for path in (PROJECT / package).rglob("*.py"))
 
 
@@ -71,8 +69,8 @@ FORMS = {"pmsi.line_length": 2, "pmsi.file_name": 3, "pmsi.field_of_care": 3}
 
 def test_each_rule_of_the_catalogue_is_implemented_in_exactly_one_place_or_once_a_form() -> None:
     found = [list(implementations(ast.parse(path.read_text(encoding="utf-8")))) for path in SOURCES]
-    assert Counter(rule for rules in found for rule in rules) == Counter(dict.fromkeys(catalogue(), 1) | FORMS)
-    assert Counter(rule for rules in found for rule in set(rules)) == Counter(dict.fromkeys(catalogue(), 1)), "one module"
+    assert Counter(rule for rules in found for rule in rules) == Counter(dict.fromkeys(GATE, 1) | FORMS)
+    assert Counter(rule for rules in found for rule in set(rules)) == Counter(dict.fromkeys(GATE, 1)), "one module"
 
 
 def test_every_rule_that_the_code_names_stands_in_the_catalogue() -> None:
@@ -84,7 +82,7 @@ def test_every_rule_that_the_code_names_stands_in_the_catalogue() -> None:
 def test_rules_are_entered_once_with_a_label_a_known_outcome_a_source_and_a_status() -> None:
     entries = [entry for path in sorted((FACTS / "rules").glob("*.yaml")) for entry in read_yaml("rules", path.name)["rules"]]
     assert [entry["id"] for entry in entries] == list(catalogue())
-    for rule in catalogue().values():
+    for rule in GATE.values():
         assert RULE_ID.fullmatch(rule.id)
         assert rule.level in ("line", "delivery")
         assert rule.outcome in (("refuse", "warn") if rule.level == "line" else ("refuse", "hold", "warn")), rule.id
@@ -153,48 +151,6 @@ print(report.status, report.rows_accepted, formats, whole)
 """
 
 
-# --- dated parameters
-
-VALUES = {
-    entry["id"]: entry["values"]
-    for path in sorted(FACTS.glob("parameters/*.yaml"))
-    for entry in read_yaml("parameters", path.name)
-}
-
-
-def holding(parameter: str, day: date) -> list[dict[str, Any]]:
-    """The values whose dates hold a day, by a plain reading of the file."""
-    text = day.isoformat()
-    return [
-        value for value in VALUES[parameter]
-        if value["valid_from"] <= text and (value["valid_to"] is None or text < value["valid_to"])
-    ]  # fmt: skip
-
-
-@pytest.mark.parametrize("parameter", VALUES)
-def test_a_parameter_has_one_value_on_every_day_that_matters(parameter: str) -> None:
-    bounds = {value[end] for value in VALUES[parameter] for end in ("valid_from", "valid_to")} - {None}
-    edges = [date.fromisoformat(bound) + timedelta(days) for bound in bounds for days in (-1, 0, 1)]
-    for day in sorted({*edges, *(date(year, 1, 1) for year in range(2015, 2028))}):
-        found = holding(parameter, day)
-        assert len(found) == 1 or (not found and day < date(2015, 1, 1)), f"{parameter} on {day}"
-        if found and found[0]["value"] is not None:
-            value = parameters.value(parameter, day)
-            assert (value.value, value.status) == (found[0]["value"], found[0]["status"])
-        else:
-            with pytest.raises(parameters.NoValue):
-                parameters.value(parameter, day)
-
-
-@pytest.mark.parametrize("parameter", VALUES)
-def test_a_value_is_a_whole_number_or_missing_with_a_reference_where_its_status_needs_one(parameter: str) -> None:
-    for value in VALUES[parameter]:
-        assert value["status"] in STATUSES
-        assert (value["value"] is None) == (value["status"] == "missing")
-        assert value["value"] is None or type(value["value"]) is int
-        assert value["status"] in UNSOURCED or value["reference"]["title"]
-
-
 # --- products
 
 PATIENT_LEVEL = {"line_number", "record_number", "age_years", "age_days", "sex", "postal_code"}
@@ -245,7 +201,9 @@ def test_a_product_holds_nothing_of_a_patient_and_masks_every_count(
     assert set(columns) & PATIENT_LEVEL == set()
     assert [column.name for column in table.columns if not column.label_fr.strip()] == []
     hidden = set(itertools.chain.from_iterable(mask.hides for mask in table.mask))
-    counted = set().union(*(names_in(count) for mask in table.mask for count in mask.counts))
+    totals = {total.name for total in product.totals}
+    counted = set().union(*(names_in(count) for mask in table.mask for count in mask.counts + mask.gaps)) - totals
+    counted -= {key for key in table.keys if not schemas[table.view][key].is_integer()}
     assert hidden <= set(columns)
     assert all(schemas[table.view][name].is_integer() for name in counted), "masks count in the view, published or not"
     assert {name for name, column in columns.items() if column.classification == "aggregate"} <= hidden

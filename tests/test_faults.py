@@ -203,7 +203,7 @@ def test_a_disk_that_fills_up_anywhere_is_told_in_one_line_and_the_same_commands
     empty = shutil.copytree(home, small_disk.parent / "empty")
     assert [ecluse(*command, home=home).code for command in (["ingest", path], ["publish"])] == [0, 0]
     undisturbed = what_stands(home)
-    for left in (0, 16, 32, 48, 64, 96, 128, 144, 160, 176, 192, 208, 224, 240):
+    for left in (0, 24, 48, 72, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384):
         full = shutil.copytree(empty, small_disk / "hub")
         ballast = fill(small_disk, left)
         for command in (["ingest", path], ["publish"]):
@@ -221,7 +221,7 @@ def test_a_disk_that_fills_up_anywhere_is_told_in_one_line_and_the_same_commands
         assert [ecluse(*command, home=full).code for command in (["ingest", path], ["publish"])] == [0, 0]
         assert what_stands(full) == undisturbed
         shutil.rmtree(full)
-    places = ("/store/tmp", "/views", "/products", "le journal sqlite")
+    places = ("/store/tmp", "/views", "/warehouse", "/products", "le journal sqlite")
     assert all(any(place in line for line in told) for place in places), told
 
 

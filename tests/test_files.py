@@ -26,6 +26,8 @@ from contracts_schema.products import Column, Mask, Product, RowCheck, Table, pr
 from warehouse import products as made
 from warehouse import workbook
 from warehouse.log import Event
+from warehouse.masking import TYPES
+from warehouse.recipients import Recipient
 from warehouse.workbook_notes import Unshowable, constraints_fr
 
 FORMULAS = ['=HYPERLINK("http://x.example";"cliquer")', "+1+1", "-2+3", "@SUM(A1)", "\t=1", "＝1+1", "'=1"]
@@ -61,12 +63,13 @@ LINE = Table(
         Column("firm", "boolean", "public", "Ferme", {"required": True}),
         Column("masked", "boolean", "public", "Masqué", {"required": True}),
     ),
-    mask=(Mask(("stays",), ("stays", "rate")),),
+    mask=(Mask(hides=("stays", "rate"), counts=("stays",)),),
     checks=(RowCheck("due_needs_stays", "Pas de montant sans séjour", "due is null or stays is null or stays > 0"),),
     explained_by="",
     measures={},
 )
-PRODUCT = Product("test-lines", "cpam", "Lignes d'essai", "Lignes fictives, pour essai.", "code", (LINE,))
+PRODUCT = Product("test-lines", "cpam", "Lignes d'essai", "Lignes fictives, pour essai.", "code", (LINE,), "code")
+CPAM = Recipient("cpam", "311")
 RECEIPT = made.Receipt(41, "ab" * 32, "2026-03-31T22:30:00.000000Z")
 CENTS = [0, 1, -1, 10, 123_456_789, -99_999_999_999_999, 899_999_999_999_999, None]
 
@@ -83,21 +86,27 @@ def lines(codes: list[str], **columns: list[Any]) -> pl.DataFrame:
         "firm": [True] * size,
         "masked": [False] * size,
     } | columns
-    return pl.DataFrame(given, schema={column.name: made.TYPES[column.type] for column in LINE.columns})
+    return pl.DataFrame(given, schema={column.name: TYPES[column.type] for column in LINE.columns})
 
 
 def publication(rows: pl.DataFrame, number: int = 1, **changes: Any) -> made.Publication:
-    manifest = made.manifest("cpam-311", PRODUCT, number, RECEIPT, {"out_test__line": "cd" * 32}, "ef" * 32, "76")
-    return replace(made.Publication("cpam-311", PRODUCT, {"line": rows}, manifest), **changes)
+    manifest = made.manifest(CPAM, PRODUCT, number, RECEIPT, {"out_test__line": "cd" * 32}, "ef" * 32, {})
+    return replace(made.Publication(CPAM.name, PRODUCT, {"line": rows}, manifest), **changes)
 
 
 def written(folder: Path, rows: pl.DataFrame, **changes: Any) -> Event:
     """A publication in a folder, and the event that tells of it."""
     folder.mkdir()
     told = publication(rows, **changes)
-    hashes = made.write(folder, told)
+    hashes = made.write(folder, told, {})
     tables = {"line": {"rows": rows.height, "masked_rows": 0, "files": hashes["line"]}}
-    data = {"number": 1, "tables": tables, "manifest": made.manifest_hash(folder), "content": made.content_hash(told)}
+    data = {
+        "number": 1,
+        "tables": tables,
+        "manifest": made.manifest_hash(folder),
+        "documents": made.document_hashes(folder, ()),
+        "content": made.content_hash(told),
+    }
     return Event(42, told.stream, 1, "ProductPublished", data, {}, "2026-04-01T00:00:00.000000Z", "key", "hash")
 
 
@@ -121,7 +130,7 @@ def test_the_workbook_has_french_headers_kept_in_sight_filters_and_three_sheets(
     assert (sheet.freeze_panes, sheet.auto_filter.ref, sheet.dimensions) == ("A2", "A1:H4", "A1:H4")
     assert book["Dictionnaire"].freeze_panes == "B2"
     assert (book.properties.title, book.properties.created) == (
-        "Lignes d'essai — Occitanie",
+        "Lignes d'essai — CPAM 311",
         datetime(2026, 3, 31, 22, 30),  # noqa: DTZ001
     )
 
@@ -210,7 +219,9 @@ def test_every_column_of_every_product_can_be_said_in_french_under_a_label_of_it
             labels = [column.label_fr for column in table.columns]
             assert len(set(labels)) == len(labels)
             for column in table.columns:
-                assert {"required", "minimum", "maximum", "enum", "pattern"} >= set(column.constraints)
+                assert {"required", "minimum", "maximum", "minLength", "maxLength", "enum", "pattern"} >= set(
+                    column.constraints
+                )
                 assert "^" not in constraints_fr(column)
 
 
@@ -454,13 +465,13 @@ def test_a_folder_holds_the_files_of_its_manifest_and_no_other(tmp_path: Path) -
     for name in ("line.parquet", "line.csv", "line.xlsx", "contract.odcs.yaml", "datapackage.json"):
         content = (folder / name).read_bytes()
         (folder / name).write_bytes(content[:-1])
-        assert made.check(folder, event) == [f"{told}{name} was altered"]
+        assert made.check(folder, event) == [f"{told}{name} a été modifié"]
         (folder / name).unlink()
-        assert made.check(folder, event) == [f"{told}{name} is missing"]
+        assert made.check(folder, event) == [f"{told}{name} manque"]
         (folder / name).write_bytes(content)
     (folder / "notes.txt").write_text("x")
     (folder / "more").mkdir()
-    assert made.check(folder, event) == [f"{told}more does not belong there", f"{told}notes.txt does not belong there"]
+    assert made.check(folder, event) == [f"{told}more n'a rien à faire là", f"{told}notes.txt n'a rien à faire là"]
     assert len(made.check(tmp_path / "nowhere", event)) == 4
 
 
@@ -471,7 +482,7 @@ def test_a_manifest_and_a_log_that_count_otherwise_than_the_files_are_told(tmp_p
     assert len(made.check(tmp_path / "1", other)) == 3
     files = event.data["tables"]["line"]["files"] | {"csv": "0" * 64}
     other = replace(event, data=event.data | {"tables": {"line": event.data["tables"]["line"] | {"files": files}}})
-    assert made.check(tmp_path / "1", other) == ["product/cpam-311/test-lines 0001: line.csv was altered"]
+    assert made.check(tmp_path / "1", other) == ["product/cpam-311/test-lines 0001: line.csv a été modifié"]
 
 
 def publishing(folder: Path, times: int) -> Iterator[None]:
@@ -479,7 +490,7 @@ def publishing(folder: Path, times: int) -> Iterator[None]:
     for number in range(1, times + 1):
         for _ in range(2 if number % 3 == 0 else 1):
             with made.exclusive(folder), made.beside(folder) as making:
-                made.write(making, publication(lines([f"{number}-{place}" for place in range(200)]), number=number))
+                made.write(making, publication(lines([f"{number}-{place}" for place in range(200)]), number=number), {})
                 made.place(making, folder / f"{number:04d}")
         yield
 

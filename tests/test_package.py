@@ -98,7 +98,7 @@ def goes_from_a_file_to_a_publication(run: Command, environment: Path) -> None:
     assert [file for file in found["files"] if not Path(file).is_relative_to(environment)] == []
     assert found["fingerprint"] == fingerprint(), "decisions are made under the same contracts wherever it is installed"
     assert run("ecluse", "--version") == f"ecluse {found['version']}\n"
-    run("ecluse", "init")
+    run("ecluse", "init", "--recipient", "ars-99")
     [delivery] = json.loads(run("ecluse", "ingest", "--json", "."))["deliveries"]
     assert delivery["status"] == "accepted"
     assert delivery["rows_in"] == delivery["rows_accepted"] > 100
@@ -113,7 +113,7 @@ def test_the_wheel_holds_every_file_of_the_five_packages_and_no_other(wheel: Pat
     with zipfile.ZipFile(wheel) as archive:
         held = [name for name in archive.namelist() if ".dist-info/" not in name]
     assert sorted(held) == sorted(sources)
-    assert {Path(name).suffix for name in held} == {".py", ".csv", ".sql", ".yaml"}
+    assert {Path(name).suffix for name in held} == {".py", ".csv", ".sql", ".yaml", ".j2"}
 
 
 def test_the_source_archive_holds_what_building_testing_and_running_it_need(built: Path, tmp_path: Path) -> None:

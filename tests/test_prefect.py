@@ -22,6 +22,7 @@ from flows import deliveries, prefect_settings, publication, up
 from flows.hub import TEST_CLOCK, Hub, WrongUsage, init_hub, open_hub
 from warehouse.blobs import BlobUnwritable
 from warehouse.log import LogUnavailable
+from warehouse.postgresql import WarehouseUnavailable
 
 pytestmark = pytest.mark.xdist_group("prefect")  # one server for all of them
 
@@ -277,7 +278,9 @@ def test_an_error_that_quotes_a_line_fails_the_run_by_type_and_place_after_the_o
 
 
 @pytest.mark.usefixtures("prefect_files")
-@pytest.mark.parametrize("failure", [LogUnavailable("gone"), BlobUnwritable("full")])
+@pytest.mark.parametrize(
+    "failure", [LogUnavailable("gone"), BlobUnwritable("full"), WarehouseUnavailable("restarts", transient=True)]
+)
 def test_a_store_that_comes_back_costs_a_retry_and_no_more(
     failure: Exception, hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -302,11 +305,14 @@ def test_a_store_that_stays_away_fails_the_run_and_the_next_run_goes_on(
 
 
 @pytest.mark.usefixtures("prefect_files")
-def test_a_mistake_of_the_user_is_not_tried_again(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    calls = fail_times(1, WrongUsage("wait for the end of the copy"), monkeypatch)
+@pytest.mark.parametrize("failure", [WrongUsage("wait for the end of the copy"), WarehouseUnavailable("no such account")])
+def test_a_mistake_of_the_user_is_not_tried_again(
+    failure: Exception, hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = fail_times(1, failure, monkeypatch)
     state = run_ingest(hub, write_file(tmp_path, 1))
     assert state.is_failed()
-    assert "wait for the end of the copy" in state.message
+    assert str(failure) in state.message
     assert len(calls) == 1
 
 
@@ -452,7 +458,7 @@ def no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def settings_read() -> tuple[Any, ...]:
-    """Analytics, patience at the start, results kept, where leases are, upstream assets: as Prefect reads them now."""
+    """Analytics, patience, results kept, where leases are, upstream assets, promotion: as Prefect reads them now."""
     from prefect.settings.models.root import Settings
 
     read = Settings()
@@ -462,6 +468,7 @@ def settings_read() -> tuple[Any, ...]:
         read.results.persist_by_default,
         read.server.concurrency.lease_storage.rpartition(".")[2],
         read.server.events.maximum_related_resources,
+        read.server.ui.show_promotional_content,
     )
 
 
@@ -469,9 +476,9 @@ def settings_read() -> tuple[Any, ...]:
 def test_the_defaults_keep_prefect_quiet_and_at_home(tmp_path: Path) -> None:
     from prefect.settings.models.root import Settings
 
-    assert settings_read() == (True, 20, False, "memory", 100)  # else the rest proves nothing
+    assert settings_read() == (True, 20, False, "memory", 100, True)  # else the rest proves nothing
     prefect_settings.set_prefect_defaults(tmp_path)
-    assert settings_read() == (False, 120, False, "filesystem", 5000)
+    assert settings_read() == (False, 120, False, "filesystem", 5000, False)
     assert Settings().home == tmp_path / "prefect"
     assert os.environ["DO_NOT_TRACK"] == "1"
 
@@ -486,7 +493,7 @@ def test_what_the_user_has_set_goes_before_the_defaults(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("no_settings")
 def test_prefect_commands_in_the_folder_of_the_project_are_quiet_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(PROJECT)
-    assert settings_read() == (False, 120, False, "filesystem", 5000)
+    assert settings_read() == (False, 120, False, "filesystem", 5000, False)
 
 
 def test_the_services_say_to_prefect_what_the_project_says_and_listen_on_this_machine_only() -> None:

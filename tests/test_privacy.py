@@ -185,7 +185,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
     home, said = folder / "hub", []
     (folder / "exports").mkdir()
     paths = write_exports(folder / "exports")
-    reports = (folder / "held.csv", folder / "good.csv")
+    reports = (folder / "held.csv", folder / "good.csv", folder / "chain.csv")
 
     def ecluse(code: int, *arguments: object, by: Callable[..., Said] = run) -> Said:
         answer = by(home, *arguments)
@@ -194,7 +194,9 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
         return answer
 
     ecluse(2, "status")
-    ecluse(0, "init", "--test")
+    ecluse(0, "init", "--test", "--recipient", "ars-99")
+    ecluse(2, "provision")
+    ecluse(1, "doctor", "--json")  # a fixed clock
     ecluse(0, "ingest", paths["good"], by=run_apart)
     good = ecluse(0, "ingest", paths["good"], "--json").json["deliveries"][0]["delivery_id"]
     held = ecluse(1, "ingest", paths["held"], "--json").json["deliveries"][0]["delivery_id"]
@@ -233,6 +235,11 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
     ):
         ecluse(2, "query", sql)
     ecluse(0, "verify", "--json")
+    receipt = home / "products" / "ars-99" / "pmsi-activity" / "0001" / "datapackage.json"
+    for form in ([], ["--json"]):
+        ecluse(0, "verify", "--receipt", receipt, "--chain", folder / "chain.csv", *form)
+        ecluse(0, "acknowledge", "ars-99/pmsi-activity", 1, "refused", "--reason", "mois 3 absent", *form)
+    ecluse(0, "publish", "--as-of", 8, "--output", home / "then")
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("ECLUSE_DEBUG", raising=False)
         patch.setattr(Gate, "judge", broken)
@@ -291,6 +298,9 @@ def places(told: Told) -> dict[str, str]:
             texts.setdefault(place, []).append(path.read_bytes().decode("latin-1"))
             if path.suffix == ".parquet":
                 texts[place].append(pl.read_parquet(path).write_ndjson())
+            elif path.suffix == ".xlsx":
+                with zipfile.ZipFile(path) as workbook:
+                    texts[place] += [workbook.read(entry).decode() for entry in workbook.namelist()]
     return {place: "\n".join(parts) for place, parts in texts.items()}
 
 
@@ -309,7 +319,9 @@ def test_a_value_lies_where_it_is_meant_to_and_nowhere_else(value: str, places: 
 
 
 def test_every_kind_of_file_of_the_hub_and_every_command_was_searched(told: Told, places: dict[str, str]) -> None:
-    assert {Path(place).suffix for place in places} >= {".db", ".toml", ".csv", ".json", ".parquet"}
+    assert {Path(place).suffix for place in places} >= {
+        ".db", ".toml", ".csv", ".json", ".parquet", ".xlsx", ".html", ".yaml", ".sqlite",
+    }  # fmt: skip
     assert {"log", "said", "quarantine", "held.csv", "good.csv", "out_ars__pmsi_activity"} <= set(places)
     assert len(places["said"]) > 20_000
     every = {str(command.name or getattr(command.callback, "__name__", "")) for command in cli.app.registered_commands}

@@ -9,14 +9,15 @@ from typing import Any, LiteralString, cast
 import psycopg
 import pytest
 import sqlalchemy as sa
-from conftest import Ecluse, Export, the
+from conftest import Ecluse, Export, TickingClock, the
 
 from contracts_schema.products import products
 from flows import deliveries, publication, state
 from flows.doctor import examine
 from flows.hub import init_hub, open_hub
-from warehouse.log import create_log
+from warehouse.log import NewEvent, create_log, open_log
 from warehouse.postgresql import WarehouseError, connected
+from warehouse.recipient_tables import physical
 from warehouse.recipients import recipient
 from warehouse.rights import LOG_WRITER, OWNER, PUBLISHER, Right, granted, left, surplus
 from warehouse.roles import provision
@@ -292,6 +293,19 @@ def test_a_log_made_by_its_writer_changes_owner_and_keeps_its_events(database_ur
         pass
 
 
+def test_the_log_lies_where_the_administrators_address_leads(database_url: str) -> None:
+    with connected(database_url) as admin:
+        admin.execute("CREATE SCHEMA hub")
+        there = sa.make_url(database_url).update_query_dict({"options": "-csearch_path=hub"})
+        for _ in range(2):
+            made = provision(there.render_as_string(hide_password=False), None, log=True)
+        assert (made.added, made.removed, surplus(admin)) == ([], [], [])
+    log = open_log(as_role(database_url, LOG_WRITER), TickingClock())
+    log.append(NewEvent("s", "DecisionTaken", {}, "key"), {})
+    with connected(database_url) as admin:
+        assert admin.execute("SELECT position FROM hub.event").fetchall() == [(1,)]
+
+
 def test_tables_restored_by_an_administrator_go_back_to_the_publisher(prepared: str) -> None:
     with connected(prepared) as admin:
         admin.execute("CREATE TABLE ars_99.restored AS SELECT 7 AS a")
@@ -320,9 +334,6 @@ def test_the_command_needs_an_administrator_and_tells_what_it_did(
     monkeypatch.setenv("ECLUSE_ADMIN_URL", as_role(database_url, "nobody_there"))
     assert ecluse("provision").code == 1
     monkeypatch.setenv("ECLUSE_ADMIN_URL", database_url)
-    assert ecluse("init", "--test").code in (0, 1)
-    with (home / "ecluse.toml").open("a") as toml:
-        toml.write("\n[recipients.ars-99]\n")
     said = ecluse("provision")
     assert said.code == 0
     assert "+ ars_99 : USAGE sur le schéma ars_99\n" in said.out
@@ -345,8 +356,12 @@ def test_a_hub_whose_accounts_are_the_provisioned_ones_ingests_publishes_verifie
     hub = open_hub(tmp_path / "hub")
     first, again = (deliveries.ingest(hub, the(export())) for _ in range(2))
     assert (first.status, again.status) == ("accepted", "already_known")
-    reports = publication.publish(hub)
-    assert {report.recipient for report in reports} == {"ars-99"}
-    assert {report.product for report in reports} == set(products())
+    [report] = publication.publish(hub)
+    assert (report.recipient, report.status) == ("ars-99", "published")
+    with connected(as_role(database_url, "ars_99")) as reader:
+        for name, count in report.rows.items():
+            query = cast(LiteralString, f"SELECT count(*) FROM {physical(products()[report.product], name)}")
+            assert reader.execute(query).fetchone() == (count,)
+        assert reader.execute("SELECT product, number FROM publication").fetchall() == [(report.product, report.number)]
     assert state.verify(hub)["problems"] == []
     assert examine(hub)["findings"] == []

@@ -549,6 +549,9 @@ def texts(path: Path) -> Iterator[str]:
     yield path.read_bytes().decode("latin-1")
     if path.suffix == ".parquet":
         yield pl.read_parquet(path).write_ndjson()
+    if path.suffix == ".xlsx":
+        with zipfile.ZipFile(path) as workbook:
+            yield from (workbook.read(name).decode() for name in workbook.namelist())
 
 
 @SEALED
@@ -562,7 +565,7 @@ def test_restricted_values_lie_in_restricted_segments_and_nowhere_else(sealed: S
     set_aside = "".join(texts(quarantine))
     elsewhere = [path for path in sealed.hub.settings.home.rglob("*") if path.is_file() and path not in {*closed, quarantine}]
     suffixes = {path.suffix for path in elsewhere} - {"", ".db-shm", ".db-wal"}
-    assert suffixes == {".zst", ".parquet", ".db", ".csv", ".json", ".toml"}
+    assert suffixes == {".zst", ".parquet", ".db", ".sqlite", ".csv", ".json", ".toml", ".xlsx", ".yaml", ".html", ".lock"}
     everywhere = {path: "".join(texts(path)) for path in elsewhere} | {Path("said"): sealed.said}
     for family, values in PLANTED.items():
         for name, value in values.items():

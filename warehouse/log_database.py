@@ -125,7 +125,7 @@ def _begin(connection: sa.Connection) -> None:
 def _diagnosis(problem: DBAPIError | NoneFree, database: str) -> tuple[str, bool]:
     """What to tell, and whether to try again. A driver's text may hold the address or a row: only safe parts stay."""
     if isinstance(problem, NoneFree):
-        return "too many threads at once, no connection is free", False
+        return "trop de fils à la fois, aucune connexion libre", False
     if database == "sqlite":
         told = str(problem.orig)
         return told, "locked" in told

@@ -39,9 +39,8 @@ def masked(
     """
     threshold = int(parameters.value(THRESHOLD, on).value)
     rows = {table.name: _inside(product, table, frames[table.view], territory) for table in product.tables}
-    totals = _totals(product, rows)
     states = {
-        table.name: _with_earlier(product, table, _first_hidden(product, table, rows[table.name], totals, threshold), earlier)
+        table.name: _with_earlier(product, table, _first_hidden(table, _with_totals(product, table, rows), threshold), earlier)
         for table in product.tables
     }
     while _spread(product, states, threshold):
@@ -62,36 +61,33 @@ def inside(product: Product, view: pl.DataFrame, territory: str) -> pl.DataFrame
 
 def _inside(product: Product, table: Table, view: pl.DataFrame, territory: str) -> pl.DataFrame:
     types = {column.name: TYPES[column.type] for column in table.columns if column.name in view.columns}
-    return (
-        inside(product, view, territory).with_columns(pl.col(name).cast(kind) for name, kind in types.items()).sort(table.keys)
-    )
+    mine = inside(product, view, territory)
+    return mine.with_columns(pl.col(name).cast(kind) for name, kind in types.items()).sort(table.keys)
 
 
-def _totals(product: Product, rows: States) -> pl.DataFrame | None:
-    """One row for each of ``totals_over``, with every total."""
-    over = product.totals_over
-    found = [
-        rows[total.table].group_by(over).agg(pl.sql_expr(total.sum).sum().cast(pl.Int64).alias(total.name))
-        for total in product.totals
-    ]
-    return reduce(lambda left, right: left.join(right, on=over, how="full", coalesce=True), found) if found else None
+def _with_totals(product: Product, table: Table, of: States) -> pl.DataFrame:
+    """The rows with every total of what they belong to."""
+    rows = of[table.name]
+    for total in product.totals:
+        if set(total.over) <= set(rows.columns):
+            summed = pl.sql_expr(total.sum).sum().cast(pl.Int64).alias(total.name)
+            rows = rows.join(of[total.table].group_by(total.over).agg(summed), on=total.over, how="left", maintain_order="left")
+    return rows
 
 
-def _first_hidden(
-    product: Product, table: Table, rows: pl.DataFrame, totals: pl.DataFrame | None, threshold: int
-) -> pl.DataFrame:
+def _first_hidden(table: Table, rows: pl.DataFrame, threshold: int) -> pl.DataFrame:
     """What is hidden for itself: small counts, and small differences with what is published beside."""
-    if totals is not None:
-        rows = rows.join(totals, on=product.totals_over, how="left", maintain_order="left")
-    rings = list(_rings(table, rows))
+    rings, not_of_narrow = list(_rings(table, rows)), table.narrows.not_of_narrow if table.narrows else ()
     for mask in table.mask:
+        figure = mask.hides[0]
         gaps = [pl.sql_expr(gap).is_between(1, threshold - 1) for gap in mask.gaps]
         small = pl.any_horizontal(*(pl.sql_expr(count) < threshold for count in mask.counts), *gaps)
         apart = pl.any_horizontal(pl.sql_expr(gap).is_between(1, threshold - 1) for gap in mask.counts + mask.gaps)
-        flags = [rows.select(small).to_series(), *(ring.select(apart).to_series() for ring in rings)]
+        flags = [rows.select(small).to_series()]
+        flags += [ring.select(apart).to_series() for ring in rings if figure not in not_of_narrow]
         hidden = reduce(lambda left, right: left | right, (flag.fill_null(value=False) for flag in flags))
-        rows = rows.with_columns(hidden.alias(_hidden(mask.hides[0])))
-    return rows
+        rows = rows.with_columns(hidden.alias(_hidden(figure)))
+    return _narrow_together(table, rows)
 
 
 def _rings(table: Table, rows: pl.DataFrame) -> Iterator[pl.DataFrame]:
@@ -109,6 +105,29 @@ def _wider(table: Table, rows: pl.DataFrame) -> Iterator[pl.DataFrame]:
         for rank in range(max(map(len, wider.values()))):
             ranked = {narrow: found[rank] for narrow, found in wider.items() if rank < len(found)}
             yield rows.select(table.keys).with_columns(pl.col(column).replace_strict(ranked, default=None))
+
+
+def _narrow_together(table: Table, rows: pl.DataFrame) -> pl.DataFrame:
+    """Variants that narrow others are hidden all together, all figures, where one is: the wider figures bound what is left.
+
+    A figure that they do not have is hidden with that of the widest, for what is said of it.
+    """
+    if table.narrows is None:
+        return rows
+    of_narrow = [figure for figure in _figures(table) if figure not in table.narrows.not_of_narrow]
+    beside = [key for key in table.keys if key != table.narrows.column]
+    narrow = _is_narrow(table)
+    some = pl.any_horizontal(pl.col(_hidden(figure)) for figure in of_narrow) & narrow
+    together = {figure: some.any().over(beside) for figure in of_narrow}
+    together |= {figure: (pl.col(_hidden(figure)) & ~narrow).any().over(beside) for figure in table.narrows.not_of_narrow}
+    return rows.with_columns(
+        pl.when(narrow).then(hidden).otherwise(pl.col(_hidden(figure))).alias(_hidden(figure))
+        for figure, hidden in together.items()
+    )
+
+
+def _is_narrow(table: Table) -> pl.Expr:
+    return pl.col(table.narrows.column).is_in(list(table.narrows.wider)) if table.narrows else pl.lit(value=False)
 
 
 def _with_earlier(
@@ -201,7 +220,7 @@ def _tells(part: Part, column: str, threshold: int) -> pl.Expr:
 
 
 def _paired(table: Table, figure: str, rows: pl.DataFrame, group: list[str], threshold: int) -> pl.DataFrame:
-    """Hides beside the hidden of a group the least that keeps each of them between 0 (1) and the threshold for all one knows.
+    """Hides beside the hidden of a group the least that keeps each of them between 1 and the threshold for all one knows.
 
     A hidden count under the threshold must be able to grow to the threshold by what its hidden neighbours could lose, and to
     shrink by what they could gain, even for who knows which of them are under the threshold.
@@ -209,8 +228,8 @@ def _paired(table: Table, figure: str, rows: pl.DataFrame, group: list[str], thr
     rows = rows.with_columns(_measures(figure, group, threshold))
     lacking = pl.col("lost") > 0
     alone = (pl.col("cells") < 2) | ~(pl.col("large") | (pl.col("gained") >= threshold - 1))
-    wanted = pl.col("content") > 0, lacking | alone, ~pl.col(_hidden(figure)), ~pl.col(_known(figure))
-    candidates = rows.filter(*wanted, pl.col(figure).is_not_null())
+    wanted = pl.col("cells") > 0, lacking | alone, ~pl.col(_hidden(figure)), ~pl.col(_known(figure))
+    candidates = rows.filter(*wanted, pl.col(figure) > 0)
     enough = pl.col("room") >= pl.col("lost")
     candidates = candidates.sort(
         ~pl.col(_preferred(figure)), ~enough, pl.when(enough).then(pl.col("room")).otherwise(-pl.col("room")), *table.keys
@@ -227,7 +246,7 @@ def _measures(figure: str, group: list[str], threshold: int) -> list[pl.Expr]:
     value = pl.col(figure)
     hidden = pl.col(_hidden(figure)) & ~pl.col(_known(figure)) & value.is_not_null()
     small = value < threshold
-    room = pl.when(small).then(value - value.clip(0, 1)).otherwise(value - threshold)
+    room = pl.when(small).then(value - 1).otherwise(value - threshold)
     return [
         room.alias("room"),
         hidden.sum().over(group).alias("cells"),
@@ -247,7 +266,7 @@ def _give_up_totals(product: Product, states: States, threshold: int) -> None:
                 rows, group = _by_group(table, mask.adds_up, states, threshold)
                 rows = rows.with_columns(_measures(figure, group, threshold))
                 least = pl.col("content") - pl.col("cells") + 1 < threshold - 1
-                short = rows.filter(pl.col("content") > 0, (pl.col("cells") < 2) | least).select(over).unique()
+                short = rows.filter(pl.col("cells") > 0, (pl.col("cells") < 2) | least).select(over).unique()
                 if short.height:
                     before = _count(product, states)
                     for part in reversed(mask.adds_up.parts):
@@ -258,12 +277,13 @@ def _give_up_totals(product: Product, states: States, threshold: int) -> None:
 
 
 def _untell(product: Product, part: Part, short: pl.DataFrame, states: States, threshold: int) -> None:
-    """Hides the figures that show the total of a part."""
+    """Hides the figures that show the total of a part, and what gives them away."""
     other = next(table for table in product.tables if table.name == part.table)
+    rows = states[part.table].join(short, on=short.columns, how="semi").filter(pl.sql_expr(part.rows))
     for column in part.columns:
-        rows = states[part.table].join(short, on=short.columns, how="semi")
-        rows = rows.filter(pl.sql_expr(part.rows), _tells(part, column, threshold))
-        states[part.table] = _hide(states[part.table], column, rows.select(other.keys))
+        telling = rows.filter(_tells(part, column, threshold)).select(other.keys)
+        for figure in (column, *part.beside):
+            states[part.table] = _hide(states[part.table], figure, telling)
 
 
 def _hide_all(product: Product, total: str, short: pl.DataFrame, states: States) -> None:
@@ -291,12 +311,19 @@ def _published(table: Table, rows: pl.DataFrame) -> pl.DataFrame:
         for name in mask.hides:
             flag = pl.col(_hidden(mask.hides[0]))
             hidden[name] = hidden[name] | flag if name in hidden else flag
+    if table.narrows:
+        rows = rows.with_columns(
+            pl.when(~_is_narrow(table)).then(pl.col(name)).alias(name) for name in table.narrows.not_of_narrow
+        )
     shown = [pl.when(~flag).then(pl.col(name)).alias(name) for name, flag in hidden.items()]
     if table.remark:
         flag = pl.any_horizontal(pl.col(_hidden(figure)) for figure in table.remark.of)
-        says_nothing = pl.col(table.remark.column).is_in(table.remark.tells_nothing)
-        shown.append(pl.when(~flag | says_nothing).then(pl.col(table.remark.column)).alias(table.remark.column))
-    flagged = rows.with_columns(masked=pl.any_horizontal(hidden.values())).with_columns(shown)
+        text = pl.col(table.remark.column)
+        kept = ~flag | text.is_in(table.remark.tells_nothing).fill_null(value=False)
+        shown.append(pl.when(kept).then(text).otherwise(pl.lit(table.remark.hidden_as)).alias(table.remark.column))
+    flagged = rows.with_columns(
+        masked=pl.any_horizontal(flag & pl.col(name).is_not_null() for name, flag in hidden.items())
+    ).with_columns(shown)
     return flagged.select(_typed(table.columns)).sort(table.keys)
 
 

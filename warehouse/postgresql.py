@@ -26,11 +26,7 @@ class WarehouseError(Exception):
 
 
 class WarehouseUnavailable(WarehouseError):
-    """The database does not answer, or refuses; ``transient`` when the same thing may pass later."""
-
-    def __init__(self, message: str, transient: bool = False) -> None:
-        super().__init__(message)
-        self.transient = transient
+    """No connection, a lock that others hold, a full disk: the same thing may pass later."""
 
 
 def is_postgresql(url: str) -> bool:
@@ -40,20 +36,20 @@ def is_postgresql(url: str) -> bool:
 
 @contextmanager
 def connected(url: str) -> Iterator[Connection]:
-    """A connection that commits each statement by itself. What the server refuses becomes WarehouseUnavailable."""
+    """A connection that commits each statement by itself. What fails becomes one of these errors."""
     try:
         address = sa.make_url(url)
     except ArgumentError:
-        raise WarehouseUnavailable(f"adresse de base illisible : attendu {DRIVER}://…") from None
+        raise WarehouseError(f"adresse de base illisible : attendu {DRIVER}://…") from None
     if address.drivername != DRIVER:
-        raise WarehouseUnavailable(f"{redacted(url)} : attendu {DRIVER}://…")
+        raise WarehouseError(f"{redacted(url)} : attendu {DRIVER}://…")
     _, options = address.get_dialect()().create_connect_args(address)
     try:
         with psycopg.connect(**{"connect_timeout": CONNECT_SECONDS, **options}, autocommit=True) as connection:
             yield connection
     except psycopg.Error as problem:
-        transient = isinstance(problem, psycopg.OperationalError)
-        raise WarehouseUnavailable(f"{redacted(url)} refuse : {_told(problem)}", transient) from None
+        kind = WarehouseUnavailable if isinstance(problem, psycopg.OperationalError) else WarehouseError
+        raise kind(f"{redacted(url)} refuse : {_told(problem)}") from None
 
 
 def written(template: LiteralString, **names: str) -> sql.Composed:

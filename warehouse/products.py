@@ -14,7 +14,7 @@ import io
 import json
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -127,9 +127,18 @@ def _write_table(path: Path, kind: str, table: Table, rows: pl.DataFrame, public
 
 
 def manifest(
-    recipient: Recipient, product: Product, number: int, receipt: Receipt, keys: Mapping[str, str], basis: str
+    recipient: Recipient,
+    product: Product,
+    number: int,
+    receipt: Receipt,
+    keys: Mapping[str, str],
+    basis: str,
+    earlier: Mapping[int, str],
 ) -> dict[str, Any]:
-    """The descriptor of a publication, in the terms of the Data Package standard, with what makes it a receipt."""
+    """The descriptor of a publication, in the terms of the Data Package standard, with what makes it a receipt.
+
+    ``earlier`` gives the manifest hash of each earlier publication by its number: its masks depend on what they showed.
+    """
     threshold = parameters.value(THRESHOLD, date.fromisoformat(receipt.recorded_at[:10]))
     return {
         "profile": "data-package",
@@ -145,6 +154,7 @@ def manifest(
             "number": number,
             "log": {"position": receipt.position, "hash": receipt.hash, "recorded_at": receipt.recorded_at},
             "build_keys": dict(sorted(keys.items())),
+            "earlier_publications": [{"number": made, "manifest": sha256} for made, sha256 in sorted(earlier.items())],
             "contracts": basis,
             "parameters": {THRESHOLD: {"value": threshold.value, "status": threshold.status}},
         },
@@ -187,7 +197,7 @@ def place(made: Path, final: Path) -> None:
 
 def check(folder: Path, event: Event) -> list[str]:
     """What is wrong with a publication's folder: it must hold the files of the log and no other, with their bytes and rows."""
-    told = {MANIFEST: event.data["manifest"]}
+    told = {MANIFEST: event.data["manifest"], **event.data["documents"]}
     for name, table in event.data["tables"].items():
         told |= {f"{name}.{kind}": sha for kind, sha in table["files"].items()}
     found = {path.name: path for path in folder.iterdir()} if folder.is_dir() else {}
@@ -199,13 +209,13 @@ def check(folder: Path, event: Event) -> list[str]:
     problems = []
     for name, sha in (listed | told).items():
         if name not in hashes:
-            problems.append(f"{name} is missing")
+            problems.append(f"{name} manque")
         elif hashes[name] != sha:
-            problems.append(f"{name} was altered")
+            problems.append(f"{name} a été modifié")
         elif resources and name != MANIFEST and listed.get(name) != sha:
-            problems.append(f"{name} is not what {MANIFEST} says")
-    strangers = set(found) - set(told | listed) - {CONTRACT if not resources else ""}
-    problems += [f"{name} does not belong there" for name in sorted(strangers)]
+            problems.append(f"{name} n'est pas ce que dit {MANIFEST}")
+    strangers = set(found) - set(told | listed)
+    problems += [f"{name} n'a rien à faire là" for name in sorted(strangers)]
     if not problems:
         problems = _miscounted(folder, resources, event)
     return [f"{event.stream} {event.data['number']:04d}: {problem}" for problem in problems]
@@ -219,7 +229,7 @@ def _miscounted(folder: Path, resources: list[dict[str, Any]], event: Event) -> 
             path = folder / f"{name}.{kind}"
             said = sum(resource["ecluse"]["rows"] for resource in resources if resource["path"] == path.name)
             if not rows_in(path) == said == table["rows"]:
-                problems.append(f"{path.name} does not hold the number of rows that {MANIFEST} and the log say")
+                problems.append(f"{path.name} n'a pas le nombre de lignes que disent {MANIFEST} et le journal")
     return problems
 
 
@@ -313,6 +323,11 @@ def _csv(rows: pl.DataFrame) -> Iterator[bytes]:
 
 def manifest_hash(folder: Path) -> str:
     return _sha256(folder / MANIFEST)
+
+
+def document_hashes(folder: Path, documents: Iterable[str]) -> dict[str, str]:
+    """The sha256 of what a publication holds beside its tables and its manifest: these documents, and its contract."""
+    return {name: _sha256(folder / name) for name in (CONTRACT, *documents)}
 
 
 def _sha256(path: Path) -> str:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from contracts_schema.products import Product, Table
 from warehouse.blob_files import storing, sync
-from warehouse.postgresql import WarehouseUnavailable
+from warehouse.postgresql import WarehouseError, WarehouseUnavailable
 from warehouse.recipient_tables import FACTS, PUBLICATION, SLICE, WAIT_SECONDS, Staging, described, physical, prefix, types
 from warehouse.recipients import Recipient
 
@@ -73,7 +73,7 @@ def _alone(final: Path) -> Iterator[None]:
             except BlockingIOError:
                 if time.monotonic() > until:
                     told = f"{final.stem} : une autre publication est en cours ; relancez la même commande"
-                    raise WarehouseUnavailable(told, transient=True) from None
+                    raise WarehouseUnavailable(told) from None
                 time.sleep(0.1)
         yield
 
@@ -89,7 +89,8 @@ def _database(making: Path) -> Iterator[sqlite3.Connection]:
             yield database
             database.execute("COMMIT")
     except sqlite3.Error as problem:  # of our statements: no value in what it says
-        raise WarehouseUnavailable(f"{making.parent} : {problem} ; relancez la même commande") from None
+        kind = WarehouseUnavailable if isinstance(problem, sqlite3.OperationalError) else WarehouseError
+        raise kind(f"{making.parent} : {problem} ; relancez la même commande") from None
 
 
 def _write(making: Path, product: Product, frames: "Mapping[str, pl.DataFrame]", facts: Mapping[str, Any]) -> None:

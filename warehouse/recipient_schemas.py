@@ -67,7 +67,7 @@ def _alone(connection: Connection, schema: str) -> None:
     until = time.monotonic() + WAIT_SECONDS
     while connection.execute("SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", [schema]).fetchone() != (True,):
         if time.monotonic() > until:
-            raise WarehouseUnavailable(f"{schema} : une autre publication est en cours ; relancez la même commande", True)
+            raise WarehouseUnavailable(f"{schema} : une autre publication est en cours ; relancez la même commande")
         time.sleep(0.1)
 
 

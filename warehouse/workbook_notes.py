@@ -10,7 +10,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from contracts_schema.odcs import FILE as CONTRACT
-from contracts_schema.products import Column, Table
+from contracts_schema.products import FORMS_FR, Column, Table
 from contracts_schema.table_schema import NO, YES
 
 MAX_CHARACTERS = 32_767  # of a cell, counted in UTF-16 as Excel does
@@ -36,11 +36,7 @@ HEADINGS |= {"Peut être masquée": 12}  # with their widths
 GREY_FR = " Grisée, elle est masquée : le nombre est sous le seuil de publication, ou permettrait d'en retrouver un."
 WIDTHS = (38, 100)  # of the sheet Provenance, in characters
 BOUNDS_FR = {"minimum": "au moins", "maximum": "au plus"}
-SHAPES_FR = {
-    "^([0-9]{2}|2[AB])[0-9]{7}$": "numéro FINESS, 9 caractères",
-    "^[0-9a-f]{64}$": "empreinte sha256, 64 chiffres hexadécimaux",
-    "^([0-9]{2}[A-Z][0-9]{2}[0-9A-Z]?|INCONNU)": "code GHM, ou INCONNU",
-}
+LENGTHS_FR = {"minLength": "au moins", "maxLength": "au plus"}
 INK, BAND, LINE = "#FFFFFF", "#1F3864", "#BFBFBF"
 CELL = {"text_wrap": True, "valign": "top", "border": 1, "border_color": LINE}
 HEADER = CELL | {"bold": True, "font_color": INK, "bg_color": BAND, "valign": "vcenter"}
@@ -123,10 +119,11 @@ def constraints_fr(column: Column) -> str:
     given = column.constraints
     said = ["toujours renseignée" if given.get("required") else "peut être vide"]
     said += [f"{word} {_bound(given[name], column)}" for name, word in BOUNDS_FR.items() if name in given]
+    said += [f"{given[name]} caractères {word}" for name, word in LENGTHS_FR.items() if name in given]
     if "enum" in given:
         said.append("une valeur parmi : " + ", ".join(str(value) for value in given["enum"]))
     if "pattern" in given:
-        said.append(SHAPES_FR.get(given["pattern"], f"de la forme {given['pattern']}"))
+        said.append(FORMS_FR.get(given["pattern"], f"de la forme {given['pattern']}"))
     return " ; ".join(said)
 
 

@@ -17,11 +17,20 @@ CLASSIFICATIONS = ("public", "aggregate", "individual", "restricted")
 """From open to never published: open facts, counts over a threshold, lines about a pseudonymous person, direct links."""
 
 
+FORMS_FR = {
+    "^([0-9]{2}|2[AB])[0-9]{7}$": "numéro FINESS, 9 caractères",
+    "^[0-9a-f]+$": "chiffres et lettres de a à f",
+    "^[0-9A-Z]{1,7}$": "chiffres et majuscules, 7 au plus",
+    "^[0-9A-Z]{1,9}$": "chiffres et majuscules, 9 au plus",
+}
+"""Patterns of the contracts, in the words of people who read a dictionary or the results of a gate."""
+
+
 @dataclass(frozen=True)
 class Column:
-    """A published column: ``type`` and ``constraints`` as in Table Schema (required, minimum, maximum,
-    minLength, maxLength, enum, pattern).
+    """A published column: ``type`` and ``constraints`` as in Table Schema.
 
+    Constraints are required, minimum, maximum, minLength, maxLength, enum and pattern; the table gate refuses any other.
     ``unit``: euro for a column of integer cents that people read in euros, percent for a rate out of 100.
     """
 
@@ -48,22 +57,28 @@ class RowCheck:
 
 @dataclass(frozen=True)
 class Total:
-    """What readers know or can work out whatever is masked: the sum of an SQL expression over the rows of a table's view."""
+    """What readers know or can work out whatever is masked: the sum of an SQL expression over the rows of a table's view that
+    agree on ``over``; by its ``name`` in the gaps of any table that has these columns."""
 
     name: str
     table: str
+    over: tuple[str, ...]
     sum: str
 
 
 @dataclass(frozen=True)
 class Part:
-    """Rows of an additive table (SQL ``where``) whose total ``columns`` of another table may tell, in its ``rows`` (SQL)."""
+    """Rows of an additive table (SQL ``where``) whose total ``columns`` of another table may tell, in its ``rows`` (SQL).
+
+    ``beside`` gives these columns away: hidden with them.
+    """
 
     where: str
     total: str
     table: str
     rows: str
     columns: tuple[str, ...]
+    beside: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -105,18 +120,23 @@ class Mask:
 
 @dataclass(frozen=True)
 class Narrows:
-    """Which values of a key column count all that another value counts: by the narrow one, all that are wider."""
+    """Which values of a key column count some of what others count: by the narrow one, all that are wider, the next first.
+
+    The figures of ``not_of_narrow`` are given for the widest alone.
+    """
 
     column: str
     wider: dict[str, list[str]]
+    not_of_narrow: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Remark:
-    """A text that tells of figures: hidden with any of them, but for the values of ``tells_nothing``."""
+    """A text that tells of figures: where one is hidden, ``hidden_as`` stands for it, unless it is one of ``tells_nothing``."""
 
     column: str
     of: tuple[str, ...]
+    hidden_as: str
     tells_nothing: tuple[str, ...] = ()
 
 
@@ -134,29 +154,27 @@ class Table:
     keys: tuple[str, ...]
     columns: tuple[Column, ...]
     mask: tuple[Mask, ...]
-    follows: Follows | None
-    narrows: Narrows | None
-    remark: Remark | None
     checks: tuple[RowCheck, ...]
     explained_by: str
     measures: dict[str, str | dict[str, str]]
+    follows: Follows | None = None
+    narrows: Narrows | None = None
+    remark: Remark | None = None
     may_be_empty: bool = False
 
 
 @dataclass(frozen=True)
 class Product:
-    """``origin_column`` tells apart rows made from other data (for PMSI the transmission); totals are summed over
-    ``totals_over``."""
+    """A product; ``origin_column`` tells apart rows made from other data (for PMSI the transmission)."""
 
     id: str
     recipient_kind: str
     label_fr: str
     description_fr: str
     territory_column: str
-    origin_column: str
-    totals_over: tuple[str, ...]
-    totals: tuple[Total, ...]
     tables: tuple[Table, ...]
+    origin_column: str
+    totals: tuple[Total, ...] = ()
 
 
 @cache
@@ -168,15 +186,8 @@ def products() -> dict[str, Product]:
 
 
 def _product(entry: dict[str, Any]) -> Product:
-    totals = tuple(Total(**total) for total in entry.get("totals", []))
-    return Product(
-        **{
-            **entry,
-            "totals_over": tuple(entry.get("totals_over", [])),
-            "totals": totals,
-            "tables": tuple(_table(table) for table in entry["tables"]),
-        }
-    )
+    totals = tuple(Total(**_tuples(total)) for total in entry.get("totals", []))
+    return Product(**{**entry, "totals": totals, "tables": tuple(_table(table) for table in entry["tables"])})
 
 
 def _table(entry: dict[str, Any]) -> Table:

@@ -8,8 +8,26 @@ from contracts_schema.yaml_files import read_yaml
 
 
 @dataclass(frozen=True)
+class Variant:
+    """A narrower reading of a rule, with its own outcome; ``decided_by`` agent: no fact establishes it, a person does."""
+
+    id: str
+    when: str
+    outcome: str
+    reason_fr: str
+    change_fr: str = ""
+    policy: str | None = None
+    policy_of: str | None = None
+    decided_by: str | None = None
+
+
+@dataclass(frozen=True)
 class Rule:
-    """One rule: ``level`` line or delivery; ``outcome`` refuse, hold or warn; source and status of what it says."""
+    """One rule: what it is about (``level``), what it leads to (``outcome``), source and status of what it says.
+
+    Rules of the PMSI gate stop there: level line or delivery; outcome refuse, hold or warn. Rules of reconciliation say the
+    rest, as ``contracts_schema/rules/snp.yaml`` explains it; ``reason_fr`` and ``change_fr`` hold ``{…}`` to be filled.
+    """
 
     id: str
     level: str
@@ -17,6 +35,18 @@ class Rule:
     label_fr: str
     source: str
     status: str
+    family: str | None = None
+    when: str = ""
+    reason_fr: str = ""
+    change_fr: str = ""
+    variants: tuple[Variant, ...] = ()
+    policy: str | None = None
+    if_missing: str | None = None
+    missing_fr: str = ""
+    effect_on_lines: str | None = None
+    basis_fr: str = ""
+    evidence: str = ""
+    note: str = ""
 
 
 @cache
@@ -26,7 +56,8 @@ def catalogue() -> dict[str, Rule]:
     for path in sorted(files("contracts_schema").joinpath("rules").iterdir(), key=lambda entry: entry.name):
         if path.name.endswith(".yaml"):
             for entry in read_yaml(path)["rules"]:
-                rules[entry["id"]] = Rule(**entry)
+                variants = tuple(Variant(**variant) for variant in entry.pop("variants", ()))
+                rules[entry["id"]] = Rule(**entry, variants=variants)
     return rules
 
 

@@ -1,7 +1,7 @@
 -- Counts of each indicator and variant, of one head: stays are first grouped by what tells them apart, which leaves a few
 -- hundred groups. population: all stays of the variant; askable: those of a format that has the field; denominator and
 -- numerator among them; numerator_wider: the numerator of the variant beside it that asks for less (numerator where none does);
--- stated: those where the field is filled. Masks read them all, the product publishes few.
+-- stated: those where the field is filled; answered: filled with a yes or a no. Masks read them all, the product publishes few.
 -- grain: head
 with kind as (
     select
@@ -60,6 +60,7 @@ member as (
         is_unscheduled and is_direct_home as met_wider,
         true as met,
         is_schedule_stated as stated,
+        is_schedule_known as answered,
         is_schedule_conflict as conflicting,
         is_ed_by_provenance
     from by_age
@@ -67,19 +68,21 @@ member as (
     union all
     select
         finess, exit_year, 'OS_13', span.name, stays, span.name = 'v1' or is_overnight,
-        is_raac_askable, true, is_raac, true, is_raac_stated, false, false
+        is_raac_askable, true, is_raac, true, is_raac_stated, is_raac_stated, false, false
     from kind
     cross join (values ('v1'), ('v2_overnight')) as span (name)
     where is_surgical
     union all
     select
         finess, exit_year, 'HPR_3_2', place || '_' || home.name, stays, inside, is_admission_askable, true, is_direct_home,
-        home.name = 'with_medical_social' or not is_from_medical_social, is_entry_stated, false, is_ed_by_provenance
+        home.name = 'with_medical_social' or not is_from_medical_social, is_entry_stated, is_entry_stated, false,
+        is_ed_by_provenance
     from by_place
     cross join (values ('with_medical_social'), ('without_medical_social')) as home (name)
     where is_admission and place <> 'last_rum'
     union all
-    select finess, exit_year, 'HPR_4_3', place, stays, inside, true, true, is_to_had, true, is_exit_stated, false, false
+    select
+        finess, exit_year, 'HPR_4_3', place, stays, inside, true, true, is_to_had, true, is_exit_stated, is_exit_stated, false, false
     from by_place
     where is_discharge
 )
@@ -95,6 +98,7 @@ select
     coalesce(cast(sum(stays) filter (where inside and askable and asked and met_wider and met) as bigint), 0) as numerator,
     coalesce(cast(sum(stays) filter (where inside and askable and asked and met_wider) as bigint), 0) as numerator_wider,
     coalesce(cast(sum(stays) filter (where inside and stated) as bigint), 0) as stated,
+    coalesce(cast(sum(stays) filter (where inside and answered) as bigint), 0) as answered,
     case
         when definition_id = 'OS_11' then coalesce(cast(sum(stays) filter (where inside and conflicting) as bigint), 0)
     end as conflicts,

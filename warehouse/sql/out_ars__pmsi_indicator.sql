@@ -26,7 +26,8 @@ select
     cast(c.population as integer) as population,
     cast(c.askable as integer) as askable,
     cast(c.numerator_wider as integer) as numerator_wider,
-    cast(c.stated as integer) as stated
+    cast(c.stated as integer) as stated,
+    cast(c.answered as integer) as answered
 from int_pmsi__indicator_count as c
 inner join int_pmsi__transmission as t using (finess, exit_year)
 order by c.finess, c.exit_year, c.definition_id, c.variant
