@@ -84,10 +84,18 @@ def rules() -> str:
     """The rule catalogue, rules of a line first."""
     parts = []
     for level, title in (("line", "### Rules of a line"), ("delivery", "### Rules of a delivery")):
-        found = [rule for rule in catalogue().values() if rule.level == level and rule.family is None]
+        found = [rule for rule in catalogue().values() if rule.level == level and rule.id.startswith("pmsi.")]
         rows = ((f"`{rule.id}`", rule.outcome, rule.label_fr, rule.source, rule.status) for rule in found)
         parts += [title, "", _table(("rule", "outcome", "what it says", "source", "status"), rows)]
     return "\n".join(parts)
+
+
+def bordereau_rules() -> str:
+    """The rules of the reading of bordereaux, in the order in which they apply."""
+    found = [rule for rule in catalogue().values() if rule.id.startswith("bordereau.")]
+    names = {"delivery": "file", "line": "line"}
+    rows = ((f"`{rule.id}`", names[rule.level], rule.outcome, rule.label_fr, rule.source) for rule in found)
+    return _table(("rule", "about", "outcome", "what it says", "source"), rows)
 
 
 def thresholds() -> str:
@@ -226,6 +234,7 @@ GENERATED: dict[str, Callable[[], str]] = {
         families,
         formats,
         rules,
+        bordereau_rules,
         thresholds,
         view_columns,
         definitions,
