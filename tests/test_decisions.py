@@ -14,7 +14,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from conftest import Ecluse, the
+from conftest import Ecluse, Export, the
 
 from checks.deliveries import limits
 from connectors.synthetic import Recipe, damage, fictional_finess

@@ -278,9 +278,7 @@ def test_an_error_that_quotes_a_line_fails_the_run_by_type_and_place_after_the_o
 
 
 @pytest.mark.usefixtures("prefect_files")
-@pytest.mark.parametrize(
-    "failure", [LogUnavailable("gone"), BlobUnwritable("full"), WarehouseUnavailable("restarts")]
-)
+@pytest.mark.parametrize("failure", [LogUnavailable("gone"), BlobUnwritable("full"), WarehouseUnavailable("restarts")])
 def test_a_store_that_comes_back_costs_a_retry_and_no_more(
     failure: Exception, hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from conftest import the
+from conftest import Ecluse, the
 
 from connectors.synthetic import Recipe, fictional_finess, write_rsa
 from flows import deliveries, state

@@ -11,7 +11,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from conftest import Ecluse
+from conftest import Ecluse, Export
 from typer.testing import CliRunner
 
 from connectors import transmissions
