@@ -40,8 +40,10 @@ for _name in [name for name in os.environ if name.startswith("ECLUSE_")]:
 
 FORKING = """
 import json, os, resource, sys
-import duckdb, pandera.polars, polars, pyarrow.parquet, sqlalchemy
-import checks.rows, warehouse.products, warehouse.segments
+os.environ["GX_ANALYTICS_ENABLED"] = "false"
+import duckdb, great_expectations, jinja2, pandera.polars, polars, pyarrow.parquet, sqlalchemy
+import great_expectations.expectations, great_expectations.render
+import checks.rows, checks.tables, checks.table_docs, warehouse.products, warehouse.recipient_tables, warehouse.segments
 from flows import cli, deliveries, display, explanation, publication, state
 
 # nothing was used yet, so that no library has threads, which a fork would lose

@@ -203,7 +203,7 @@ def test_a_disk_that_fills_up_anywhere_is_told_in_one_line_and_the_same_commands
     empty = shutil.copytree(home, small_disk.parent / "empty")
     assert [ecluse(*command, home=home).code for command in (["ingest", path], ["publish"])] == [0, 0]
     undisturbed = what_stands(home)
-    for left in (0, 24, 48, 72, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384):
+    for left in (0, 24, 48, 72, 96, 128, 160, 176, 192, 208, 224, 240, 256, 288, 320):
         full = shutil.copytree(empty, small_disk / "hub")
         ballast = fill(small_disk, left)
         for command in (["ingest", path], ["publish"]):

@@ -240,6 +240,11 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
         ecluse(0, "verify", "--receipt", receipt, "--chain", folder / "chain.csv", *form)
         ecluse(0, "acknowledge", "ars-99/pmsi-activity", 1, "refused", "--reason", "mois 3 absent", *form)
     ecluse(0, "publish", "--as-of", 8, "--output", home / "then")
+    ecluse(0, "attest", "snp.tariff", "--organisation", "cpam-311", "--role", "service", "--reference", "arrêté",
+           "--value", 2500, "--from", "2024-01-01", "--dimension", "version=RHINO", "--dimension", "act=INCLUSION")  # fmt: skip
+    ecluse(0, "decide-policy", "w2_end", "ask", "--reason", "accord")
+    ecluse(0, "alias", "structure", "99900001100018", "99900002900010", "--reason", "accord")
+    ecluse(0, "law", "--json")
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("ECLUSE_DEBUG", raising=False)
         patch.setattr(Gate, "judge", broken)
