@@ -114,9 +114,9 @@ def test_every_version_has_a_window_and_a_tariff_for_each_of_its_acts_and_there_
 
 
 def test_a_label_stands_for_one_family() -> None:
-    table, versions = laws._yaml("protocol_labels.yaml"), laws._yaml("protocols.yaml")["versions"]
-    assert set(table["labels"]) == {version["family"] for version in versions}
-    labels = [label for found in table["labels"].values() for label in found]
+    table, versions = laws._yaml("labels.yaml"), laws._yaml("protocols.yaml")["versions"]
+    assert set(table["families"]) == {version["family"] for version in versions}
+    labels = [label for found in table["families"].values() for label in found]
     plain = pl.DataFrame({"label": labels}).select(name_key(pl.col("label")))["label"]
     assert plain.null_count() == 0
     assert plain.n_unique() == len(labels)
