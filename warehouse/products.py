@@ -24,7 +24,6 @@ from typing import Any
 import polars as pl
 
 from contracts_schema import parameters
-from contracts_schema.geography import region_of
 from contracts_schema.odcs import FILE as CONTRACT
 from contracts_schema.odcs import odcs_yaml
 from contracts_schema.products import Product, Table
@@ -71,11 +70,6 @@ class Publication:
     @property
     def stream(self) -> str:
         return f"product/{self.recipient}/{self.product.id}"
-
-
-def regions(view: pl.DataFrame, column: str) -> list[str]:
-    """The regions that have at least one row."""
-    return sorted({region for finess in view[column].unique() if (region := region_of(finess))})
 
 
 def write(folder: Path, publication: Publication, documents: Mapping[str, str]) -> dict[str, dict[str, str]]:
