@@ -15,6 +15,7 @@ from flows import deliveries, lineage, publication
 from flows.build import build_views
 from flows.steps import StepError, hub_of, step
 from warehouse import views
+from warehouse.recipients import CAISSE
 
 
 def _known(recipient: str) -> str:
@@ -24,7 +25,7 @@ def _known(recipient: str) -> str:
     return recipient
 
 
-Recipient = Annotated[str, Field(pattern=r"^(ars-[0-9]{2}|cpam-[0-9]{2}[0-9AB])$"), AfterValidator(_known)]
+Recipient = Annotated[str, Field(pattern=rf"^(ars-[0-9]{{2}}|cpam-({CAISSE.pattern}))$"), AfterValidator(_known)]
 
 
 @step

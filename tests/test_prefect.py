@@ -192,6 +192,7 @@ def test_nothing_to_publish_to_a_recipient_who_is_named_fails_the_run_and_says_s
         ("ingest", {"paths": ["landing"], "received_at": "2026-02-30"}, "date illisible"),
         ("ingest", {"paths": ["landing"], "received_at": "2026-04-01"}, "dans l'avenir"),
         ("publish", {"recipient": "somebody"}, "recipient"),
+        ("publish", {"recipient": "cpam-31A"}, "recipient"),
         ("publish", {"recipient": "ars-98"}, "aucune région n'a le code 98"),
     ],
 )
