@@ -66,7 +66,7 @@ class Rule:
 def rules_of(table: Table, parameters: Mapping[str, int], dialect: str, places: Mapping[str, str] | None = None) -> list[Rule]:
     """Every rule of a table, in the order of its columns; ``dialect`` is sqlite or postgresql.
 
-    ``parameters`` are the values that conditions name as ``:name``, ``places`` the tables, as SQL, that they name as ``{name}``.
+    ``parameters`` are the values that conditions name as ``:name``, ``places`` the tables, in SQL, that they name ``{name}``.
     """
     names = [column.name for column in table.columns]
     found = [

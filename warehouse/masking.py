@@ -52,7 +52,7 @@ def masked(
 
 
 def is_of(product: Product, place: str, territory: str) -> bool:
-    """Whether a place is in a recipient's territory: an establishment in the region of an ARS, or the region or caisse itself."""
+    """Whether a place is in a recipient's territory: an establishment in a region, or the region or caisse itself."""
     return (region_of(place) if product.territory_column == "finess" else place) == territory
 
 

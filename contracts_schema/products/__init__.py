@@ -36,8 +36,8 @@ class Column:
     """A published column: ``type`` and ``constraints`` as in Table Schema.
 
     Constraints are required, minimum, maximum, minLength, maxLength, enum and pattern; the table gate refuses any other.
-    ``unit``: euro for a column of integer cents that people read in euros, percent for a rate out of 100. ``wrap``: a long text,
-    which the workbook shows on several lines of so many characters.
+    ``unit``: euro for a column of integer cents that people read in euros, percent for a rate out of 100. ``wrap``: a long
+    text, which the workbook shows on several lines of so many characters.
     """
 
     name: str
@@ -204,8 +204,9 @@ VIEWS, RECONCILIATION = "views", "reconciliation"
 
 @dataclass(frozen=True)
 class Product:
-    """A product; ``origin_column`` tells apart rows made from other data (for PMSI the transmission): a
-    mask holds on for as long as it is the same. ``made_by``: views, or the reconciliation, whose tables are computed under the names that ``view`` gives."""
+    """A product; ``origin_column`` tells apart rows made from other data (for PMSI the transmission): a mask holds on for as
+    long as it is the same. ``made_by``: views, or the reconciliation, which computes tables under the names of ``view``.
+    """
 
     id: str
     recipient_kind: str
