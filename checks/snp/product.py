@@ -6,6 +6,7 @@ the contract's columns and in the order in which people read them.
 
 import polars as pl
 
+from checks.snp.decided import PAYS
 from checks.snp.facts import Facts
 from checks.snp.identity import keyed
 from checks.snp.law import Law
@@ -79,9 +80,14 @@ def _lines(facts: Facts, headers: pl.DataFrame, decided: pl.DataFrame, findings:
     """The lines that are shown, with their texts."""
     shown = decided.filter(pl.col("live") | (pl.col("difference_cents") != 0))
     live, cents = pl.col("live"), pl.col("payable_cents")
+    due = (
+        pl.when(pl.col("proposed_outcome").is_in(PAYS)).then(pl.min_horizontal("claimed_cents", "entitled_cents")).otherwise(0)
+    )
     money = {name: pl.when(live).then(name).otherwise(0) for name in MONEY[3:6]}
     lines = shown.with_columns(
         asked_cents="claimed_cents",
+        proposed_due_cents=due,
+        decision_position=pl.col("decision_position").fill_null(0),
         claimed_cents=pl.when(live).then("claimed_cents").otherwise(0),
         payable_firm_cents=pl.when(live & pl.col("firm")).then(cents).otherwise(0),
         payable_reserved_cents=pl.when(live & ~pl.col("firm")).then(cents).otherwise(0),
@@ -178,7 +184,7 @@ def _totals(lines: pl.DataFrame, by: list[str]) -> pl.DataFrame:
     return lines.group_by(by, maintain_order=True).agg(
         pl.col(MONEY).sum(),
         lines=pl.len(),
-        lines_payable=outcome.is_in(["PAY", "ADJUST"]).sum(),
+        lines_payable=outcome.is_in(PAYS).sum(),
         lines_rejected=(outcome == "REJECT").sum(),
         lines_asked=(outcome == "ASK").sum(),
         lines_waiting=outcome.is_in(["HOLD", "REDIRECT"]).sum(),

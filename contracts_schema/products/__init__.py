@@ -204,8 +204,8 @@ VIEWS, RECONCILIATION = "views", "reconciliation"
 
 @dataclass(frozen=True)
 class Product:
-    """A product; ``origin_column`` tells apart rows made from other data (for PMSI the transmission): a mask holds on for as
-    long as it is the same. ``made_by``: views, or the reconciliation, which computes tables under the names of ``view``.
+    """A product; ``origin_column`` tells apart rows made from other data (for PMSI the transmission); a
+    product that masks nothing needs none. ``made_by``: views, or the reconciliation, which computes tables under the names of ``view``.
     """
 
     id: str
@@ -214,7 +214,7 @@ class Product:
     description_fr: str
     territory_column: str
     tables: tuple[Table, ...]
-    origin_column: str | None = None
+    origin_column: str = ""
     totals: tuple[Total, ...] = ()
     made_by: str = VIEWS
 
