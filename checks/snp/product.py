@@ -6,7 +6,7 @@ the contract's columns and in the order in which people read them.
 
 import polars as pl
 
-from checks.snp.decided import PAYS
+from checks.snp.decided import PAYS, proposed_due
 from checks.snp.facts import Facts
 from checks.snp.identity import keyed
 from checks.snp.law import Law
@@ -80,9 +80,7 @@ def _lines(facts: Facts, headers: pl.DataFrame, decided: pl.DataFrame, findings:
     """The lines that are shown, with their texts."""
     shown = decided.filter(pl.col("live") | (pl.col("difference_cents") != 0))
     live, cents = pl.col("live"), pl.col("payable_cents")
-    due = (
-        pl.when(pl.col("proposed_outcome").is_in(PAYS)).then(pl.min_horizontal("claimed_cents", "entitled_cents")).otherwise(0)
-    )
+    due = shown.select(pl.exclude("outcome"), outcome="proposed_outcome").select(proposed_due()).to_series()
     money = {name: pl.when(live).then(name).otherwise(0) for name in MONEY[3:6]}
     lines = shown.with_columns(
         asked_cents="claimed_cents",

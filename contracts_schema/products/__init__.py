@@ -154,7 +154,7 @@ class Answer:
 
     ``of``: the column that says which row is answered; ``identity``: columns that must come back as they were; ``rows``: the
     boolean column that says which rows may be answered. ``decisions``: by code, the words of the drop-down list. ``decision``,
-    ``amount``, ``reason``: the headings of the three columns that stand after those of the table. ``amount_of``: the one
+    ``amount``, ``reason``: the headings of the three columns, which stand after the column ``after``. ``amount_of``: the one
     decision that needs an amount; ``amount_with``: those that may have one.
     """
 
@@ -167,10 +167,17 @@ class Answer:
     reason: str
     amount_of: str
     amount_with: tuple[str, ...]
+    after: str
 
     @property
-    def headings(self) -> tuple[str, str, str]:
-        return self.decision, self.amount, self.reason
+    def columns(self) -> tuple[Column, Column, Column]:
+        """The columns that people fill: in the workbook only."""
+        words = {"enum": list(self.decisions.values())}
+        return (
+            Column("answer_decision", "string", "individual", self.decision, words),
+            Column("answer_amount", "number", "individual", self.amount, {"minimum": 0}),
+            Column("answer_reason", "string", "individual", self.reason, wrap=40),
+        )
 
 
 @dataclass(frozen=True)
@@ -198,14 +205,23 @@ class Table:
     colours: dict[str, dict[str, str]] = field(default_factory=dict)
     answer: Answer | None = None
 
+    @property
+    def workbook_columns(self) -> tuple[Column, ...]:
+        """The columns of its workbook: those of the table, and those that people fill."""
+        if self.answer is None:
+            return self.columns
+        at = 1 + [column.name for column in self.columns].index(self.answer.after)
+        return (*self.columns[:at], *self.answer.columns, *self.columns[at:])
+
 
 VIEWS, RECONCILIATION = "views", "reconciliation"
 
 
 @dataclass(frozen=True)
 class Product:
-    """A product; ``origin_column`` tells apart rows made from other data (for PMSI the transmission); a
-    product that masks nothing needs none. ``made_by``: views, or the reconciliation, which computes tables under the names of ``view``.
+    """A product; ``origin_column`` tells apart rows made from other data (for PMSI the transmission), for masks that hold on.
+
+    ``made_by``: views, or the reconciliation, which computes tables under the names of ``view``.
     """
 
     id: str
