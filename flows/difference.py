@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from contracts_schema.families import RESTRICTED
-from contracts_schema.products import Table, products
+from contracts_schema.products import VIEWS, Table, products
 from flows.deliveries import heads
 from flows.hub import Hub, WrongUsage
 from warehouse import views
@@ -189,7 +189,7 @@ def _figures(hub: Hub, standing: dict[str, Head], moves: list[Move], progress: C
 
 
 def _build(hub: Hub, standing: Mapping[str, Head], progress: Callable[[str], None]) -> dict[str, views.Table]:
-    names = {table.view for product in products().values() for table in product.tables}
+    names = {table.view for product in products().values() if product.made_by == VIEWS for table in product.tables}
     in_order = dict(sorted(standing.items()))
     return views.build(hub.views_folder, in_order, hub.blobs.segment_path, names, progress) if standing else {}
 
@@ -202,7 +202,7 @@ def _changed(left: Mapping[str, views.Table], right: Mapping[str, views.Table]) 
     import polars as pl
 
     for product in products().values():
-        for table in product.tables:
+        for table in product.tables if product.made_by == VIEWS else ():
             sides = [set(state[table.view].paths) if table.view in state else set() for state in (left, right)]
             frames = [_read(table, mine - other) for mine, other in (sides, sides[::-1])]
             columns = {column: f"{column}_right" for column in _figure_columns(table)}

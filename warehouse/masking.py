@@ -35,8 +35,11 @@ def masked(
 
     ``frames`` are the views by name; ``on`` is the reference date of the threshold; ``earlier`` the tables of the earlier
     publications of the product to the same recipient, oldest first. The same arguments give the same tables; a publication
-    given again as the last earlier one comes out as it is.
+    given again as the last earlier one comes out as it is. A product that masks nothing keeps the order of its rows.
     """
+    if not any(table.mask for table in product.tables):
+        mine = {table.name: inside(product, frames[table.view], territory) for table in product.tables}
+        return {table.name: mine[table.name].select(_typed(table.columns)) for table in product.tables}
     threshold = int(parameters.value(THRESHOLD, on).value)
     rows = {table.name: _inside(product, table, frames[table.view], territory) for table in product.tables}
     states = {
@@ -49,8 +52,8 @@ def masked(
 
 
 def is_of(product: Product, place: str, territory: str) -> bool:
-    """Whether a place is in a recipient's territory: an establishment in the region of an ARS, a caisse for a CPAM."""
-    return (region_of(place) if product.recipient_kind == "ars" else place) == territory
+    """Whether a place is in a recipient's territory: an establishment in a region, or the region or caisse itself."""
+    return (region_of(place) if product.territory_column == "finess" else place) == territory
 
 
 def inside(product: Product, view: pl.DataFrame, territory: str) -> pl.DataFrame:
