@@ -368,7 +368,8 @@ def _write(engine: duckdb.DuckDBPyConnection, sql: str, path: Path, aside: Path)
 def _put(path: Path, aside: Path, write: Callable[[Path], object]) -> None:
     beside = unfinished(aside, ".parquet")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        for folder in (aside, path.parent):
+            folder.mkdir(parents=True, exist_ok=True)
         write(beside)
         with beside.open("rb+") as written:
             os.fsync(written.fileno())
