@@ -16,7 +16,7 @@ from contracts_schema.families import RESTRICTED
 from contracts_schema.fingerprint import fingerprint
 from contracts_schema.products import RECONCILIATION, products
 from flows import law, line_decisions
-from flows.hub import PARIS, Hub
+from flows.hub import PARIS, Hub, WrongUsage
 from flows.line_decisions import Proposed
 from flows.published import publications
 from warehouse import views
@@ -250,3 +250,25 @@ def _code() -> str:
 
 def _id(scope: str | None) -> str | None:
     return scope and scope.rpartition("/")[2]
+
+
+def rows(hub: Hub, name: str, until: int | None = None) -> "pl.DataFrame":
+    """A table made here, now or as of a position. WrongUsage when there is no bordereau."""
+    import polars as pl
+
+    at = moment(hub, until)
+    made = tables(hub, at) if at else {}
+    if name not in made:
+        raise WrongUsage("aucun bordereau accepté à cette date : « ecluse ingest FICHIER --caisse 311 » en reçoit un")
+    return pl.read_parquet(list(made[name].paths))
+
+
+def the_one(found: "pl.DataFrame", column: str, start: str, what: str) -> "pl.DataFrame":
+    """The rows whose id starts so; WrongUsage unless they are all of one."""
+    import polars as pl
+
+    same = found.filter(pl.col(column).str.starts_with(start.lower())) if start else found.clear()
+    count = same[column].n_unique()
+    if count != 1:
+        raise WrongUsage(f"{count or 'aucun·e'} {what} dont l'identifiant commence par « {start} » (voir ecluse status)")
+    return same
