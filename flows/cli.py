@@ -119,6 +119,10 @@ def ingest(
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Processus (un par cœur quand les établissements sont nombreux).")
     ] = None,
+    caisse: Annotated[
+        str | None,
+        typer.Option(metavar="CODE", help="Caisse qui reçoit les bordereaux (sinon dossier cpam-311, réglages ou en-tête)."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Reçoit des exports, contrôle chaque ligne, décide. Les mêmes octets une seconde fois ne changent rien."""
@@ -127,7 +131,7 @@ def ingest(
 
     hub = _hub(context)
     stated = parse_instant(received_at) if received_at else None
-    found, reports = deliveries.find(paths)
+    found, reports = deliveries.find(paths, caisse, hub.settings)
     count = parallel.workers(found, jobs)
     if count > 1:
         with display.counter(len(found), quiet=as_json) as done:

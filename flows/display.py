@@ -6,6 +6,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,7 @@ from flows.deliveries import names_of
 if TYPE_CHECKING:
     import polars as pl
 
-    from connectors.transmissions import Transmission
+    from flows.arrivals import Arrival
     from flows.building import BuildReport, Rows
     from flows.deliveries import Report
     from flows.explanation import Quarantined
@@ -85,14 +86,14 @@ def progress(*, quiet: bool = False) -> Iterator[Callable[[str], Callable[[str, 
 
 
 @contextmanager
-def counter(total: int, *, quiet: bool = False) -> "Iterator[Callable[[Transmission, Report], None]]":
-    """Gives a function to tell that a transmission is done; a bar of all of them is shown on a terminal only."""
+def counter(total: int, *, quiet: bool = False) -> "Iterator[Callable[[Arrival, Report], None]]":
+    """Gives a function to tell that a delivery is done; a bar of all of them is shown on a terminal only."""
     shown = Progress(
         SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(),
         console=Console(stderr=True), transient=True, disable=quiet or not sys.stderr.isatty(),
     )  # fmt: skip
     with shown:
-        task = shown.add_task("transmissions", total=total)
+        task = shown.add_task("livraisons", total=total)
         yield lambda one, report: shown.update(task, description=plain(one.name), advance=1)
 
 
@@ -147,6 +148,8 @@ def status(answer: Mapping[str, Any]) -> None:
         told = [*map(label, head["alerts"]), *(["laissée entrer par dérogation"] if head["waived"] else [])]
         heads.add_row(head["delivery_id"][:SHORT], head["scope"], *counts, "\n".join(told))
     out.print(heads if answer["heads"] else "Aucune transmission en place.")
+    if answer["bordereaux"]:
+        _bordereaux(out, answer["bordereaux"])
     for entry in answer["held"]:
         out.print(Text.assemble(("retenue", "yellow"), f" {entry['delivery_id'][:SHORT]}  {plain(entry['file'])}"))
         for rule in entry["reasons"]:
@@ -155,6 +158,28 @@ def status(answer: Mapping[str, Any]) -> None:
         answer_fr = {"accepted": ", accepté par le destinataire", "refused": ", refusé par le destinataire"}
         made = f"{entry['recipient']}/{entry['product']} n° {entry['number']}{answer_fr.get(entry['answer'], '')}"
         out.print(f"publié   {made} → {plain(entry['folder'])}", soft_wrap=True)
+
+
+def _bordereaux(out: Console, found: Sequence[Mapping[str, Any]]) -> None:
+    """One line a bordereau, those that others supersede included, named by the start of their delivery's id."""
+    ids = {one["scope"]: one["delivery_id"][:SHORT] for one in found}
+    table = _table("id", "bordereau", "caisse", "période", "lignes >", "à l'écart >", "réclamé >", "état")
+    for one in found:
+        told = [f"remplacé par {ids[one['superseded_by']]}"] if one["superseded_by"] else ["en place"]
+        told += [f"remplace {ids[one['replaces']]}"] if one["replaces"] else []
+        told += [*map(label, one["alerts"]), *(["laissé entrer par dérogation"] if one["waived"] else [])]
+        days = [date.fromisoformat(day).strftime("%d/%m/%Y") for day in (one["period_from"], one["period_to"]) if day]
+        table.add_row(
+            one["delivery_id"][:SHORT],
+            f"{plain(one['structure'] or 'structure non dite')}\n{plain(one['file'])}",
+            one["caisse"],
+            "\n".join(days),
+            number(one["lines"]),
+            number(one["rows_quarantined"]),
+            euros(one["claimed_cents"]),
+            "\n".join(told),
+        )
+    out.print(table)
 
 
 def provisioned(answer: Mapping[str, Any]) -> None:
@@ -279,12 +304,12 @@ def explained(answer: Mapping[str, Any]) -> None:
         told = "Vide : masqué, étant un petit effectif ou ce qui en ferait connaître un. Les nombres de lignes qui suivent sont"
         out.print(f"{told} d'avant masquage : ne pas les diffuser.", soft_wrap=True)
     for delivery in answer["deliveries"]:
-        file = next(file for file in delivery["files"] if file["family"] == "rsa")
+        file = next((file for file in delivery["files"] if file["family"] == "rsa"), delivery["files"][0])
         out.print(f"{plain(file['name'])}  sha256 {file['sha256']}", soft_wrap=True)
         received, accepted = delivery["received"], delivery["accepted"]
         when = f"{received['stated']} (déclaré)" if received["stated"] else received["at"]
         out.print(f"  reçu le {when} par {plain(received['by'])} (position {received['position']}),")
-        out.print(f"  accepté à la position {accepted['position']}, segment {delivery['segments']['pmsi_rsa'][:16]}…")
+        out.print(f"  accepté à la position {accepted['position']}, segment {_main_segment(delivery)[:16]}…")
         if waiver := delivery["waiver"]:
             out.print(f"  retenu, puis laissé entrer par {plain(waiver['by'])} (position {waiver['position']}, jusqu'au "
                       f"{waiver['until']}) : {plain(waiver['reason'])}", soft_wrap=True)  # fmt: skip
@@ -294,6 +319,11 @@ def explained(answer: Mapping[str, Any]) -> None:
             out.print("  aucune ligne du fichier ne compte ici")
         for measures, found in _same_lines(delivery["measures"]):
             out.print(f"  {measures} : {number(found['lines'])} lignes du fichier : {_ranges(found['ranges'])}", soft_wrap=True)
+
+
+def _main_segment(delivery: Mapping[str, Any]) -> str:
+    segments = delivery["segments"]
+    return str(next((segments[name] for name in ("pmsi_rsa", "snp_line") if name in segments), next(iter(segments.values()))))
 
 
 def rows(found: "Rows", output: Path | None, *, in_json: bool) -> None:
@@ -355,7 +385,9 @@ def difference(answer: Mapping[str, Any], limit: int) -> None:
 
 
 def _named(stood: Mapping[str, Any] | None) -> str:
-    return f"{plain(', '.join(stood['files']))} (mois {stood['period']})" if stood else "rien"
+    if not stood:
+        return "rien"
+    return plain(", ".join(stood["files"])) + (f" (mois {stood['period']})" if stood["period"] else "")
 
 
 def _rows_changed(out: Console, tables: Sequence[Mapping[str, Any]]) -> None:

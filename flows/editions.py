@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from contracts_schema import parameters
 from contracts_schema.families import RESTRICTED
 from contracts_schema.fingerprint import fingerprint
-from contracts_schema.products import Product, products
+from contracts_schema.products import VIEWS, Product, products
 from flows import building
 from flows.deliveries import heads
 from flows.hub import Hub, WrongUsage
@@ -51,6 +51,8 @@ def editions(hub: Hub, recipients: "list[Recipient]", receipt: "Receipt", progre
 
     standing, found = heads(hub, receipt.position), []
     for product in products().values():
+        if product.made_by != VIEWS:
+            continue
         _refuse_restricted(product)
         concerned = [one for one in recipients if one.kind == product.recipient_kind]
         if not concerned:

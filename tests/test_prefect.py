@@ -355,26 +355,27 @@ def test_a_product_may_be_made_from_the_heads_of_a_whole_region() -> None:
     def region() -> None:
         lineage.record(key, "ars-99", {"number": 1}, sorted(made_from))
 
-    assert assets_made([str(region(return_state=True).state_details.flow_run_id)], 1) == {key: made_from}
+    assert assets_made([str(region(return_state=True).state_details.flow_run_id)], 4) == {key: made_from}
 
 
 def assets_made(runs: list[str], expected: int) -> dict[str, set[str]]:
     """Assets that these flow runs have made, with what each was made from, as the server tells it."""
     wanted = {"related": {"id": [f"prefect.flow-run.{run}" for run in runs]}, "event": {"prefix": ["prefect.asset.mat"]}}
-    end = time.monotonic() + 20
+    end = time.monotonic() + 120
     while len(events := ask("/events/filter", {"filter": wanted, "limit": 50})["events"]) < expected:
-        assert time.monotonic() < end, f"{len(events)} assets"
+        assert time.monotonic() < end, f"{len(events)} events"
         time.sleep(0.2)
     time.sleep(0.5)  # for one too many
     events = ask("/events/filter", {"filter": wanted, "limit": 50})["events"]
     assert {event["event"] for event in events} == {"prefect.asset.materialization.succeeded"}
-    assert len({event["resource"]["prefect.resource.id"] for event in events}) == len(events)
-    return {
-        event["resource"]["prefect.resource.id"]: {
-            related["prefect.resource.id"] for related in event["related"] if related["prefect.resource.role"] == "asset"
-        }
-        for event in events
-    }
+    assert len(events) == expected
+    made: dict[str, set[str]] = {}
+    for event in events:
+        from_here = {one["prefect.resource.id"] for one in event["related"] if one["prefect.resource.role"] == "asset"}
+        before = made.setdefault(event["resource"]["prefect.resource.id"], set())
+        assert not before & from_here
+        before |= from_here
+    return made
 
 
 @pytest.mark.usefixtures("prefect_files")
@@ -457,7 +458,7 @@ def no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def settings_read() -> tuple[Any, ...]:
-    """Analytics, patience, results kept, where leases are, upstream assets, promotion: as Prefect reads them now."""
+    """Analytics, patience, results kept, where leases are, promotion: as Prefect reads them now."""
     from prefect.settings.models.root import Settings
 
     read = Settings()
@@ -466,7 +467,6 @@ def settings_read() -> tuple[Any, ...]:
         read.server.ephemeral.startup_timeout_seconds,
         read.results.persist_by_default,
         read.server.concurrency.lease_storage.rpartition(".")[2],
-        read.server.events.maximum_related_resources,
         read.server.ui.show_promotional_content,
     )
 
@@ -475,9 +475,9 @@ def settings_read() -> tuple[Any, ...]:
 def test_the_defaults_keep_prefect_quiet_and_at_home(tmp_path: Path) -> None:
     from prefect.settings.models.root import Settings
 
-    assert settings_read() == (True, 20, False, "memory", 100, True)  # else the rest proves nothing
+    assert settings_read() == (True, 20, False, "memory", True)  # else the rest proves nothing
     prefect_settings.set_prefect_defaults(tmp_path)
-    assert settings_read() == (False, 120, False, "filesystem", 5000, False)
+    assert settings_read() == (False, 120, False, "filesystem", False)
     assert Settings().home == tmp_path / "prefect"
     assert os.environ["DO_NOT_TRACK"] == "1"
 
@@ -492,7 +492,7 @@ def test_what_the_user_has_set_goes_before_the_defaults(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("no_settings")
 def test_prefect_commands_in_the_folder_of_the_project_are_quiet_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(PROJECT)
-    assert settings_read() == (False, 120, False, "filesystem", 5000, False)
+    assert settings_read() == (False, 120, False, "filesystem", False)
 
 
 def test_the_services_say_to_prefect_what_the_project_says_and_listen_on_this_machine_only() -> None:

@@ -23,8 +23,8 @@ def bordereaux(facts: Facts, law: Law) -> tuple[pl.DataFrame, pl.DataFrame]:
     ``discordant``, ``bad_key``, ``proven`` (absence of a declaration can be trusted) and ``law_caisse``.
     Links: skey, number, one row for each dossier of the SNP form that is linked by an exact key.
     """
-    dossiers = _keyed(facts.frame("dossier"), facts, "number")
-    found = _keyed(facts.bordereau.sort("received_on", "bordereau_id").with_row_index("b"), facts, "bordereau_id")
+    dossiers = keyed(facts.frame("dossier"), facts, "number")
+    found = keyed(facts.bordereau.sort("received_on", "bordereau_id").with_row_index("b"), facts, "bordereau_id")
     gone = found.filter(pl.col("replaces").is_not_null())["replaces"]
     found = found.with_columns(live=pl.col("superseded_by").is_null() & ~pl.col("bordereau_id").is_in(gone.implode()))
     links = _links(found, dossiers)
@@ -45,7 +45,7 @@ def structure_keys(frame: pl.DataFrame, facts: Facts) -> pl.DataFrame:
     return _resolved(frame.with_columns(raw_key="siret"), facts)
 
 
-def _keyed(frame: pl.DataFrame, facts: Facts, place: str) -> pl.DataFrame:
+def keyed(frame: pl.DataFrame, facts: Facts, place: str) -> pl.DataFrame:
     """Rows with the key of their structure: SIRET, else FINESS, else name; ``place`` names a row that has none of them."""
     register = facts.frame("structure").filter(pl.col("finess").is_not_null(), pl.col("siret").is_not_null())
     by_finess = register.sort("siret").select("finess", known_siret="siret").unique("finess", keep="first", maintain_order=True)
