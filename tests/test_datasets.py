@@ -6,12 +6,14 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from bordereaux import lines
 
 from connectors import synthetic_references as synthetic
 from connectors.dataset_lines import MAX_SPAN, Cut, cut_blocks
 from connectors.datasets import DatasetRefused, Found, kept, read, recognise, scope_of
 from connectors.synthetic import fictional_finess
-from connectors.synthetic_bordereaux import Plan, write_ods, write_xlsx
+from connectors.synthetic_bordereaux import Plan, write_csv, write_ods, write_xlsx
+from connectors.synthetic_bordereaux import rows_of as rows_of_bordereau
 from contracts_schema.datasets import InvalidContract, datasets, load
 
 ON = date(2026, 1, 5)
@@ -107,6 +109,14 @@ def test_two_sheets_with_the_same_header_are_refused(file: Path) -> None:
     cells = [line.split(";") for line in (HEADER + ROW).splitlines()]
     rule, message = refusal(file, write_xlsx([Plan(cells, "A"), Plan(cells, "B")]))
     assert (rule, "2 feuilles visibles" in message) == ("dataset.ambiguous_layout", True)
+
+
+def test_a_bordereau_is_no_dataset_though_it_has_columns_of_one(file: Path) -> None:
+    for fmt in ("csv", "xlsx"):
+        rows = rows_of_bordereau(lines({}))
+        content = write_csv(rows) if fmt == "csv" else write_xlsx([Plan(rows)])
+        rule, message = refusal(file, content)
+        assert (rule, "« RPPS »" in message) == ("dataset.unknown_layout", True)
 
 
 # --- FINESS
