@@ -311,8 +311,8 @@ def _one(candidates: Sequence[Found], headings: Sequence[str], among: Sequence[D
 
 
 def _like_headings(rows: Iterable[Sequence[str]]) -> Sequence[str]:
-    """The row with most cells among those that hold no number: what may be shown, since it is no data."""
-    bare = [cells for cells in rows if not any(re.search("[0-9]{3}", cell) for cell in cells)]
+    """The row with most cells among those that hold no figure: what may be shown, since data nearly always have one."""
+    bare = [cells for cells in rows if not any(re.search("[0-9]", cell) for cell in cells)]
     return max(bare, key=lambda cells: sum(bool(cell.strip()) for cell in cells), default=[])
 
 
@@ -328,7 +328,7 @@ def _explanation(headings: Sequence[str], among: Sequence[Dataset]) -> str:
         return sum(bool(seen & set(column.headings)) for column in contract.columns)
 
     nearest = max(among, key=lambda contract: (matched(contract), -len(lacking(contract))))
-    told = f"intitulés trouvés : {', '.join(f'« {text} »' for text in shown)}" if shown else "aucun intitulé trouvé"
+    told = f"intitulés trouvés : {', '.join(f'« {text} »' for text in shown)}" if shown else "aucune ligne d'intitulés"
     near = f" ; pour {nearest.id} il manque : {', '.join(lacking(nearest))}" if matched(nearest) else ""
     return f"format non reconnu ; {told}{near} ; jeux de données connus : {_existing()}"
 
