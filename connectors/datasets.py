@@ -16,7 +16,7 @@ import polars as pl
 from connectors.dataset_lines import Cut, cut_blocks
 from connectors.sheet_archive import Unreadable, true_format
 from connectors.sheets import Sheet, Workbook, read_sheets
-from contracts_schema.bordereau_profiles import normalised
+from contracts_schema.bordereau_profiles import Profile, normalised, profiles
 from contracts_schema.datasets import Dataset, Layout, datasets
 
 EMPTY_FILE = "dataset.empty_file"
@@ -222,12 +222,18 @@ def _headerless(lines: Sequence[str], among: Sequence[Dataset]) -> Found | None:
                     contract.id, layout.id, "csv", places, width, 2, delimiter=";", extracted_on=day, personal=layout.personal
                 )
     if lines[0].lower().startswith("finess;etalab;"):
-        second = lines[1].split(";", 1)[0] if len(lines) > 1 else "rien"
-        width = _csv_width(lines[1], ";") if len(lines) > 1 else 0
-        known = [f"{layout.record} ({len(layout.fields)} champs)" for c in among for layout in c.layouts if layout.record]
-        message = f"extraction FINESS dont le premier enregistrement est « {second[:30]} » à {width} champs ; sont lus : "
-        raise DatasetRefused(UNKNOWN_LAYOUT, message + (", ".join(known) or _existing()))
+        raise DatasetRefused(UNKNOWN_LAYOUT, _other_stock(lines, among))
     return None
+
+
+def _other_stock(lines: Sequence[str], among: Sequence[Dataset]) -> str:
+    """What a FINESS stock of no known layout holds, and which ones are read."""
+    record = next((line for line in lines[1:] if line.strip()), None)
+    if record is None:
+        return "extraction FINESS sans enregistrement : à télécharger de nouveau"
+    known = [f"{layout.record} ({len(layout.fields)} champs)" for one in among for layout in one.layouts if layout.record]
+    told = f"« {record.split(';', 1)[0][:30]} » à {_csv_width(record, ';')} champs"
+    return f"extraction FINESS dont le premier enregistrement est {told} ; sont lus : {', '.join(known) or _existing()}"
 
 
 def _csv_width(line: str, delimiter: str) -> int:
@@ -247,21 +253,26 @@ def _headed_text(lines: Sequence[str], among: Sequence[Dataset]) -> Found:
         for found in _headed(cut, among, "csv")
         if delimiter in datasets()[found.dataset].layout(found.layout).delimiters
     ]
-    widest = max((cut[0][1] for _, cut in tables if cut), key=len, default=[])
-    return _one(candidates, widest, among)
+    return _one(candidates, _like_headings(cells for _, cut in tables for _, cells in cut), among)
 
 
 # --- headers
 
 
 def _headed(rows: Iterable[tuple[int, Sequence[str]]], among: Sequence[Dataset], form: str) -> list[Found]:
-    """What the first row that is the header of some dataset may be."""
+    """What the first row that is the header of some dataset may be; among several, that of a bordereau is of none."""
     for number, cells in rows:
         headings = [normalised(cell) for cell in cells]
+        if len(among) > 1 and any(_is_bordereau(profile, set(headings)) for profile in profiles()):
+            return []
         found = [match for contract in among if (match := _match(contract, headings, number, form))]
         if found:
             return found
     return []
+
+
+def _is_bordereau(profile: Profile, headings: set[str]) -> bool:
+    return all(headings & set(profile.columns[name]) for name in profile.required)
 
 
 def _match(contract: Dataset, headings: Sequence[str], number: int, form: str) -> Found | None:
@@ -299,9 +310,15 @@ def _one(candidates: Sequence[Found], headings: Sequence[str], among: Sequence[D
     return kept_ones[0]
 
 
+def _like_headings(rows: Iterable[Sequence[str]]) -> Sequence[str]:
+    """The row with most cells among those that hold no figure: what may be shown, since data nearly always have one."""
+    bare = [cells for cells in rows if not any(re.search("[0-9]", cell) for cell in cells)]
+    return max(bare, key=lambda cells: sum(bool(cell.strip()) for cell in cells), default=[])
+
+
 def _explanation(headings: Sequence[str], among: Sequence[Dataset]) -> str:
-    """What was found, what lacks for the nearest dataset, and which exist; only headings, and those without digits."""
-    shown = [text.strip()[:40] for text in headings if text.strip() and not re.search("[0-9]{3}", text)][:_SHOWN]
+    """What was found, what lacks for the nearest dataset, and which exist."""
+    shown = [text.strip()[:40] for text in headings if text.strip()][:_SHOWN]
     seen = {normalised(text) for text in headings}
 
     def lacking(contract: Dataset) -> list[str]:
@@ -311,7 +328,7 @@ def _explanation(headings: Sequence[str], among: Sequence[Dataset]) -> str:
         return sum(bool(seen & set(column.headings)) for column in contract.columns)
 
     nearest = max(among, key=lambda contract: (matched(contract), -len(lacking(contract))))
-    told = f"intitulés trouvés : {', '.join(f'« {text} »' for text in shown)}" if shown else "aucun intitulé trouvé"
+    told = f"intitulés trouvés : {', '.join(f'« {text} »' for text in shown)}" if shown else "aucune ligne d'intitulés"
     near = f" ; pour {nearest.id} il manque : {', '.join(lacking(nearest))}" if matched(nearest) else ""
     return f"format non reconnu ; {told}{near} ; jeux de données connus : {_existing()}"
 
@@ -332,12 +349,13 @@ def _workbook(path: Path) -> Workbook:
 
 def _of_workbook(workbook: Workbook, among: Sequence[Dataset]) -> Found:
     """The one visible sheet whose header is that of a dataset."""
-    candidates, widest = [], list[str]()
+    candidates: list[Found] = []
+    tops: list[Sequence[str]] = []
     for sheet in (sheet for sheet in workbook.sheets if not sheet.hidden):
         rows = _top_rows(sheet)
-        widest = max([widest, *(cells for _, cells in rows)], key=len)
+        tops += [cells for _, cells in rows]
         candidates += [replace(found, sheet=sheet.name, workbook=workbook) for found in _headed(rows, among, workbook.format)]
-    found = _one(candidates, widest, among)
+    found = _one(candidates, _like_headings(tops), among)
     same = [one.sheet for one in candidates if one.dataset == found.dataset]
     if len(same) > 1:
         message = f"{len(same)} feuilles visibles ont l'en-tête de {found.dataset} : les réunir, ou masquer les autres"

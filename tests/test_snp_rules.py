@@ -21,7 +21,7 @@ from checks.snp.calendar import calendar
 from checks.snp.evidence import FINDINGS
 from checks.snp.facts import SCHEMAS, Facts, FactsRefused, frame
 from checks.snp.law import Attestation, attested_as_published, default_law
-from checks.snp.likeness import edits, key_is_right, name_key
+from checks.snp.likeness import edits, name_key
 from checks.snp.outcome import BORDEREAUX, LINES
 from checks.snp.reconcile import Reconciliation, reconcile
 from checks.snp.review import review
@@ -755,11 +755,6 @@ def test_distances_are_those_of_the_textbook(pairs: list[tuple[str, str]]) -> No
 
     left, right = (pl.Series([pair[side] for pair in pairs], dtype=pl.String) for side in (0, 1))
     assert edits(left, right).to_list() == [slow(a, b) for a, b in pairs]
-
-
-def test_keys_are_those_of_luhn_with_letters_of_corsica() -> None:
-    numbers = pl.DataFrame({"n": ["2A0000154", "990000010", "990000011", "99000001", None]})
-    assert numbers.select(key_is_right(pl.col("n"), 9))["n"].to_list() == [True, True, False, False, None]
 
 
 # --- speed

@@ -7,7 +7,8 @@ import polars as pl
 
 from checks.snp.facts import Facts
 from checks.snp.law import Law
-from checks.snp.likeness import edits, key_is_right, name_key
+from checks.snp.likeness import edits, name_key
+from contracts_schema import identifiers
 
 ALIAS_STEPS = 3
 """How many confirmed links are followed from one key to the next."""
@@ -91,7 +92,7 @@ def _with_register(found: pl.DataFrame, facts: Facts) -> pl.DataFrame:
     by_finess = register.drop_nulls("finess").select("finess", **told).unique("finess", keep="last", maintain_order=True)
     found = found.join(by_siret, on="siret", how="left", maintain_order="left")
     found = found.join(by_finess, on="finess", how="left", maintain_order="left", suffix="_2")
-    right = {"siret": key_is_right(pl.col("siret"), 14), "finess": key_is_right(pl.col("finess"), 9)}
+    right = {name: identifiers.key_is_right(name, pl.col(name)) for name in ("siret", "finess")}
     unknown = {"siret": pl.col("known").is_null(), "finess": pl.col("known_2").is_null()}
     wrong = [~right[name].fill_null(value=True) & unknown[name] for name in right]
     columns = {name: pl.coalesce(name, f"{name}_2") for name in told}
