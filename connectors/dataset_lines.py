@@ -161,7 +161,7 @@ def _cut(lines: pl.DataFrame, cut: Cut) -> pl.DataFrame:
         plain.filter(pl.col("fault").is_not_null()).select(_LINE),
         _one_by_one(told.filter("quotes"), cut),
     ]
-    whole = pl.concat([frame for frame in frames if frame.height] or frames[:1], how="diagonal")
+    whole = pl.concat(frames[:1] + [frame for frame in frames[1:] if frame.height], how="diagonal")
     if sum(frame.height > 0 for frame in frames) > 1:
         whole = whole.sort("line_number")
     shown = pl.lit(None, pl.String).alias("raw") if cut.personal else raw

@@ -222,12 +222,18 @@ def _headerless(lines: Sequence[str], among: Sequence[Dataset]) -> Found | None:
                     contract.id, layout.id, "csv", places, width, 2, delimiter=";", extracted_on=day, personal=layout.personal
                 )
     if lines[0].lower().startswith("finess;etalab;"):
-        second = lines[1].split(";", 1)[0] if len(lines) > 1 else "rien"
-        width = _csv_width(lines[1], ";") if len(lines) > 1 else 0
-        known = [f"{layout.record} ({len(layout.fields)} champs)" for c in among for layout in c.layouts if layout.record]
-        message = f"extraction FINESS dont le premier enregistrement est « {second[:30]} » à {width} champs ; sont lus : "
-        raise DatasetRefused(UNKNOWN_LAYOUT, message + (", ".join(known) or _existing()))
+        raise DatasetRefused(UNKNOWN_LAYOUT, _other_stock(lines, among))
     return None
+
+
+def _other_stock(lines: Sequence[str], among: Sequence[Dataset]) -> str:
+    """What a FINESS stock of no known layout holds, and which ones are read."""
+    record = next((line for line in lines[1:] if line.strip()), None)
+    if record is None:
+        return "extraction FINESS sans enregistrement : à télécharger de nouveau"
+    known = [f"{layout.record} ({len(layout.fields)} champs)" for one in among for layout in one.layouts if layout.record]
+    told = f"« {record.split(';', 1)[0][:30]} » à {_csv_width(record, ';')} champs"
+    return f"extraction FINESS dont le premier enregistrement est {told} ; sont lus : {', '.join(known) or _existing()}"
 
 
 def _csv_width(line: str, delimiter: str) -> int:

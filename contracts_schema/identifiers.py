@@ -71,7 +71,7 @@ def finess_completed(number: pl.Expr) -> pl.Expr:
 
 
 def is_nir(text: pl.Expr) -> pl.Expr:
-    """Whether text is a social-security number with its key (97 − number mod 97; 2A counts as 19, 2B as 18)."""
+    """Whether text is a social-security number with its key (97 − number mod 97; 2A counts as 19, 2B as 18). Null is none."""
     digits = text.str.replace("2A", "19", literal=True).str.replace("2B", "18", literal=True)
     number = digits.str.slice(0, 13).cast(pl.Int64, strict=False)
     return text.str.contains(NIR_FORM) & (97 - number % 97 == digits.str.slice(13).cast(pl.Int64, strict=False)).fill_null(
