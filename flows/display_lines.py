@@ -34,10 +34,9 @@ def bordereau(answer: Mapping[str, Any], limit: int) -> None:
     for one in lines[:limit]:
         reserved = " *" if one["payable_reserved_cents"] else ""
         when = f"{one['day']:%d/%m/%Y}" if one["day"] else str(one["month"] or "sans date")
-        out.print(
-            Text(f"{one['line_id'][:8]}  {when:<10}  {euros(one['claimed_cents']):>10} demandés  {euros(payable(one)):>10} payables"),
-            Text(reserved + " "), Text(one["result"], COLOURS.get(one["outcome"], "")), sep="",
-        )  # fmt: skip
+        cents = f"{euros(one['claimed_cents']):>10} demandés  {euros(payable(one)):>10} payables{reserved} "
+        result = Text(one["result"], COLOURS.get(one["outcome"], ""))
+        out.print(Text(f"{one['line_id'][:8]}  {when:<10}  {cents}"), result, sep="")
         about = plain(one["protocol"] or one["label"] or "protocole absent")
         out.print(Padding(Text(f"{about} · {plain(one['reason'])}"), (0, 0, 0, 10)))
     if len(lines) > limit:
