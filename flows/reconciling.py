@@ -202,12 +202,14 @@ def _segments(known: Mapping[str, Head], caisse: str, kind: str) -> list[str]:
 
 
 def _datasets(known: Mapping[str, Head]) -> dict[str, list[str]]:
-    """The segments of each dataset that stand."""
+    """The segments of each dataset that facts are made of."""
+    from checks.dataset_facts import MAKERS
+
     found: dict[str, list[str]] = {}
     for head in known.values():
         for table, segment in head.tables.items() if head.source == DATASET else ():
             found.setdefault(table.removeprefix(RESTRICTED).removeprefix("dataset_"), []).append(segment)
-    return {dataset: found[dataset] for dataset in sorted(found)}
+    return {dataset: found[dataset] for dataset in sorted(found) if dataset in MAKERS}
 
 
 def _shaped(rows: "pl.DataFrame", schema: "pl.Schema") -> "pl.DataFrame":
