@@ -99,7 +99,7 @@ class Server:
             self.process = subprocess.Popen(
                 command, user=USER, stdout=log, stderr=log, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit)
             )
-        until = time.monotonic() + 60
+        until = time.monotonic() + 180
         while self.process.poll() is None and time.monotonic() < until:
             with suppress(psycopg.OperationalError), self.connect():
                 return True
@@ -230,7 +230,7 @@ class Proxy:
                     withheld.set()
                 server.sendall(data)
                 if when == "answered":
-                    answered.wait(30)
+                    answered.wait(180)
                 if when:
                     return
 

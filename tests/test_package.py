@@ -20,8 +20,6 @@ from packaging.utils import canonicalize_name
 
 from contracts_schema.fingerprint import fingerprint
 
-pytestmark = pytest.mark.xdist_group("package")  # the wheel is built once
-
 PROJECT = Path(__file__).parent.parent
 PACKAGES = ("checks", "connectors", "contracts_schema", "flows", "warehouse")
 LOCKS = [("requirements.lock", ("build",)), ("requirements-dev.lock", ("dev",))]

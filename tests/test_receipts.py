@@ -8,19 +8,23 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from conftest import Ecluse, Export
+from conftest import Ecluse, Export, Shelf
 
 from flows.hub import Hub
 from flows.published import folder_of, publications
 
 
 @pytest.fixture
-def published(hub: Hub, ecluse: Ecluse, export: Export) -> Path:
+def published(home: Path, hub: Hub, ecluse: Ecluse, export: Export, shelf: Shelf) -> Path:
     """The folder of the first of two publications."""
-    assert ecluse("ingest", export(months=1)).code == 0
-    assert ecluse("publish").code == 0
-    assert ecluse("ingest", export(months=2)).code == 0
-    assert ecluse("publish").code == 0
+
+    def make(place: Path) -> None:
+        shutil.copytree(home, place)
+        for months in (1, 2):
+            assert ecluse("ingest", export(months=months), home=place).code == 0
+            assert ecluse("publish", home=place).code == 0
+
+    shutil.copytree(shelf("published_twice", make), home, dirs_exist_ok=True)
     return folder_of(hub, publications(hub)[0])
 
 
