@@ -33,6 +33,7 @@ Export = Callable[..., Path]
 Servers = Callable[..., Server]
 Jobs = Callable[..., list[int]]
 Shelf = Callable[[str, Callable[[Path], object]], Path]
+Months = Callable[[int], object]
 
 _schemas = itertools.count(1)
 _databases = itertools.count(1)
@@ -340,6 +341,21 @@ def export(tmp_path: Path) -> Export:
         return path
 
     return write
+
+
+@pytest.fixture
+def months(home: Path, export: Export, shelf: Shelf) -> Months:
+    """Makes the test hub what it is once its first months were ingested, each published before the next: ``months(2)``."""
+
+    def make(number: int, place: Path) -> None:
+        shutil.copytree(stood(number - 1) if number > 1 else home, place)
+        assert deliveries.ingest(open_hub(place), the(export(months=number))).status == "accepted"
+        assert [report.status for report in publication.publish(open_hub(place))] == ["published"]
+
+    def stood(number: int) -> Path:
+        return shelf(f"months_{number}", lambda place: make(number, place))
+
+    return lambda number: shutil.copytree(stood(number), home, dirs_exist_ok=True)
 
 
 @pytest.fixture(scope="session")

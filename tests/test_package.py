@@ -84,7 +84,7 @@ def commands_in(environment: Path, folder: Path) -> Command:
 
     def run(program: str, *arguments: str) -> str:
         command = [str(environment / "bin" / program), *arguments]
-        done = subprocess.run(command, cwd=folder, env=kept | place, capture_output=True, text=True, timeout=300, check=False)
+        done = subprocess.run(command, cwd=folder, env=kept | place, capture_output=True, text=True, timeout=900, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 

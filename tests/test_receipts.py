@@ -8,23 +8,16 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from conftest import Ecluse, Export, Shelf
+from conftest import Ecluse, Months
 
 from flows.hub import Hub
 from flows.published import folder_of, publications
 
 
 @pytest.fixture
-def published(home: Path, hub: Hub, ecluse: Ecluse, export: Export, shelf: Shelf) -> Path:
+def published(hub: Hub, months: Months) -> Path:
     """The folder of the first of two publications."""
-
-    def make(place: Path) -> None:
-        shutil.copytree(home, place)
-        for months in (1, 2):
-            assert ecluse("ingest", export(months=months), home=place).code == 0
-            assert ecluse("publish", home=place).code == 0
-
-    shutil.copytree(shelf("published_twice", make), home, dirs_exist_ok=True)
+    months(2)
     return folder_of(hub, publications(hub)[0])
 
 
