@@ -30,7 +30,7 @@ PATIENCE_SECONDS = 180
 """For what takes a moment on a machine that has nothing else to do."""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def prefect_files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], bytes]]:
     """A Prefect server for the flows of these tests; gives the bytes of every file that it has written."""
     home = tmp_path_factory.mktemp("hub")
