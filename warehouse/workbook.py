@@ -28,7 +28,7 @@ BLOCK = 20_000
 LEVEL = 4  # of compression: 6, the default, takes twice the time for a sixth less
 EPOCH, FIRST_DAY = date(1899, 12, 30), date(1900, 3, 1)  # before that day Excel counts a 29 February 1900
 NEEDS_CARE = r"[\x00-\x08\x0b-\x1f\x{fffe}\x{ffff}]|_x[0-9A-Fa-f]{4}_|^\s|\s$|[\t\n]"
-MOST_LINES = 20  # of a row of long texts
+MOST_LINES = 27  # of a row of long texts
 SHEET_LIMIT = 1 << 31  # of the XML of a sheet, from which the zip needs its large form
 
 
@@ -158,7 +158,7 @@ def _format(column: Column) -> dict[str, Any]:
     if column.type == "integer" and "maximum" in column.constraints:
         return lined | {"num_format": "0", "align": "center"}
     formats: dict[str, dict[str, Any]] = {
-        "string": {"num_format": "@", "indent": 1},
+        "string": {"num_format": "@", "align": "left", "indent": 1},
         "boolean": {"align": "center"},
         "integer": {"num_format": "#,##0"},
         "number": {"num_format": "#,##0.00"},
