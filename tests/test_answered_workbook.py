@@ -57,7 +57,7 @@ def test_only_the_three_columns_to_fill_can_be_written_and_only_for_bordereaux_i
         assert open_to_all == ([] if row == 5 else [D, A, M])
         assert [sheet.cell(row, headings.index(heading) + 1).value for heading in (D, A, M)] == [None] * 3
     assert not sheet.protection.autoFilter, "what is false is allowed"
-    assert (sheet.freeze_panes, sheet.auto_filter.ref) == ("A2", f"A1:AU{rows.height + 1}")
+    assert (sheet.freeze_panes, sheet.auto_filter.ref) == ("A2", f"A1:AX{rows.height + 1}")
 
 
 def test_decisions_come_from_a_list_and_amounts_are_numbers(book: Path, rows: pl.DataFrame) -> None:
@@ -109,23 +109,21 @@ def test_what_was_written_comes_back_with_its_cell_and_what_its_author_saw(book:
             (10, D): "Payer", (10, A): "1 025,30 €", (10, M): "Accord",
         },
     )  # fmt: skip
+    reasons = ["Pièce reçue", "Une consultation sur deux", "Acte non délégué", "Quel jour ?", "Fin de période", "Accord"]
     found = answered(content, rows)
     assert (found.origin, found.problems) == (ORIGIN, ())
-    seen = rows.with_row_index("row", offset=2).filter(pl.col("row").is_in([2, 4, 5, 7, 9, 10]))
-    assert found.answers.equals(
-        seen.select(
-            "line_id",
-            decision=pl.Series(["pay", "adjust", "reject", "ask", "hold", "pay"]),
-            amount_cents=pl.Series([None, 1250, None, None, None, 102530], dtype=pl.Int64),
-            reason=pl.Series(
-                ["Pièce reçue", "Une consultation sur deux", "Acte non délégué", "Quel jour ?", "Fin de période", "Accord"]
-            ),
-            cell=pl.format("Données!O{}", "row"),
-            seen_outcome="proposed_outcome",
-            seen_due_cents="proposed_due_cents",
-            seen_position="decision_position",
-        )
+    seen = rows.with_row_index("at", offset=2).filter(pl.col("at").is_in([2, 4, 5, 7, 9, 10]))
+    expected = seen.select(
+        "line_id",
+        decision=pl.Series(["pay", "adjust", "reject", "ask", "hold", "pay"]),
+        amount_cents=pl.Series([None, 1250, None, None, None, 102530], dtype=pl.Int64),
+        reason=pl.Series(reasons),
+        cell=pl.format("Données!O{}", "at"),
+        seen_outcome="proposed_outcome",
+        seen_due_cents="proposed_due_cents",
+        seen_position="decision_position",
     )
+    assert found.answers.equals(expected)
     assert found.answers.schema == ANSWERS
 
 
@@ -149,9 +147,9 @@ WRONG: dict[str, tuple[dict[str, Any], str, str]] = {
     "a reason alone": ({M: "à voir"}, "answer.no_decision", "O"),
     "an amount alone": ({A: 5}, "answer.no_decision", "O"),
     "a claim that was changed": ({D: "Payer", M: "x", "Demandé": 99}, "answer.identity", "R"),
-    "a bordereau that was changed": ({D: "Payer", M: "x", "Bordereau": "b9"}, "answer.identity", "AS"),
-    "a line that was never published": ({D: "Payer", M: "x", "Identifiant de la ligne": "0"}, "answer.unknown_line", "AU"),
-    "a line without its identifier": ({D: "Payer", M: "x", "Identifiant de la ligne": None}, "answer.unknown_line", "AU"),
+    "a bordereau that was changed": ({D: "Payer", M: "x", "Bordereau": "b9"}, "answer.identity", "AV"),
+    "a line that was never published": ({D: "Payer", M: "x", "Identifiant de la ligne": "0"}, "answer.unknown_line", "AX"),
+    "a line without its identifier": ({D: "Payer", M: "x", "Identifiant de la ligne": None}, "answer.unknown_line", "AX"),
 }
 
 
@@ -178,7 +176,7 @@ def test_a_line_answered_twice_is_taken_in_neither_row(book: Path, rows: pl.Data
     }
     twice = {(3, D): "Payer", (3, M): "x", (5, D): "Rejeter", (5, M): "y"}
     found = answered(fill(book, copied | twice), rows)
-    assert told(found) == [("Données!AU3", "answer.twice"), ("Données!AU5", "answer.twice")]
+    assert told(found) == [("Données!AX3", "answer.twice"), ("Données!AX5", "answer.twice")]
     assert found.answers.is_empty()
 
 
@@ -241,8 +239,8 @@ def test_the_position_of_a_decision_that_stands_comes_back_with_a_new_one(tmp_pa
     facts = of_caisse(random_facts(40, defects=0.5))
     taken = decisions_on(reconcile(facts, LAW, DAY).lines, 0)
     rows = published(made_of(facts, decisions=taken)[0])["line"]
-    decided = rows.with_row_index("row", offset=2).filter(pl.col("decision_position") > 0).row(0, named=True)
-    content = fill(write(tmp_path / "line.xlsx", rows), {(decided["row"], D): "Rejeter", (decided["row"], M): "Revu"})
+    decided = rows.with_row_index("at", offset=2).filter(pl.col("decision_position") > 0).row(0, named=True)
+    content = fill(write(tmp_path / "line.xlsx", rows), {(decided["at"], D): "Rejeter", (decided["at"], M): "Revu"})
     found = answered(content, rows)
     assert found.problems == ()
     assert found.answers["seen_position"].to_list() == [decided["decision_position"]]
