@@ -90,6 +90,16 @@ def test_a_long_reason_stands_on_as_many_lines_as_it_needs(rows: pl.DataFrame, t
     assert workbook.rows_in(tmp_path / "line.xlsx") == 3
 
 
+def test_a_long_table_goes_on_in_a_second_sheet_that_can_be_answered_too(
+    rows: pl.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workbook, "MAX_ANSWERED", 40)
+    path = write(tmp_path / "line.xlsx", rows)
+    assert workbook.rows_in(path) == 60
+    found = answered(fill(path, {(3, D): "Payer", (3, M): "x"}, "Données 2"), rows)
+    assert found.answers.select("line_id", "cell").rows() == [(rows["line_id"][41], "Données 2!O3")]
+
+
 def test_equal_rows_give_equal_bytes(rows: pl.DataFrame, tmp_path: Path) -> None:
     assert write(tmp_path / "1.xlsx", rows).read_bytes() == write(tmp_path / "2.xlsx", rows).read_bytes()
 
