@@ -24,6 +24,7 @@ UNREADABLE = "dataset.unreadable"
 ENCODING = "dataset.encoding"
 UNKNOWN_LAYOUT = "dataset.unknown_layout"
 AMBIGUOUS_LAYOUT = "dataset.ambiguous_layout"
+UNKNOWN_COLUMN = "dataset.unknown_column"
 COLUMN_TWICE = "dataset.column_twice"
 SCOPE_UNCLEAR = "dataset.scope_unclear"
 
@@ -46,7 +47,7 @@ class DatasetRefused(Exception):
 @dataclass(frozen=True)
 class Found:
     """What a file is. ``places``: canonical column → place from 0; ``first_row``: physical line (or row of the sheet) of the
-    first record, from 1; ``width``: fields of a record; ``unknown``: how many headings no column takes."""
+    first record, from 1; ``width``: fields of a record; ``unknown``: headings that no column takes."""
 
     dataset: str
     layout: str
@@ -58,7 +59,7 @@ class Found:
     delimiter: str | None = None
     sheet: str | None = None
     extracted_on: date | None = None
-    unknown: int = 0
+    unknown: tuple[str, ...] = ()
     personal: bool = False
     workbook: Workbook | None = field(default=None, repr=False, compare=False)
 
@@ -291,15 +292,13 @@ def _match(contract: Dataset, headings: Sequence[str], number: int, form: str) -
         message = f"ligne {number} : deux colonnes pour « {' », « '.join(twice)} » ({contract.label_fr}) : n'en garder qu'une"
         raise DatasetRefused(COLUMN_TWICE, message)
     single = {name: where[0] for name, where in places.items() if where}
-    filled = sum(1 for text in headings if text)
+    unknown = tuple(text for place, text in enumerate(headings) if text and place not in single.values())
     width = len(headings) - 1 if headings[-1] == "" else len(headings)
-    return Found(
-        contract.id, layout.id, form, single, width, number + 1, unknown=filled - len(single), personal=layout.personal
-    )
+    return Found(contract.id, layout.id, form, single, width, number + 1, unknown=unknown, personal=layout.personal)
 
 
 def _one(candidates: Sequence[Found], headings: Sequence[str], among: Sequence[Dataset]) -> Found:
-    """The one that takes most headings; none, or two as good, are refused."""
+    """The one that takes most headings; none, two as good, or headings that its contract does not know, are refused."""
     if not candidates:
         raise DatasetRefused(UNKNOWN_LAYOUT, _explanation(headings, among))
     best = max(len(found.places) for found in candidates)
@@ -307,7 +306,15 @@ def _one(candidates: Sequence[Found], headings: Sequence[str], among: Sequence[D
     if len({found.dataset for found in kept_ones}) > 1:
         names = " ou ".join(sorted({found.dataset for found in kept_ones}))
         raise DatasetRefused(AMBIGUOUS_LAYOUT, f"les intitulés conviennent à {names} : dire lequel")
-    return kept_ones[0]
+    found = kept_ones[0]
+    contract = datasets()[found.dataset]
+    layout = contract.layout(found.layout)
+    strange = [text for text in found.unknown if text not in layout.dropped]
+    if strange and layout.unknown == "refuse":
+        known = ", ".join(column.label_fr for column in contract.columns)
+        message = f"colonnes inconnues de {found.dataset} : « {' », « '.join(strange[:_SHOWN])} » ; les renommer ou les retirer"
+        raise DatasetRefused(UNKNOWN_COLUMN, f"{message} ; connues : {known}")
+    return found
 
 
 def _like_headings(rows: Iterable[Sequence[str]]) -> Sequence[str]:

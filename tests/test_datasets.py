@@ -76,9 +76,15 @@ def test_every_dataset_has_a_sample_a_status_and_a_source() -> None:
 def test_columns_may_move_and_headings_be_written_otherwise(file: Path) -> None:
     told = "Ouverture ;Commentaire;  TYPE DE STRUCTURE;nom de la  structure;N° SIRET\n01/02/2020;x;CPTS;Val;99900001100018\n"
     found = recognise(put(file, told))
-    assert (found.dataset, found.unknown) == ("structures", 1)
+    assert (found.dataset, found.unknown) == ("structures", ("commentaire",))
     [row] = rows_of(file, found).iter_rows(named=True)
     assert (row["siret"], row["name"], row["kind"], row["opened_on"]) == ("99900001100018", "Val", "CPTS", "01/02/2020")
+
+
+def test_a_column_that_the_contract_does_not_know_is_refused_since_it_could_change_a_right(file: Path) -> None:
+    rule, message = refusal(file, "SIRET;Fondement;Début;Fin\n99900001100018;ACI;2020-01-01;2021-01-01\n")
+    assert rule == "dataset.unknown_column"
+    assert message.startswith("colonnes inconnues de adhesions : « fin » ; les renommer ou les retirer ; connues : SIRET, ")
 
 
 @pytest.mark.parametrize("sign", [",", "\t", ";"])

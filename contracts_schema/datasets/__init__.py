@@ -60,7 +60,8 @@ class Column:
 class Layout:
     """One way to lay the dataset out. With ``first_line`` (a pattern; its group is the day of the extraction): no header, the
     ``fields`` in that order, the first of each line being ``record``; otherwise columns are found by their headings, and
-    ``needs`` tells headings (normalised) that name this layout. ``personal``: what no column takes is never stored; not
+    ``needs`` tells headings (normalised) that name this layout; a heading that no column takes is refused, unless it stands
+    among those ``dropped``, or ``unknown`` is drop. ``personal``: what no column takes is never stored; not
     ``quoted``: a quote is a letter like another."""
 
     id: str
@@ -74,6 +75,8 @@ class Layout:
     needs: tuple[str, ...] = ()
     personal: bool = False
     quoted: bool = True
+    unknown: str = "refuse"
+    dropped: tuple[str, ...] = ()
     keys: tuple[str, ...] | None = None
     defaults: Mapping[str, str] = field(default_factory=dict, hash=False)
 
@@ -189,7 +192,8 @@ def _column(told: dict[str, Any], where: str) -> Column:
 
 
 def _layout(told: dict[str, Any]) -> Layout:
-    told["needs"] = tuple(normalised(text) for text in told.get("needs", ()))
+    for name in ("needs", "dropped"):
+        told[name] = tuple(normalised(text) for text in told.get(name, ()))
     for name in ("formats", "delimiters", "encodings", "other_records", "fields", "keys"):
         if name in told:
             told[name] = tuple(told[name])
