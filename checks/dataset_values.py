@@ -12,6 +12,8 @@ from contracts_schema.bordereau_profiles import normalised
 from contracts_schema.datasets import Column
 
 YES, NO = ("oui", "o", "vrai", "true", "1", "x"), ("non", "n", "faux", "false", "0")
+_ERROR = "^#(?:N/A|VALUE!|VALEUR!|REF!|DIV/0!|NAME\\?|NOM\\?|NULL!|NUL!|NUM!|NOMBRE!|FORMULE!)$"
+"""What a spreadsheet writes in the place of a value; the last stands for a formula whose value was not stored."""
 _INSTANT = r"^(\d{4}-\d{2}-\d{2})[T ](\d{2}:\d{2})(:\d{2})?(?:\.\d+)?(Z|[+-]\d{2}:?\d{2})$"
 
 
@@ -59,7 +61,7 @@ def _of_type(text: pl.Expr, kind: str) -> pl.Expr:
     if kind == "boolean":
         word = text.str.to_lowercase()
         return pl.when(word.is_in(YES)).then(True).when(word.is_in(NO)).then(False)
-    return text
+    return pl.when(~text.str.contains(_ERROR)).then(text)
 
 
 def _day(text: pl.Expr) -> pl.Expr:

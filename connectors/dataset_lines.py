@@ -14,6 +14,8 @@ import polars as pl
 
 MAX_SPAN = 50
 """Physical lines that one record may span."""
+MAX_LINE = 1 << 25
+"""Bytes that are waited for to find the end of a line."""
 _MARK = b"\xef\xbb\xbf"
 _CONTROL = r"[\x00-\x08\x0b\x0c\x0e-\x1f]"
 
@@ -56,6 +58,7 @@ def cut_blocks(chunks: Iterable[bytes], cut: Cut) -> Iterator[pl.DataFrame]:
 
 
 def _whole_lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """The same bytes, cut after a line end; a line without end is cut at ``MAX_LINE``, and cannot be read."""
     parts: list[bytes] = []
     for chunk in chunks:
         end = chunk.rfind(b"\n") + 1
@@ -63,6 +66,9 @@ def _whole_lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
             yield b"".join([*parts, chunk[:end]])
             parts = []
         parts.append(chunk[end:])
+        if sum(map(len, parts)) > MAX_LINE:
+            yield b"".join(parts)
+            parts = []
     if last := b"".join(parts):
         yield last
 

@@ -398,8 +398,12 @@ def _sheet_rows(found: Found, contract: Dataset) -> pl.DataFrame:
 
 
 def _cell_text() -> pl.Expr:
-    """The text of a cell; a whole number loses what a spreadsheet adds to it (``12.0``, ``9.99E13``)."""
-    text, kind = pl.col("text").str.strip_chars(), pl.col("kind")
+    """The text of a cell; a whole number loses what a spreadsheet adds to it (``12.0``, ``9.99E13``).
+
+    A formula whose value was not stored says nothing: ``#FORMULE!`` stands in its place, for the gate to set the row aside.
+    """
+    kind = pl.col("kind")
+    text = pl.when(kind == "f").then(pl.lit("#FORMULE!")).otherwise(pl.col("text").str.strip_chars())
     number = text.cast(pl.Float64, strict=False)
     whole = (kind == "n") & (number == number.floor()) & (number.abs() < 2**53) & text.str.contains("[.Ee]")
     shown = pl.when(whole.fill_null(value=False)).then(number.cast(pl.Int64, strict=False).cast(pl.String)).otherwise(text)

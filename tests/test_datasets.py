@@ -269,10 +269,12 @@ def test_two_stray_quotes_never_cost_the_lines_between_them(file: Path) -> None:
 # --- blocks
 
 
+CUT = Cut("utf-8", ";", True, 3, 2, {"a": 0, "c": 2}, None, (), False)
+
+
 def cut_of(content: bytes, chunk: int) -> pl.DataFrame:
-    how = Cut("utf-8", ";", True, 3, 2, {"a": 0, "c": 2}, None, (), False)
     stream = io.BytesIO(content)
-    return pl.concat(cut_blocks(iter(lambda: stream.read(chunk), b""), how))
+    return pl.concat(cut_blocks(iter(lambda: stream.read(chunk), b""), CUT))
 
 
 def test_blocks_of_any_size_give_the_same_rows() -> None:
@@ -302,6 +304,13 @@ def test_a_record_spans_a_bounded_number_of_lines() -> None:
     rows = cut_of(b"a;b;c\n" + long.encode() + b"1;2;3\n", 1 << 20)
     assert rows["fault"].to_list()[0] == "quote"
     assert rows["a"].to_list()[-1] == "1"
+
+
+def test_a_line_without_end_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("connectors.dataset_lines.MAX_LINE", 1000)
+    blocks = list(cut_blocks((b"x" * 300 for _ in range(50)), CUT))
+    assert max(len(frame["raw"][0]) for frame in blocks if frame.height) <= 1500
+    assert all(frame["fault"].null_count() == 0 for frame in blocks)
 
 
 # --- scopes and contracts
