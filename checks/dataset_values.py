@@ -23,12 +23,8 @@ def typed(text: pl.Series, column: Column) -> pl.Series:
         return _list(text, column)
     if column.codes:
         return _coded(text, column)
-    if column.identifier == "finess":
-        return _evaluated(text, _finess(identifiers.plain(pl.col("cell"))))
-    if column.identifier == "rpps":
-        return _evaluated(text, _rpps(identifiers.plain(pl.col("cell"))))
     if column.identifier:
-        return _evaluated(text, identifiers.plain(pl.col("cell")))
+        return _identifier(text, column.identifier)
     return _evaluated(text, _of_type(pl.col("cell"), column.type))
 
 
@@ -79,6 +75,16 @@ def _instant(text: pl.Expr) -> pl.Expr:
     zone = pl.when(offset == "Z").then(pl.lit("+0000")).otherwise(offset.str.replace(":", "", literal=True))
     whole = pl.concat_str(day, pl.lit("T"), clock, seconds.fill_null(":00"), zone)
     return whole.str.to_datetime("%Y-%m-%dT%H:%M:%S%z", time_unit="us", time_zone="UTC", strict=False)
+
+
+def _identifier(text: pl.Series, kind: str) -> pl.Series:
+    """The numbers as compared; only what is not written so already is worked on, each text once."""
+    odd = text.to_frame("cell").filter(~identifiers.well_formed(kind, pl.col("cell")))["cell"].unique()
+    if odd.is_empty():
+        return text
+    forms = {"finess": _finess, "rpps": _rpps}
+    plain = identifiers.plain(pl.col("cell"))
+    return text.replace(odd, odd.to_frame("cell").select(forms[kind](plain) if kind in forms else plain).to_series())
 
 
 def _finess(number: pl.Expr) -> pl.Expr:
