@@ -278,14 +278,11 @@ def _is_bordereau(profile: Profile, headings: set[str]) -> bool:
 
 def _match(contract: Dataset, headings: Sequence[str], number: int, form: str) -> Found | None:
     """The headings as those of a dataset: every expected column is there; a column told twice is a refusal."""
-    layouts = [layout for layout in contract.layouts if not layout.first_line and form in layout.formats]
-    layout = next((one for one in layouts if set(one.needs) <= set(headings)), None)
-    if layout is None:
-        return None
     places = {
         column.name: [place for place, text in enumerate(headings) if text in column.headings] for column in contract.columns
     }
-    if any(column.is_expected and not places[column.name] for column in contract.columns):
+    layout = next((one for one in contract.layouts if _fits(one, form, headings, places)), None)
+    if layout is None or any(column.is_expected and not places[column.name] for column in contract.columns):
         return None
     twice = [contract.column(name).label_fr for name, where in places.items() if len(where) > 1]
     if twice:
@@ -295,6 +292,11 @@ def _match(contract: Dataset, headings: Sequence[str], number: int, form: str) -
     unknown = tuple(text for place, text in enumerate(headings) if text and place not in single.values())
     width = len(headings) - 1 if headings[-1] == "" else len(headings)
     return Found(contract.id, layout.id, form, single, width, number + 1, unknown=unknown, personal=layout.personal)
+
+
+def _fits(layout: Layout, form: str, headings: Sequence[str], places: Mapping[str, Sequence[int]]) -> bool:
+    told = set(layout.needs) <= set(headings) and all(places[name] for name in layout.having)
+    return told and layout.first_line is None and form in layout.formats
 
 
 def _one(candidates: Sequence[Found], headings: Sequence[str], among: Sequence[Dataset]) -> Found:

@@ -198,6 +198,12 @@ def test_a_line_that_could_not_be_cut_stays_one_in_what_is_kept(file: Path, tmp_
     assert rows_of(again, "declarations").height == rows_of(file, found).height
 
 
+def test_a_list_of_professionals_without_days_does_not_know_who_was_active_when(file: Path) -> None:
+    assert set(rows_of(put(file, SAMPLES["professionals"]), "professionals")["status_known"]) == {"oui"}
+    found = recognise(put(file, "RPPS;Profession\n99900000011;IDE\n"))
+    assert (found.layout, rows_of(file, found)["status_known"].to_list()) == ("undated", ["non"])
+
+
 # --- bad files
 
 
