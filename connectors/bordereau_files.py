@@ -56,6 +56,9 @@ class BordereauFile:
         """Bordereaux of a caisse come in one after the other: those that replace others find them in the same order."""
         return f"{self.source}/{self.caisse or ''}"
 
+    def content(self, path: Path) -> None:
+        """Its exact bytes are kept."""
+
     def identity(self, received: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """What makes it another delivery: its bytes alone, whatever the name or the caisse. Refused when it is oversized."""
         if received[0]["size"] > MAX_BYTES:

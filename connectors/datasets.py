@@ -15,7 +15,7 @@ import polars as pl
 
 from connectors.dataset_lines import Cut, cut_blocks
 from connectors.sheet_archive import Unreadable, true_format
-from connectors.sheets import Sheet, Workbook, read_sheets
+from connectors.sheets import Sheet, Workbook, look_at_sheets
 from contracts_schema.bordereau_profiles import Profile, normalised, profiles
 from contracts_schema.datasets import Dataset, Layout, datasets
 
@@ -351,7 +351,7 @@ def _existing() -> str:
 
 def _workbook(path: Path) -> Workbook:
     try:
-        return read_sheets(path.read_bytes())
+        return look_at_sheets(path.read_bytes())
     except Unreadable as failure:
         raise DatasetRefused(UNREADABLE, str(failure)) from None
 

@@ -118,6 +118,9 @@ class Transmission:
         """Transmissions of an establishment's year come in one after the other."""
         return self.stated.scope
 
+    def content(self, path: Path) -> None:
+        """Its exact bytes are kept."""
+
     def identity(self, received: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """What makes it another delivery though its bytes are the same."""
         return {"scope": self.stated.scope, "flow": self.stated.flow, "period": self.stated.period}

@@ -3,16 +3,19 @@
 By their names, as PMSI transmissions have them, else by what they are. Keeps nothing, and reads no more than it must.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any, Protocol
 
-from connectors import transmissions
-from connectors.bordereau_files import ENDINGS, NAMED_ENDINGS, BordereauFile, caisse_of_folder
+from connectors import bordereau_files, transmissions
+from connectors.bordereau_files import NAMED_ENDINGS, BordereauFile, caisse_of_folder
 from connectors.transmissions import Member, Refused
 from contracts_schema.geography import CAISSE
 from flows.hub import Settings, WrongUsage
+
+TEXTS = frozenset({".txt"})
+"""Endings of text files, of which only those that a dataset recognises are read."""
 
 
 class Arrival(Protocol):
@@ -42,6 +45,9 @@ class Arrival(Protocol):
     def members(self) -> Sequence[Member]:
         """The files to read."""
 
+    def content(self, path: Path) -> Iterator[bytes] | None:
+        """What may be kept of a file, when not all of it may; None: its exact bytes."""
+
     def identity(self, received: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """``scope``, and what else makes it another delivery though its bytes are the same. Refused."""
 
@@ -61,23 +67,50 @@ def gather(
     if caisse is not None and not CAISSE.fullmatch(caisse):
         raise WrongUsage(f"--caisse {caisse} : code de caisse attendu en trois caractères, par exemple 311")
     files = dict.fromkeys(_files(paths))
-    tables = [path for path in files if is_table(path) and not transmissions.is_named(path.name)]
-    found, refused = transmissions.gather(path for path in files if path not in set(tables))
-    # here a table that connectors.datasets recognises by its header is to be taken for a data set, the others being bordereaux
-    bordereaux = [_bordereau(path, caisse, settings) for path in tables]
-    return [*found, *sorted(bordereaux, key=lambda one: (one.lane, one.name, str(one.path)))], refused
+    tables: list[Arrival] = []
+    named: list[Path] = []
+    unsound: list[tuple[Path, Refused]] = []
+    for path in files:
+        try:
+            table = _table(path, caisse, settings)
+        except Refused as refusal:
+            unsound.append((path, refusal))
+        except OSError as error:
+            unsound.append((path, transmissions.unreadable(error)))
+        else:
+            (named if table is None else tables).append(table or path)  # type: ignore[arg-type]
+    found, refused = transmissions.gather(named)
+    return [*found, *sorted(tables, key=lambda one: (one.source, one.lane, one.name))], [*refused, *unsound]
 
 
 def is_known(path: Path) -> bool:
     """Whether a file of a folder is read, or must be told to be refused."""
     if transmissions.is_known(path.name):
         return True
-    return path.suffix.lower() in ENDINGS and not path.name.startswith((".", "~$")) and not transmissions.is_named(path.name)
+    if path.name.startswith((".", "~$")) or transmissions.is_named(path.name):
+        return False
+    # what a spreadsheet writes is told when it is no table; any other text may be anything
+    return path.suffix.lower() in bordereau_files.ENDINGS or (path.suffix.lower() in TEXTS and _is_dataset(path))
 
 
-def is_table(path: Path) -> bool:
-    """Whether a file is looked at as a table: by its ending; its true form is found when it is read."""
-    return path.suffix.lower() in NAMED_ENDINGS
+def _table(path: Path, caisse: str | None, settings: Settings | None) -> Arrival | None:
+    """The delivery that a table is: a dataset by its header, else a bordereau; None for a file of another kind. Refused."""
+    ending = path.suffix.lower()
+    if transmissions.is_named(path.name) or ending not in NAMED_ENDINGS | TEXTS:
+        return None
+    from connectors import dataset_files
+
+    dataset = dataset_files.open_file(path)
+    return dataset or (None if ending in TEXTS else _bordereau(path, caisse, settings))
+
+
+def _is_dataset(path: Path) -> bool:
+    from connectors import dataset_files
+
+    try:
+        return dataset_files.open_file(path) is not None
+    except (Refused, OSError):
+        return True
 
 
 def passed_over(paths: Iterable[Path]) -> list[Path]:

@@ -32,10 +32,10 @@ READ_BYTES = 16 << 20
 """Bytes of a file read at a time: bounds memory."""
 
 CARRIED = ("delivery_id", "source", "scope", "finess", "year", "period", "flow", "stamp", "field_of_care", "caisse",
-           "received", "files")  # fmt: skip
+           "dataset", "layout", "reduced", "received", "files")  # fmt: skip
 """What a decision repeats of the reception, so that it can be read alone."""
 
-GATES = {"pmsi": "flows.gate", "bordereau": "flows.bordereau_gate"}
+GATES = {"pmsi": "flows.gate", "bordereau": "flows.bordereau_gate", "dataset": "flows.dataset_gate"}
 """The module that judges the deliveries of each source: its functions ``gate`` (rows), ``settle`` (what the log makes of them)
 and ``judge`` (the whole)."""
 
@@ -101,7 +101,7 @@ def receive(
 ) -> Report | str:
     """Land a delivery's exact bytes and record its reception; gives its id, or a report when there is no more to do."""
     try:
-        received = [_described(path, progress) for path in found.received]
+        received = [_described(found, path, progress) for path in found.received]
         identity = found.identity(received)
         identity["received"] = sorted(file["sha256"] for file in received)
         delivery_id = hashlib.sha256(canonical(identity).encode()).hexdigest()
@@ -117,7 +117,7 @@ def receive(
             # compressing leaves the interpreter free: what judges is imported meanwhile
             Thread(target=import_module, args=(GATES[facts["source"]],)).start()
             for path, file in zip(found.received, received, strict=True):
-                _land(hub, path, file["sha256"], progress)
+                _land(hub, found, path, file["sha256"], progress)
             data = {"delivery_id": delivery_id, **facts, "received": received, "files": files}
             if received_at:
                 data["received_at"] = received_at.isoformat()
@@ -253,9 +253,9 @@ def verdict_of(decided: Event) -> str:
     return "accepted" if decided.type == "DeliveryAccepted" else "withdrawn"
 
 
-def _described(path: Path, progress: "Progress") -> dict[str, Any]:
+def _described(found: Arrival, path: Path, progress: "Progress") -> dict[str, Any]:
     digest, size, total = hashlib.sha256(), 0, path.stat().st_size
-    for chunk in _chunks(path):
+    for chunk in found.content(path) or _chunks(path):
         digest.update(chunk)
         size += len(chunk)
         progress("lecture", size, total)
@@ -281,12 +281,12 @@ def _chunks(path: Path) -> Iterator[bytes]:
             yield chunk
 
 
-def _land(hub: Hub, path: Path, sha256: str, progress: "Progress") -> None:
+def _land(hub: Hub, found: Arrival, path: Path, sha256: str, progress: "Progress") -> None:
     total = path.stat().st_size
 
     def counted() -> Iterator[bytes]:
         done = 0
-        for chunk in _chunks(path):
+        for chunk in found.content(path) or _chunks(path):
             yield chunk
             done += len(chunk)
             progress("réception", done, total)

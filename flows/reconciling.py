@@ -16,11 +16,11 @@ from contracts_schema.families import RESTRICTED
 from contracts_schema.fingerprint import fingerprint
 from contracts_schema.products import RECONCILIATION, products
 from flows import law, line_decisions
-from flows.hub import PARIS, Hub
+from flows.hub import PARIS, Hub, WrongUsage
 from flows.line_decisions import Proposed
 from flows.published import publications
 from warehouse import views
-from warehouse.heads import BORDEREAU, FOLDED, PMSI, Head, fold_all
+from warehouse.heads import BORDEREAU, DATASET, FOLDED, PMSI, Head, fold_all
 from warehouse.log import Event, canonical
 
 if TYPE_CHECKING:
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 LINE = "int_snp__line"
 """What is proposed and decided for each line of all bordereaux, replaced ones included: ``checks.snp.decided.DECIDED``."""
 
-PREFIX = "snp_"
-"""Of the segment tables whose columns are those of a frame of ``checks.snp.facts``."""
+OF_BORDEREAUX = ("bordereau", "line", "patient")
+"""Frames of ``checks.snp.facts`` that are segments of bordereaux as they are."""
 
 MATTERS = frozenset({"attestation", "policy", "alias", line_decisions.KIND})
 """Kinds of decisions that change what is proposed or paid."""
@@ -171,15 +171,18 @@ def facts_of(hub: Hub, known: Mapping[str, Head], caisse: str, alias: "pl.DataFr
     """The facts about the bordereaux of a caisse, from all heads that are known, those that others replace included."""
     import polars as pl
 
+    from checks import dataset_facts
     from checks.snp.facts import SCHEMAS, Facts
 
     found: dict[str, pl.DataFrame] = {}
-    for kind, schema in SCHEMAS.items():
-        segments = _segments(known, caisse, kind)
-        if segments:
-            parts = [pl.read_parquet(hub.blobs.segment_path(segment)) for segment in segments]
-            columns = [name for name in schema if name in parts[0].columns]
+    for kind in OF_BORDEREAUX:
+        parts = [pl.read_parquet(hub.blobs.segment_path(segment)) for segment in _segments(known, caisse, kind)]
+        if parts:
+            columns = [name for name in SCHEMAS[kind] if name in parts[0].columns]
             found[kind] = pl.concat([part.select(columns) for part in parts])
+    for dataset, segments in _datasets(known).items():
+        rows = pl.concat([pl.read_parquet(hub.blobs.segment_path(segment)) for segment in segments])
+        found |= dataset_facts.facts_of(dataset, rows)
     bordereau = found.get("bordereau", pl.DataFrame(schema={"bordereau_id": pl.String, "scope": pl.String}))
     chain = {head.scope: (_id(head.replaces), _id(head.superseded_by)) for head in known.values() if head.source == BORDEREAU}
     replaced = [chain[scope] for scope in bordereau["scope"]]
@@ -192,11 +195,21 @@ def facts_of(hub: Hub, known: Mapping[str, Head], caisse: str, alias: "pl.DataFr
 
 
 def _segments(known: Mapping[str, Head], caisse: str, kind: str) -> list[str]:
-    """The segments of a kind of fact: of the bordereaux of the caisse, whether they stand or not; of datasets that stand."""
-    heads = (head for head in known.values() if head.data.get("caisse", caisse) == caisse)
-    heads = (head for head in heads if head.source == BORDEREAU or head.superseded_by is None)
-    tables = (f"{PREFIX}{kind}", f"{RESTRICTED}{PREFIX}{kind}")
-    return [head.tables[table] for head in heads for table in tables if table in head.tables]
+    """The segments of a kind of fact of the bordereaux of a caisse, whether they stand or were replaced."""
+    mine = [head for head in known.values() if head.source == BORDEREAU and head.data["caisse"] == caisse]
+    names = (f"snp_{kind}", f"{RESTRICTED}snp_{kind}")
+    return [head.tables[name] for head in mine for name in names if name in head.tables]
+
+
+def _datasets(known: Mapping[str, Head]) -> dict[str, list[str]]:
+    """The segments of each dataset that facts are made of."""
+    from checks.dataset_facts import MAKERS
+
+    found: dict[str, list[str]] = {}
+    for head in known.values():
+        for table, segment in head.tables.items() if head.source == DATASET else ():
+            found.setdefault(table.removeprefix(RESTRICTED).removeprefix("dataset_"), []).append(segment)
+    return {dataset: found[dataset] for dataset in sorted(found) if dataset in MAKERS}
 
 
 def _shaped(rows: "pl.DataFrame", schema: "pl.Schema") -> "pl.DataFrame":
@@ -218,8 +231,6 @@ def _computed(hub: Hub, known: Mapping[str, Head], caisse: str, at: Moment) -> "
 
 def _key(hub: Hub, known: Mapping[str, Head], caisse: str, at: Moment) -> str:
     """A hash of all that the tables of a caisse are made of."""
-    from checks.snp.facts import SCHEMAS
-
     earlier = before(hub, caisse, at)
     attested = law.law_of(hub, f"cpam-{caisse}", at.position)
     lines = line_decisions.standing(hub, at.position).values()
@@ -228,7 +239,8 @@ def _key(hub: Hub, known: Mapping[str, Head], caisse: str, at: Moment) -> str:
         "contracts": fingerprint(),
         "caisse": caisse,
         "on": at.on.isoformat(),
-        "segments": {kind: _segments(known, caisse, kind) for kind in SCHEMAS},
+        "bordereaux": {kind: _segments(known, caisse, kind) for kind in OF_BORDEREAUX},
+        "datasets": _datasets(known),
         "replaced": {scope: head.superseded_by for scope, head in known.items() if head.superseded_by},
         "law": sorted({one.position for one in attested.parameters}) + sorted(one.position for one in attested.aliases),
         "policies": {name: one.position for name, one in attested.decided.items()},
@@ -250,3 +262,25 @@ def _code() -> str:
 
 def _id(scope: str | None) -> str | None:
     return scope and scope.rpartition("/")[2]
+
+
+def rows(hub: Hub, name: str, until: int | None = None) -> "pl.DataFrame":
+    """A table made here, now or as of a position. WrongUsage when there is no bordereau."""
+    import polars as pl
+
+    at = moment(hub, until)
+    made = tables(hub, at) if at else {}
+    if name not in made:
+        raise WrongUsage("aucun bordereau accepté à cette date : « ecluse ingest FICHIER --caisse 311 » en reçoit un")
+    return pl.read_parquet(list(made[name].paths))
+
+
+def the_one(found: "pl.DataFrame", column: str, start: str, what: str) -> "pl.DataFrame":
+    """The rows whose id starts so; WrongUsage unless they are all of one."""
+    import polars as pl
+
+    same = found.filter(pl.col(column).str.starts_with(start.lower())) if start else found.clear()
+    count = same[column].n_unique()
+    if count != 1:
+        raise WrongUsage(f"{count or 'aucun·e'} {what} dont l'identifiant commence par « {start} » (voir ecluse status)")
+    return same

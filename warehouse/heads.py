@@ -19,6 +19,7 @@ FOLDED = frozenset({"DeliveryAccepted", "DeliveryRejected", "DeliveryWithdrawn"}
 
 PMSI = "pmsi"
 BORDEREAU = "bordereau"
+DATASET = "dataset"
 
 MAIN = {PMSI: "rsa"}
 """The family whose rows count for the whole, where a source has several."""
