@@ -148,12 +148,15 @@ def _cut(lines: pl.DataFrame, cut: Cut) -> pl.DataFrame:
         quotes=raw.str.contains('"', literal=True) if cut.quoted else pl.lit(value=False),
         count=raw.str.count_matches(sign, literal=True).cast(pl.Int64) + 1,
         control=raw.str.contains(_CONTROL),
+        half=_half_a_letter(),
     )
     plain = told.filter(~pl.col("quotes"))
     spare = (pl.col("count") == cut.width + 1) & raw.str.ends_with(sign)
     fault = (
         pl.when("control")
         .then(pl.lit("control"))
+        .when("half")
+        .then(pl.lit("cut"))
         .when((pl.col("count") == cut.width) | spare)
         .then(None)
         .when("unended")
@@ -172,6 +175,11 @@ def _cut(lines: pl.DataFrame, cut: Cut) -> pl.DataFrame:
         whole = whole.sort("line_number")
     shown = pl.lit(None, pl.String).alias("raw") if cut.personal else raw
     return _other_records(whole, cut).select("line_number", "byte_offset", shown, "fault", *cut.places)
+
+
+def _half_a_letter() -> pl.Expr:
+    """Whether a last line without end stops inside a letter of several bytes."""
+    return pl.col("unended") & pl.col("raw").str.ends_with("\ufffd")
 
 
 _LINE = ["line_number", "byte_offset", "raw", "fault"]
@@ -219,12 +227,12 @@ def _one_by_one(lines: pl.DataFrame, cut: Cut) -> pl.DataFrame:
     wanted = dict(cut.places) | ({"_record": 0} if cut.record else {})
     columns: dict[str, list[str | None]] = {name: [] for name in wanted}
     faults: list[str | None] = []
-    for raw, unended, control in lines.select("raw", "unended", "control").iter_rows():
+    for raw, unended, control, half in lines.select("raw", "unended", "control", "half").iter_rows():
         row = _fields(raw, cut.delimiter)
         fault = "quote" if row is None else None
         if row is not None and not _has_width(row, cut.width):
             fault = f"columns:{len(row)}/{cut.width}"
-        fault = "control" if control else "cut" if fault and unended else fault
+        fault = "control" if control else "cut" if half or (fault and unended) else fault
         faults.append(fault)
         for name, place in wanted.items():
             columns[name].append(row[place].strip() or None if row and fault is None else None)

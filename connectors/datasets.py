@@ -33,6 +33,8 @@ HEADER_ROWS = 20
 _SHOWN = 12
 _HEAD = 1 << 18
 _MARK = b"\xef\xbb\xbf"
+_PAIR = re.compile(rb"\xc3[\x80-\xbf]")
+"""A letter with an accent in UTF-8: two signs that no French text in another encoding has side by side."""
 _NAMES = {"utf-8": "UTF-8", "cp1252": "Windows-1252", "latin-1": "Latin-1"}
 
 
@@ -179,6 +181,11 @@ def _of_text(path: Path, head: bytes, among: Sequence[Dataset]) -> Found:
     if len(head) == _HEAD:
         lines = lines[:-1]
     found = _headerless(lines, among) or _headed_text(lines, among)
+    if not utf8 and _PAIR.search(head):
+        message = (
+            f"octet {wrong_at} illisible en UTF-8 dans un fichier qui en a l'air : encodages mélangés, à exporter de nouveau"
+        )
+        raise DatasetRefused(ENCODING, message)
     encodings = datasets()[found.dataset].layout(found.layout).encodings
     encoding = "utf-8" if utf8 else next((name for name in encodings if name != "utf-8"), None)
     if encoding is None or encoding not in encodings:
@@ -188,7 +195,7 @@ def _of_text(path: Path, head: bytes, among: Sequence[Dataset]) -> Found:
 
 
 def _is_utf8(path: Path) -> tuple[bool, int]:
-    """Whether every byte of the file is UTF-8, and where it is not; a character may straddle two chunks."""
+    """Whether every byte of the file is UTF-8, and where it is not; a letter may straddle two chunks, or be cut at the end."""
     offset, rest = 0, b""
     with path.open("rb") as stream:
         while chunk := stream.read(1 << 23):
@@ -201,7 +208,7 @@ def _is_utf8(path: Path) -> tuple[bool, int]:
                     return False, offset + error.start
                 rest, used = data[error.start :], error.start
             offset += used
-    return not rest, offset
+    return True, offset
 
 
 def _headerless(lines: Sequence[str], among: Sequence[Dataset]) -> Found | None:

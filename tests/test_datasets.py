@@ -257,6 +257,20 @@ def test_a_file_cut_short_says_so_on_its_last_line(file: Path) -> None:
     assert rows_of(file, "structures")["fault"].to_list() == [None, None], "a whole line without its end is whole"
 
 
+def test_a_file_cut_inside_a_letter_is_still_utf_8_and_cut(file: Path) -> None:
+    for last in ("99900002900010;MSP;Sant", '99900002900010;MSP;"Sant'):
+        put(file, ("SIRET;Type;Nom\n99900001100018;CPTS;Été\n" + last + "é").encode()[:-1])
+        rows = rows_of(file, "structures")
+        assert (rows["fault"].to_list(), rows["name"].to_list()) == ([None, "cut"], ["Été", None])
+
+
+def test_mixed_encodings_are_refused_not_read_as_the_wrong_one(file: Path) -> None:
+    rule, message = refusal(
+        file, (HEADER + "99900001100018;Santé;CPTS\n").encode() + "99900002900010;Été;MSP\n".encode("cp1252")
+    )
+    assert (rule, "encodages mélangés" in message) == ("dataset.encoding", True)
+
+
 def test_one_bad_line_never_costs_the_others(file: Path) -> None:
     bad = ["a;b\n", 'x";"y;z;t\n', '"ouvert;b;CPTS\n', "a\x01;b;c\n", "1;2;3;4\n"]
     put(file, HEADER + ROW + "".join(line + ROW for line in bad))
