@@ -24,7 +24,7 @@ from contracts_schema import parameters as dated
 from contracts_schema.datasets import Column, Dataset, datasets
 from contracts_schema.layouts import index, layouts
 from contracts_schema.parameters.record import STATUSES_FR
-from contracts_schema.products import Product, products
+from contracts_schema.products import VIEWS, Product, products
 from contracts_schema.rules import catalogue
 from flows.cli import app
 from flows.law_shown import gathered, shown
@@ -151,8 +151,19 @@ def definitions() -> str:
 
 
 def dictionary() -> str:
-    """What a recipient gets, column by column."""
-    return "\n".join(part for product in products().values() for part in _product(product))
+    """What a recipient gets of the PMSI, column by column."""
+    return "\n".join(part for product in products().values() if product.made_by == VIEWS for part in _product(product))
+
+
+def snp_dictionary() -> str:
+    """What a recipient gets of the reconciliation, column by column."""
+    return "\n".join(part for product in products().values() if product.made_by != VIEWS for part in _product(product))
+
+
+def answer_rules() -> str:
+    """The rules of the reading of filled workbooks."""
+    found = [rule for rule in catalogue().values() if rule.id.startswith("answer.")]
+    return _table(("rule", "what it says"), ((f"`{rule.id}`", rule.label_fr) for rule in found))
 
 
 def parameters() -> str:
@@ -258,6 +269,8 @@ GENERATED: dict[str, Callable[[], str]] = {
         view_columns,
         definitions,
         dictionary,
+        snp_dictionary,
+        answer_rules,
         parameters,
         snp_outcomes,
         snp_rules,
@@ -429,7 +442,8 @@ def _help(*command: str) -> str:
 
 
 def _product(product: Product) -> Iterable[str]:
-    yield f"### `{product.recipient_kind}-<region>/{product.id}`\n\n{product.label_fr}. {product.description_fr}"
+    territory = "region" if product.recipient_kind == "ars" else "caisse"
+    yield f"### `{product.recipient_kind}-<{territory}>/{product.id}`\n\n{product.label_fr}. {product.description_fr}"
     for table in product.tables:
         rows = ((f"`{c.name}`", c.type, c.classification, c.label_fr) for c in table.columns)
         yield f"#### {table.name}\n\n{table.label_fr}, from `{table.view}`. One row per {_code(table.keys)}.\n"
