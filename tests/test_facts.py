@@ -28,11 +28,7 @@ from warehouse.masking import TYPES
 PROJECT = Path(__file__).parent.parent
 FACTS = PROJECT / "contracts_schema"
 STATUSES = {"official", "attested", "secondary", "analogue", "recalled", "missing", "derived", "proposal"}
-<<<<<<< HEAD
 RULE_ID = re.compile(r"(?:dataset|pmsi|answer)\.[a-z_]+|bordereau\.(?:FL[0-9]+|[a-z_0-9]+)")
-=======
-RULE_ID = re.compile(r"dataset\.[a-z_]+|pmsi\.[a-z_]+|bordereau\.(?:FL[0-9]+|[a-z_0-9]+)|answer\.[a-z_]+")
->>>>>>> prod
 GATE = {name: rule for name, rule in catalogue().items() if rule.family is None}
 """The rules of the gate; those of reconciliation are held one to one by test_snp_rules.py."""
 SOURCES = sorted(path for package in ("connectors", "checks", "contracts_schema") for path in (PROJECT / package).rglob("*.py"))
