@@ -74,12 +74,28 @@ def standing(hub: Hub) -> dict[str, Head]:
 def test_a_bordereau_is_its_own_scope_and_the_same_bytes_are_known_under_any_name_and_caisse(hub: Hub, tmp_path: Path) -> None:
     first = ingest(hub, put(tmp_path))
     assert first.status == "accepted"
-    again = ingest(hub, put(tmp_path, "autre nom.csv"), caisse="751")
+    again = ingest(hub, put(tmp_path, "autre nom.csv"))
     assert (again.status, again.decision, again.delivery_id) == ("already_known", "accepted", first.delivery_id)
     assert first.scope == f"bordereau/{decided(hub, first).data['received'][0]['sha256'][:16]}"
     assert [event.type for event in hub.log.read()] == ["DeliveryReceived", "DeliveryAccepted"]
     assert decided(hub, first).data["caisse"] == "311"
     assert ingest(hub, put(tmp_path, "sans caisse.csv"), caisse=None).status == "already_known"
+
+
+def test_a_wrong_caisse_is_corrected_by_withdrawing_and_ingesting_again(hub: Hub, tmp_path: Path) -> None:
+    path = put(tmp_path)
+    first = ingest(hub, path, "311")
+    told = ingest(hub, path, "751")
+    assert told.status == "already_known"
+    assert told.message
+    assert f"ecluse withdraw {str(first.delivery_id)[:8]}" in told.message
+    decisions.withdraw(hub, str(first.delivery_id), "caisse 751")
+    second = ingest(hub, path, "751")
+    assert (second.status, second.scope) == ("accepted", first.scope)
+    assert ingest(hub, path, "751").delivery_id == second.delivery_id
+    [head] = deliveries.heads(hub).values()
+    assert (head.data["caisse"], table(hub, second, "snp_bordereau")["caisse"].item()) == ("751", "751")
+    assert ingest(hub, path, "311").decision == "withdrawn"
 
 
 def test_the_caisse_is_that_of_the_option_else_of_the_folder_else_of_the_settings_else_of_the_header(
