@@ -74,7 +74,7 @@ class DatasetFile:
             **self.identity(received),
             "dataset": self.found.dataset,
             "layout": self.found.layout,
-            "unknown_headings": self.found.unknown,
+            "unknown_headings": len(self.found.unknown),
             "reduced": self.found.personal,
             **({"stamp": f"{day:%Y%m%d}000000"} if day else {}),
         }
