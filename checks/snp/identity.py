@@ -192,6 +192,7 @@ def _synchronisation(facts: Facts) -> dict[str, pl.Expr]:
     """Whether the absence of a declaration proves anything: every démarche walked whole on the day of reception or later."""
     last = facts.frame("synchronisation").group_by("demarche").agg(pl.col("completed_on").max())["completed_on"].min()
     return {
-        "proven": (pl.lit(last, pl.Date) >= pl.col("received_on")).fill_null(value=False),
+        # a literal on the left of a sorted column of equal values is a row too few in polars 2.1
+        "proven": (pl.col("received_on") <= pl.lit(last, pl.Date)).fill_null(value=False),
         "synchronisation": pl.lit(last, pl.Date).dt.strftime("%d/%m/%Y").fill_null("aucune"),
     }
