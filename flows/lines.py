@@ -15,13 +15,21 @@ if TYPE_CHECKING:
 
 LINES, FINDINGS, BORDEREAUX = "out_cpam__bordereau_line", "out_cpam__bordereau_finding", "out_cpam__bordereau"
 
+ORDER = {name: place for place, name in enumerate(("ASK", "HOLD", "REDIRECT", "REJECT", "ADJUST", "PAY"))}
+"""Lines that wait for somebody come first."""
+
 
 def bordereau(hub: Hub, start: str, until: int | None = None) -> dict[str, Any]:
-    """One bordereau as judged: its totals and its lines, by the start of its id. WrongUsage unless there is exactly one."""
+    """One bordereau as judged, by the start of its id: its totals and its lines, those that wait for somebody first.
+
+    WrongUsage unless there is exactly one.
+    """
     import polars as pl
 
     one = reconciling.the_one(reconciling.rows(hub, BORDEREAUX, until), "bordereau_id", start, "bordereau")
     lines = reconciling.rows(hub, LINES, until).filter(pl.col("bordereau_id") == one["bordereau_id"][0])
+    waiting = pl.col("outcome").replace_strict(ORDER, default=len(ORDER), return_dtype=pl.Int64)
+    lines = lines.sort(waiting, "line_number")
     return one.row(0, named=True) | {"details": lines.rows(named=True)}
 
 

@@ -24,13 +24,13 @@ from warehouse.blobs import BlobUnwritable
 from warehouse.log import LogUnavailable
 from warehouse.postgresql import WarehouseError, WarehouseUnavailable
 
-pytestmark = pytest.mark.xdist_group("prefect")  # one server for all of them
-
 PROJECT = Path(__file__).parent.parent
 PLANTED = b"ZOE MARTIN 2850699123456"
+PATIENCE_SECONDS = 180
+"""For what takes a moment on a machine that has nothing else to do."""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def prefect_files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], bytes]]:
     """A Prefect server for the flows of these tests; gives the bytes of every file that it has written."""
     home = tmp_path_factory.mktemp("hub")
@@ -42,7 +42,7 @@ def prefect_files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable
         from prefect.testing.utilities import prefect_test_harness
 
         setup_logging()  # else the first run does it, and takes pytest's handler away from that test
-        with prefect_test_harness(server_startup_timeout=120):
+        with prefect_test_harness(server_startup_timeout=600):
             database = Path(str(PREFECT_SERVER_DATABASE_CONNECTION_URL.value()).split("///")[1])
             folders = (database.parent, Path(PREFECT_HOME.value()))
             yield lambda: b"".join(
@@ -113,7 +113,7 @@ def run_ingest(hub: Hub, *paths: Path) -> Any:
 
 def wait_until_written(files: Callable[[], bytes], mark: str) -> bytes:
     """What Prefect wrote, once a mark is in it that it writes after the rest: logs arrive a moment later."""
-    end = time.monotonic() + 20
+    end = time.monotonic() + PATIENCE_SECONDS
     while mark.encode() not in (written := files()):
         assert time.monotonic() < end, f"{mark} is nowhere in what Prefect wrote"
         time.sleep(0.2)
@@ -361,7 +361,7 @@ def test_a_product_may_be_made_from_the_heads_of_a_whole_region() -> None:
 def assets_made(runs: list[str], expected: int) -> dict[str, set[str]]:
     """Assets that these flow runs have made, with what each was made from, as the server tells it."""
     wanted = {"related": {"id": [f"prefect.flow-run.{run}" for run in runs]}, "event": {"prefix": ["prefect.asset.mat"]}}
-    end = time.monotonic() + 120
+    end = time.monotonic() + PATIENCE_SECONDS
     while len(events := ask("/events/filter", {"filter": wanted, "limit": 50})["events"]) < expected:
         assert time.monotonic() < end, f"{len(events)} events"
         time.sleep(0.2)
@@ -393,10 +393,10 @@ def test_deployed_runs_on_one_source_take_turns_unless_the_operator_lets_more_of
             time.sleep(2)
             assert not waiting.done()
             assert not list(hub.log.read())
-        assert [report["status"] for report in waiting.result(60).result()] == ["accepted", "accepted", "held"]
+        assert [report["status"] for report in waiting.result(PATIENCE_SECONDS).result()] == ["accepted", "accepted", "held"]
         set_limit(2)
         with one_run_per_source("pmsi"):
-            assert {report["status"] for report in pool.submit(run_ingest, hub, landing).result(60).result()} == {
+            assert {report["status"] for report in pool.submit(run_ingest, hub, landing).result(PATIENCE_SECONDS).result()} == {
                 "already_known"
             }
         set_limit(1)
@@ -565,13 +565,13 @@ def prefect_database(tmp_path: Path) -> Iterator[str | None]:
             yield f"postgresql+asyncpg://prefect@/prefect?host={name}"
         finally:
             server.send_signal(signal.SIGINT)
-            server.wait(30)
+            server.wait(PATIENCE_SECONDS)
 
 
 def make_database(folder: str) -> None:
     """A role and its database, once the server answers."""
     url = f"postgresql+psycopg://postgres@/postgres?host={folder}"
-    end = time.monotonic() + 30
+    end = time.monotonic() + PATIENCE_SECONDS
     while True:
         try:
             with sa.create_engine(url, isolation_level="AUTOCOMMIT").connect() as connection:
@@ -634,7 +634,7 @@ def rehearse(environment: dict[str, str], *arguments: str) -> None:
         env=os.environ | environment,
         capture_output=True,
         text=True,
-        timeout=400,
+        timeout=900,
     )
     assert done.returncode == 0, done.stderr
     assert "les deux exécutions sont dans le journal" in done.stdout
@@ -649,7 +649,7 @@ def test_make_up_refuses_a_port_that_is_taken_and_starts_nothing(tmp_path: Path)
             env=os.environ | {"ECLUSE_HOME": str(tmp_path / "hub"), "PORT": port},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=PATIENCE_SECONDS,
         )
     assert done.returncode == 2
     assert f"le port {port} est pris" in done.stderr

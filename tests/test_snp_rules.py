@@ -372,6 +372,15 @@ def moving_facts(seed: int) -> Facts:
     )
 
 
+def test_bordereaux_received_on_one_day_are_judged_as_others() -> None:
+    found = random_facts(60, 4, per_bordereau=20)
+    day = date(2024, 7, 30)
+    one_by_one = [found.bordereau[place].with_columns(received_on=pl.lit(day)) for place in range(found.bordereau.height)]
+    at_once = found.bordereau.with_columns(received_on=pl.Series([day] * found.bordereau.height))
+    same = [replace(found, bordereau=headers) for headers in (pl.concat(one_by_one), at_once)]
+    assert judged(same[0]).lines.equals(judged(same[1]).lines)
+
+
 def test_what_lacks_is_asked_once() -> None:
     def asked(**cells: Any) -> set[str]:
         found = judged(with_rows(facts("S27"), "line", **cells)).findings

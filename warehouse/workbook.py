@@ -23,12 +23,13 @@ from warehouse.workbook_answers import TO_FILL, TO_FILL_BAND, guide, protect
 from warehouse.workbook_notes import HEADER, LINE, MAX_CHARACTERS, Unshowable, characters, dictionary, height, paper, provenance
 
 MAX_ROWS = 1_048_575  # a sheet's limit, less its header
+MAX_ANSWERED = 25_000  # rows of a sheet that is sent back: as much as is safely read of a file from outside
 MAX_DIGITS = 15  # of a number, beyond which Excel rounds
 BLOCK = 20_000
 LEVEL = 4  # of compression: 6, the default, takes twice the time for a sixth less
 EPOCH, FIRST_DAY = date(1899, 12, 30), date(1900, 3, 1)  # before that day Excel counts a 29 February 1900
 NEEDS_CARE = r"[\x00-\x08\x0b-\x1f\x{fffe}\x{ffff}]|_x[0-9A-Fa-f]{4}_|^\s|\s$|[\t\n]"
-MOST_LINES = 20  # of a row of long texts
+MOST_LINES = 27  # of a row of long texts
 SHEET_LIMIT = 1 << 31  # of the XML of a sheet, from which the zip needs its large form
 
 
@@ -44,10 +45,11 @@ class About:
 def write(path: Path, table: Table, rows: pl.DataFrame, about: About) -> None:
     """Write one table, in the contract's columns and types (``TYPES`` of products), as a workbook.
 
-    More than 1,048,575 rows go on in « Données 2 », « Données 3 »… Unshowable when a cell would have to be cut or rounded.
+    More than 1,048,575 rows (25,000 where people answer) go on in « Données 2 », « Données 3 »…
+    Unshowable when a cell would have to be cut or rounded.
     """
     _refuse_unshowable(table, rows)
-    pieces = sheets(rows.height)
+    pieces = sheets(rows.height, table)
     packed = zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=LEVEL)
     with packed as final, zipfile.ZipFile(io.BytesIO(_frame(table, rows, pieces, about))) as frame:
         data = {f"xl/worksheets/sheet{rank}.xml": rows.slice(*piece[1:]) for rank, piece in enumerate(pieces, start=1)}
@@ -60,11 +62,12 @@ def write(path: Path, table: Table, rows: pl.DataFrame, about: About) -> None:
                     file.write(part)
 
 
-def sheets(height: int) -> list[tuple[str, int, int]]:
-    """The data sheets that hold so many rows: name, first row, number of rows."""
-    starts = range(0, max(height, 1), MAX_ROWS)
+def sheets(height: int, table: Table | None = None) -> list[tuple[str, int, int]]:
+    """The data sheets that hold so many rows of a table: name, first row, number of rows."""
+    most = min(MAX_ROWS, MAX_ANSWERED) if table and table.answer else MAX_ROWS
+    starts = range(0, max(height, 1), most)
     return [
-        (f"Données {rank}" if rank > 1 else "Données", start, min(MAX_ROWS, height - start))
+        (f"Données {rank}" if rank > 1 else "Données", start, min(most, height - start))
         for rank, start in enumerate(starts, start=1)
     ]
 
@@ -158,7 +161,7 @@ def _format(column: Column) -> dict[str, Any]:
     if column.type == "integer" and "maximum" in column.constraints:
         return lined | {"num_format": "0", "align": "center"}
     formats: dict[str, dict[str, Any]] = {
-        "string": {"num_format": "@", "indent": 1},
+        "string": {"num_format": "@", "align": "left", "indent": 1},
         "boolean": {"align": "center"},
         "integer": {"num_format": "#,##0"},
         "number": {"num_format": "#,##0.00"},

@@ -25,7 +25,11 @@ def bordereaux(facts: Facts, law: Law) -> tuple[pl.DataFrame, pl.DataFrame]:
     Links: skey, number, one row for each dossier of the SNP form that is linked by an exact key.
     """
     dossiers = keyed(facts.frame("dossier"), facts, "number")
-    found = keyed(facts.bordereau.sort("received_on", "bordereau_id").with_row_index("b"), facts, "bordereau_id")
+    found = keyed(
+        facts.bordereau.sort("received_on", "period_from", "bordereau_id", nulls_last=True).with_row_index("b"),
+        facts,
+        "bordereau_id",
+    )
     gone = found.filter(pl.col("replaces").is_not_null())["replaces"]
     found = found.with_columns(live=pl.col("superseded_by").is_null() & ~pl.col("bordereau_id").is_in(gone.implode()))
     links = _links(found, dossiers)
@@ -192,7 +196,7 @@ def _synchronisation(facts: Facts) -> dict[str, pl.Expr]:
     """Whether the absence of a declaration proves anything: every démarche walked whole on the day of reception or later."""
     last = facts.frame("synchronisation").group_by("demarche").agg(pl.col("completed_on").max())["completed_on"].min()
     return {
-        # a literal on the left of a sorted column of equal values is a row too few in polars 2.1
+        # the column first: polars 2.1 gives one row for a literal compared with a column that was made of one value
         "proven": (pl.col("received_on") <= pl.lit(last, pl.Date)).fill_null(value=False),
         "synchronisation": pl.lit(last, pl.Date).dt.strftime("%d/%m/%Y").fill_null("aucune"),
     }

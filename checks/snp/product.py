@@ -48,7 +48,7 @@ def tables(reconciliation: Reconciliation, facts: Facts, decided: pl.DataFrame, 
     bordereaux = _bordereaux(headers, lines, findings)
     made = {
         "out_cpam__bordereau_line": lines.sort(*ORDER, "line_number"),
-        "out_cpam__bordereau_finding": _findings(headers, lines, findings).sort(*ORDER, "line_number", "place"),
+        "out_cpam__bordereau_finding": _findings(headers, lines, findings).sort(*ORDER, "note", "line_number", "place"),
         "out_cpam__bordereau": bordereaux.sort(ORDER),
         "out_cpam__bordereau_structure": _structures(bordereaux, lines, findings).sort(ORDER[:3]),
         "out_ars__snp_protocol": _protocols(facts, headers, lines),
@@ -105,6 +105,14 @@ def _spoken(lines: pl.DataFrame) -> pl.DataFrame:
         "Le bordereau a été remplacé et le nouveau ne demande plus cette ligne : {} déjà payés.", euros(pl.col("paid_cents"))
     )
     decision = pl.col("decision").is_not_null()
+    decided = pl.when(decision).then(
+        pl.format(
+            "Décidé : {}, « {} ». Sans cette décision : {}. ",
+            pl.col("decision").replace(decisions()).str.to_lowercase(),
+            "decision_reason",
+            pl.col("proposed_outcome").replace(results()).str.to_lowercase(),
+        )
+    )
     contradicted = pl.when("contradicted").then(pl.lit(said["decided"]["contradicted"]))
     return lines.with_columns(
         result=pl.col("outcome").replace(results()),
@@ -114,7 +122,7 @@ def _spoken(lines: pl.DataFrame) -> pl.DataFrame:
         month=pl.coalesce("day", "month").dt.strftime("%Y-%m"),
         rpps=pl.when(pl.col("rpps").str.contains(r"^[0-9]{8,11}$")).then("rpps"),
         standing=pl.when("firm").then(pl.lit(FIRM)).otherwise(pl.lit(RESERVED)),
-        reason=pl.when("live").then("reason").otherwise(paid),
+        reason=pl.when("live").then(pl.concat_str(decided, "reason", ignore_nulls=True)).otherwise(paid),
         change=pl.when("live").then("change"),
         proposal=pl.when((difference > 0) & (pl.col("paid_cents") > 0))
         .then(pl.lit(said["differences"]["more"]))

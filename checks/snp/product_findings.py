@@ -122,30 +122,34 @@ def _notes(findings: pl.DataFrame, facts: Facts, law: Law) -> pl.DataFrame:
 def _with_evidence(findings: pl.DataFrame, facts: Facts, law: Law) -> pl.DataFrame:
     """The findings with the texts that only their evidence holds."""
     seen = _seen(facts, law)
-    read = findings.with_columns(told=pl.col("evidence").str.json_decode(_evidence(seen)))
+    read = findings.with_columns(told=pl.col("evidence").str.json_decode(_evidence(seen))).with_row_index("finding")
+    read = read.join(_cells(read), on="finding", how="left", maintain_order="left")
     field = pl.col("told").struct.field
     values = field("constate")
     shown = [pl.format(f"{_label(name)} : {{}}", values.struct.field(name)) for name in seen]
-    names = words("words.yaml")["columns"]
-    cell = pl.element().struct.field
-    cells = field("cellules").list.eval(
-        pl.format(
-            "cellule {} ({}) : {}",
-            cell("cellule"),
-            cell("colonne").replace(names),
-            pl.coalesce(pl.format("« {} »", cell("texte")), pl.lit("vide")),
-        )
-    )
     dossier = field("dossier").struct.field
     return read.select(
         *findings.drop("evidence").columns,
         lines=pl.when(pl.col("line_number").is_not_null()).then(pl.lit(1, pl.Int64)),
         reason=field("motif"),
         asked_of=field("interlocuteur"),
-        seen=pl.concat_str(cells.list.join(" ; "), *shown, separator=" ; ", ignore_nulls=True).replace("", None),
+        seen=pl.concat_str("cells", *shown, separator=" ; ", ignore_nulls=True).replace("", None),
         dossier=dossier("numero"),
         timeline=pl.concat_str(dossier("chronologie"), dossier("equipe"), separator=" ; ", ignore_nulls=True).replace("", None),
     )
+
+
+def _cells(read: pl.DataFrame) -> pl.DataFrame:
+    """The cells that each finding shows, as one text: ``finding``, ``cells``."""
+    cell = pl.col("cell").struct.field
+    shown = pl.format(
+        "cellule {} ({}) : {}",
+        cell("cellule"),
+        cell("colonne").replace(words("words.yaml")["columns"]),
+        pl.coalesce(pl.format("« {} »", cell("texte")), pl.lit("vide")),
+    )
+    rows = read.select("finding", cell=pl.col("told").struct.field("cellules")).explode("cell").drop_nulls("cell")
+    return rows.group_by("finding", maintain_order=True).agg(cells=shown.str.join(" ; "))
 
 
 def _seen(facts: Facts, law: Law) -> list[str]:
