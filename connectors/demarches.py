@@ -14,7 +14,7 @@ from typing import Any
 
 from connectors import demarches_query as queries
 from connectors import demarches_records as records
-from connectors.demarches_client import Client, NotFound, Pace, PullStopped, Service, Unanswered, WronglySet, instant
+from connectors.demarches_client import LATER, Client, NotFound, Pace, PullStopped, Service, Unanswered, WronglySet, instant
 from connectors.demarches_journal import JOURNAL, Journal, Reached, alone
 from connectors.demarches_merge import Observed, Snapshot, merge, newest, read_snapshot, write_snapshot
 from connectors.demarches_records import Malformed, Record
@@ -250,9 +250,7 @@ class _Pull:
         except NotFound:
             raise WronglySet(f"la démarche {self._order.demarche} n'existe pas, ou ce jeton ne l'ouvre pas") from None
         except Unanswered as problem:
-            raise PullStopped(
-                f"le service ne répond pas comme il faut ({problem.reason}) : relancez plus tard, la lecture reprendra où elle en est"
-            ) from None
+            raise PullStopped(f"le service ne répond pas comme il faut ({problem.reason}) : {LATER}") from None
 
     def _write(self, line: Record) -> None:
         self._journal.append(line)
@@ -304,7 +302,7 @@ class _Pull:
         try:
             line = _page_of(_demarche(data, self._order.demarche), walk, _numbers)
         except Malformed:
-            raise PullStopped("le service répond mal : relancez plus tard, la lecture reprendra où elle en est") from None
+            raise PullStopped(f"le service répond mal : {LATER}") from None
         return {"end": line["end"], "more": line["more"], "aside": [number for number, _ in line["numbers"]]}
 
     def _dossiers(self, nodes: Iterable[Any], personal: frozenset[str]) -> Record:

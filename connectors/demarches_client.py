@@ -24,6 +24,7 @@ MIN_WAIT, MAX_WAIT = 1.0, 120.0
 """Seconds: floor and ceiling of a wait that the service asks for."""
 PER_MINUTE = 350
 """Requests that we send in any minute: the service refuses from 400 on."""
+LATER = "relancez plus tard, la lecture reprendra où elle en est"
 REFUSALS = 20
 """Refusals for too many requests in a row, after which we give up."""
 ATTEMPTS = 6
@@ -156,9 +157,7 @@ class Client:
                 if problem.ours and failures >= (1 if problem.reason == "timeout" else TRIES_OF_A_PAGE):
                     raise Unanswered(problem.reason) from None
                 if failures >= ATTEMPTS or refusals >= REFUSALS:
-                    raise PullStopped(
-                        f"le service ne répond pas ({problem.reason}) : relancez plus tard, la lecture reprendra où elle en est"
-                    ) from None
+                    raise PullStopped(f"le service ne répond pas ({problem.reason}) : {LATER}") from None
                 backoff = min(MAX_WAIT, 2.0 ** (max(failures, refusals) - 1)) * (0.5 + self.pace.jitter())
                 self.wait(backoff if problem.wait is None else problem.wait + self.pace.jitter())
 
@@ -166,7 +165,7 @@ class Client:
         """Sleep, unless the budget of the run ends before."""
         seconds = min(max(seconds, MIN_WAIT / 2), MAX_WAIT)
         if self.pace.now() + seconds > self._began + self.service.budget_seconds:
-            raise PullStopped("le temps donné à cette lecture est épuisé : relancez, elle reprendra où elle en est")
+            raise PullStopped(f"le temps donné à cette lecture est épuisé : {LATER}")
         self.tally.waited += seconds
         self.pace.sleep(seconds)
 
@@ -201,9 +200,7 @@ class Client:
 
     def _keep_pace(self) -> None:
         if self.tally.requests >= self.service.budget_requests:
-            raise PullStopped(
-                "le nombre de requêtes permis à cette lecture est atteint : relancez, elle reprendra où elle en est"
-            )
+            raise PullStopped(f"le nombre de requêtes permis à cette lecture est atteint : {LATER}")
         now = self.pace.now()
         self._sent = [at for at in self._sent if now - 60 < at <= now]
         if len(self._sent) >= PER_MINUTE:
@@ -276,9 +273,7 @@ def _data(text: bytes) -> dict[str, Any]:
             raise NotFound
         refused = sorted(codes & _CODES)
         if refused:
-            raise WronglySet(
-                f"le service refuse la demande ({refused[0]}) : démarche hors de la portée du jeton, ou jeton ancien"
-            )
+            raise WronglySet(f"le service refuse ({refused[0]}) : démarche hors de la portée du jeton, ou jeton ancien")
         if not codes and answer.get("data") is None:
             raise WronglySet("le service ne comprend pas la requête : son schéma a changé, ecluse est à mettre à jour")
         raise _Retry(sorted(codes)[0] if codes else "errors", ours=True)

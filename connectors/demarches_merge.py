@@ -73,9 +73,7 @@ def read_snapshot(path: Path) -> Snapshot:
             raise SnapshotDamaged("l'instantané de la démarche est d'une autre version d'ecluse : relisez la démarche entière")
         return Snapshot(header, {record["number"]: record for record in records}, hashlib.sha256(data).hexdigest())
     except (ValueError, KeyError, TypeError):
-        raise SnapshotDamaged(
-            "l'instantané de la démarche est illisible : à restaurer, ou relisez la démarche entière"
-        ) from None
+        raise SnapshotDamaged("l'instantané de la démarche est illisible : restaurez-le, ou relisez tout") from None
 
 
 def write_snapshot(folder: Path, snapshot: Snapshot, reached: Reached) -> tuple[Path, str]:
