@@ -67,13 +67,26 @@ class Changes:
 def read_snapshot(path: Path) -> Snapshot:
     """A snapshot as written. SnapshotDamaged."""
     data = path.read_bytes()
+    first, *lines = data.split(b"\n")
+    header = read_header(first)
     try:
-        header, *records = (json.loads(line) for line in data.splitlines())
-        if header["kind"] != "demarche" or header["format"] != FORMAT:
-            raise SnapshotDamaged("l'instantané de la démarche est d'une autre version d'ecluse : relisez la démarche entière")
+        records = [json.loads(line) for line in lines if line]
         return Snapshot(header, {record["number"]: record for record in records}, hashlib.sha256(data).hexdigest())
     except (ValueError, KeyError, TypeError):
         raise SnapshotDamaged("l'instantané de la démarche est illisible : restaurez-le, ou relisez tout") from None
+
+
+def read_header(line: bytes) -> Record:
+    """The first line of a snapshot: the démarche, its revisions, how far it was read. SnapshotDamaged."""
+    try:
+        header: Record = json.loads(line)
+        if header["kind"] == "demarche" and header["format"] == FORMAT:
+            return header
+    except (ValueError, KeyError, TypeError):
+        pass
+    raise SnapshotDamaged(
+        "ce fichier n'est pas l'instantané d'une démarche, ou celui d'une autre version d'ecluse : relisez tout"
+    )
 
 
 def write_snapshot(folder: Path, snapshot: Snapshot, reached: Reached) -> tuple[Path, str]:
