@@ -97,9 +97,6 @@ def _dossiers(platform: Platform, form: Demarche, signed: Signed, **told: Any) -
         visible = [one for one in visible if one.state == told["state"]]
     keyed = [((getattr(one, order), one.number), one) for one in visible]
     nodes, more, end = _page(keyed, told)
-    for one in nodes:
-        if one.broken:
-            raise GraphError("Internal server error" if one.broken == "internal_server_error" else "Cannot be null", one.broken)
     return _connection([_dossier(one, signed) for one in nodes], more, end)
 
 
@@ -169,12 +166,10 @@ def _connection(nodes: list[Node], more: bool, end: str | None) -> Node:
 
 
 def _dossier(one: Dossier, signed: Signed) -> Node:
-    if one.broken:
-        raise GraphError("Internal server error" if one.broken == "internal_server_error" else "Cannot be null", one.broken)
     waiting = [correction["at"] for correction in one.corrections if correction["resolved"] is None]
     return {
         "__typename": "Dossier",
-        "__same": (one.number, one.stamp),
+        "__same": (one.number, one.stamp, one.broken),
         "id": encoded(f"Dossier-{one.number}"),
         "number": one.number,
         "state": one.state,
@@ -192,13 +187,19 @@ def _dossier(one: Dossier, signed: Signed) -> Node:
         "groupeInstructeur": {"__typename": "GroupeInstructeur", "number": 1},
         "demandeur": one.applicant or {"__typename": "PersonnePhysique", "nom": "FICTIF", "prenom": "Camille"},
         "demarche": {"__typename": "DemarcheDescriptor", "number": one.demarche.number, "revision": _revision(one.revision)},
-        "champs": lambda: _champs(one, one.revision.fields, one.answers, None, signed),
+        "champs": lambda: _answers(one, signed),
         "traitements": [
             {"__typename": "Traitement", "event": event, "dateTraitement": printed(at), "motivation": None}
             for event, at in one.treatments
         ],
         "messages": lambda: _messages(one),
     }
+
+
+def _answers(one: Dossier, signed: Signed) -> list[Node]:
+    if one.broken:
+        raise GraphError(one.broken.replace("_", " "), one.broken)
+    return _champs(one, one.revision.fields, one.answers, None, signed)
 
 
 def _messages(one: Dossier) -> list[Node]:
