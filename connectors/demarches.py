@@ -332,13 +332,15 @@ class _Pull:
         listing = self._listing()
         if listing is None or self._before is None:
             return set()
-        unseen = self._before.live() - set(listing) - gone - set(self._state.modified)
-        return {number for number in unseen if not self._before.dossiers[number].get("absent_on")}
+        unseen = (self._before.live() | set(self._state.modified)) - listing - gone
+        return {number for number in unseen if not self._before.dossiers.get(number, {}).get("absent_on")}
 
     def _listing(self) -> set[int] | None:
         if self._journal.plan["mode"] == "full":
             return set(self._state.modified) | self._state.aside
-        return set(self._state.listing) if self._journal.plan["numbers"] else None
+        if not self._journal.plan["numbers"]:
+            return None
+        return set(self._state.listing) | {number for number, outcome in self._state.alone.items() if outcome == "read"}
 
     def _read_alone(self, number: int, personal: frozenset[str]) -> None:
         if number in self._state.alone:

@@ -229,7 +229,7 @@ def _families_named(mapping: FormMapping, now: pl.DataFrame) -> pl.DataFrame:
     said = (
         texts.explode("said")
         .drop_nulls("said")
-        .with_columns(pl.concat_str(pl.lit(" "), normalised(pl.col("said")), pl.lit(" ")))
+        .with_columns(said=pl.concat_str(pl.lit(" "), normalised(pl.col("said")), pl.lit(" ")))
     )
     titled = [
         pl.when(pl.col("said").str.contains(f" {title} ", literal=True)).then(pl.lit(family))
@@ -329,9 +329,13 @@ def _events(found: pl.DataFrame) -> pl.DataFrame:
     treated = (
         found.select("number", "treatments").explode("treatments", keep_nulls=False, empty_as_null=False).unnest("treatments")
     )
-    treated = treated.with_columns(at=_instant("at"), event=pl.col("event").str.strip_suffix("_automatiquement"))
-    reopened = pl.col("at").filter(pl.col("event").str.starts_with("repasse_")).max().over("number")
-    ended = treated.filter(pl.col("event").is_in(list(ENDS)), reopened.is_null() | (pl.col("at") > reopened))
+    treated = treated.with_columns(
+        at=_instant("at"),
+        event=pl.col("event").str.strip_suffix("_automatiquement"),
+        place=pl.int_range(pl.len()).over("number"),
+    )
+    reopened = pl.col("place").filter(pl.col("event").str.starts_with("repasse_")).max().over("number")
+    ended = treated.filter(pl.col("event").is_in(list(ENDS)), reopened.is_null() | (pl.col("place") > reopened))
     again = treated.filter(pl.col("event").str.starts_with("depose_correction"))
     asked = found.select("number", "corrections").explode("corrections", keep_nulls=False, empty_as_null=False)
     asked = asked.unnest("corrections").filter(~pl.col("discarded"))

@@ -213,7 +213,7 @@ def _nameless(value: Any) -> Any:
 
 def _mark_absent(dossiers: dict[int, Record], seen: Observed, day: str, changes: Changes) -> None:
     """A dossier in no list, that even its number does not find: observed, dated, and never a withdrawal."""
-    listed = set(seen.listing or ()) | set(seen.dossiers)
+    listed = set(seen.listing or ())
     for number, record in dossiers.items():
         if record.get("deletion"):
             continue

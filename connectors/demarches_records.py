@@ -74,7 +74,7 @@ def dossier(node: Mapping[str, Any], kept: Collection[str] | None, personal: Col
             "champs": _champs(node["champs"], kept, personal),
             "treatments": sorted(
                 ({"at": _stamp(one["dateTraitement"]), "event": _text(one["event"])} for one in node["traitements"]),
-                key=lambda one: (instant(one["at"] or ""), one["event"]),
+                key=lambda one: instant(one["at"] or ""),  # of one second, in the order of the service
             ),
             "corrections": _corrections(node["messages"]),
         }

@@ -12,6 +12,7 @@ import pytest
 from demarches import TEAM, Bench, platform
 
 from connectors import demarches as pulling
+from connectors import demarches_client
 from connectors import demarches_query as queries
 from connectors import simulator_forms as forms
 from connectors.demarches import Order, pull
@@ -306,10 +307,13 @@ def test_a_service_that_always_refuses_is_left_in_peace(bench: Bench) -> None:
     assert bench.deliver().report.complete
 
 
-def test_no_minute_sees_more_requests_than_the_service_allows(bench: Bench) -> None:
-    bench.fill(360)
+def test_no_minute_sees_more_requests_than_the_service_allows(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert bench.service.per_minute > demarches_client.PER_MINUTE
+    monkeypatch.setattr(demarches_client, "PER_MINUTE", 40)
+    bench.service.per_minute = 45
+    bench.fill(60)
     found = bench.deliver(page=1)
-    assert found.report.requests == 363
+    assert found.report.requests == 63
     assert found.report.attempts_failed == {}, "the service never had to refuse"
     assert found.report.seconds_waited >= 59
 

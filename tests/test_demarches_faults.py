@@ -25,7 +25,8 @@ from connectors.simulator_demarches import Exchange, Simulator
 
 Fault = Callable[[Exchange], None]
 PAGE = 4
-PEACE = {"read_seconds": 60, "answer_seconds": 90}
+PEACE = {"read_seconds": 60, "answer_seconds": 90, "answer_bytes": 8 << 20}
+BOMB = gzip.compress(b" " * (9 << 20), 9)
 HASTE = {"read_seconds": 0.4, "answer_seconds": 0.6}
 """Patience of the client, in seconds, where a fault is a slowness."""
 
@@ -94,10 +95,6 @@ def earlier_page(exchange: Exchange) -> None:
     exchange.send(body=json.dumps(answer).encode())
 
 
-def bomb() -> bytes:
-    return gzip.compress(b" " * (40 << 20), 9)
-
-
 def twice(exchange: Exchange) -> None:
     nodes = exchange.answer["data"]["demarche"]["page"]["nodes"]
     changed(exchange, nodes=[*nodes, nodes[0]])
@@ -141,7 +138,7 @@ ANSWERS: dict[str, Fault] = {
     "truncated JSON": lambda x: x.send(body=x.body[: len(x.body) // 2]),
     "JSON nested without end": lambda x: x.send(body=b'{"data":' * 100_000),
     "not UTF-8": lambda x: x.send(body=b'{"data": "\xff\xfe"}'),
-    "gzip bomb": lambda x: x.send(body=bomb(), Content_Encoding="gzip"),
+    "gzip bomb": lambda x: x.send(body=BOMB, Content_Encoding="gzip"),
     "gzip damaged": lambda x: x.send(body=gzip.compress(x.body)[:-30] + b"x" * 30, Content_Encoding="gzip"),
     "no page information": lambda x: x.send(body=b'{"data": {"demarche": {"number": 990001, "page": {"nodes": []}}}}'),
     "answer about another demarche": other_demarche,
@@ -317,7 +314,7 @@ POINTS = ("pull.asked", "pull.answered", "pull.written", "pull.synced", "pull.sn
 
 def test_a_pull_killed_at_each_point_goes_on_without_loss_or_double_work(bench: Bench, promise: Promise) -> None:
     reached: list[str] = []
-    right = bench.pull("undisturbed", reached=reached.append, numbers=True, page=PAGE).sha256
+    right = bench.pull("undisturbed", reached=reached.append, numbers=True, page=2 * PAGE).sha256
     requests = len(bench.service.seen.api)
     assert set(reached) == set(POINTS), "no point is dead"
     lost: set[int] = set()
@@ -325,7 +322,7 @@ def test_a_pull_killed_at_each_point_goes_on_without_loss_or_double_work(bench: 
         bench.service.restart_count()
         work = f"killed-{place}"
         assert killed_at(bench, work, place) == -signal.SIGKILL
-        ended = pulled(bench, work)
+        ended = pulled(bench, work, page=2 * PAGE)
         assert ended.sha256 == right, place
         assert ended.requests <= requests + 1, "at most the request in flight is asked again"
         lost |= set(range(1, 18)) - set(ended.numbers)
@@ -343,7 +340,7 @@ def killed_at(bench: Bench, work: str, place: int) -> int:
                 os.kill(os.getpid(), signal.SIGKILL)
 
         try:
-            bench.pull(work, reached=reached, numbers=True, page=PAGE)
+            bench.pull(work, reached=reached, numbers=True, page=2 * PAGE)
         finally:
             os._exit(0)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
@@ -371,8 +368,8 @@ def test_a_pull_whose_snapshot_was_not_taken_over_gives_it_again_without_a_reque
 
 
 def test_a_journal_of_another_head_or_another_order_is_not_gone_on_with(bench: Bench) -> None:
+    bench.settings = {"budget_requests": 3}
     with pytest.raises(PullStopped):
-        bench.settings = {"budget_requests": 3}
         bench.pull(page=PAGE)
     bench.settings = PEACE
     found = bench.pull(mode="full", page=PAGE)
