@@ -5,7 +5,7 @@ dossier, the champ and why, never the answer.
 """
 
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,8 +76,11 @@ class Declared:
     notes: pl.DataFrame
 
 
-def declared(snapshots: Iterable[Path], known: Mapping[int, FormMapping]) -> Declared:
-    """The frames of several snapshots, each through the mapping of its démarche."""
+def declared(snapshots: Iterable[Path], known: Mapping[int, FormMapping], doubtful: Collection[str] = ()) -> Declared:
+    """The frames of several snapshots, each through the mapping of its démarche.
+
+    ``doubtful``: MD5 of attached files whose content is not what was announced; they count as pending.
+    """
     frames: dict[str, list[pl.DataFrame]] = {name: [pl.DataFrame(schema=schema)] for name, schema in COLUMNS.items()}
     notes = [pl.DataFrame(schema=NOTES)]
     for path in snapshots:
@@ -89,7 +92,7 @@ def declared(snapshots: Iterable[Path], known: Mapping[int, FormMapping]) -> Dec
         if mapping is None:
             notes.append(pl.DataFrame([{"demarche": demarche, "kind": "no_mapping"}], schema=NOTES))
             continue
-        made, said = _through(mapping, found, demarche)
+        made, said = _through(mapping, found, demarche, list(doubtful))
         notes += said
         for name, frame in made.items():
             frames[name].append(frame.select(*COLUMNS[name]).cast(pl.Schema(COLUMNS[name])))
@@ -141,14 +144,16 @@ def _note(rows: pl.DataFrame, demarche: str, kind: str, champ: str | None = None
     )
 
 
-def _through(mapping: FormMapping, found: pl.DataFrame, demarche: str) -> tuple[dict[str, pl.DataFrame], list[pl.DataFrame]]:
+def _through(
+    mapping: FormMapping, found: pl.DataFrame, demarche: str, doubtful: list[str]
+) -> tuple[dict[str, pl.DataFrame], list[pl.DataFrame]]:
     """The frames of one démarche, but its synchronisation; and notes."""
     versions = _versions(found)
     champs = versions.explode("champs", keep_nulls=False, empty_as_null=False).unnest("champs")
     now = champs.filter(pl.col("is_last"))
     dossier, kinds = _dossiers(mapping, found, now, demarche)
     protocol, protocols = _protocols(mapping, versions, champs, demarche)
-    member, roles = _members(mapping, now, demarche)
+    member, roles = _members(mapping, now, demarche, doubtful)
     redeposited = (
         pl.col("treatments").list.eval(pl.element().struct.field("event").str.starts_with("depose_correction")).list.any()
     )
@@ -273,8 +278,8 @@ def _protocols(
     return spans.filter(pl.col("until_on").is_null() | (pl.col("until_on") > pl.col("effective_on"))), notes
 
 
-def _members(mapping: FormMapping, now: pl.DataFrame, demarche: str) -> tuple[pl.DataFrame, pl.DataFrame]:
-    parts = [_team(team, now) for team in mapping.teams]
+def _members(mapping: FormMapping, now: pl.DataFrame, demarche: str, doubtful: list[str]) -> tuple[pl.DataFrame, pl.DataFrame]:
+    parts = [_team(team, now, doubtful) for team in mapping.teams]
     rows = pl.concat([part for part, _ in parts]) if parts else pl.DataFrame(schema={"number": pl.Int64, **_MEMBER})
     said = [_note(part.filter(pl.col("role").is_null()), demarche, "unknown_role", champ) for part, champ in parts]
     number = rpps(rows.select("rpps", kind=pl.lit("s")).unique(), "rpps", "kind").select("rpps", "rpps_of")
@@ -285,7 +290,7 @@ def _members(mapping: FormMapping, now: pl.DataFrame, demarche: str) -> tuple[pl
 _MEMBER = {"rpps": TEXT, "profession": TEXT, "role": TEXT, "piece_missing": FLAG, "piece_pending": FLAG}
 
 
-def _team(team: TeamMapping, now: pl.DataFrame) -> tuple[pl.DataFrame, str | None]:
+def _team(team: TeamMapping, now: pl.DataFrame, doubtful: list[str]) -> tuple[pl.DataFrame, str | None]:
     """The members that one table tells, or the champs beside it: number and ``_MEMBER``; and the champ of the role."""
     if team.table:
         lined = (
@@ -302,6 +307,7 @@ def _team(team: TeamMapping, now: pl.DataFrame) -> tuple[pl.DataFrame, str | Non
         inner = now.with_columns(row=pl.lit(0, pl.Int64))
         lined = inner.filter(pl.col("id") == team.rpps.id)
     rows = lined.select("number", "row").unique().sort("number", "row")
+    waits = (pl.element().struct.field("scan") == "pending") | pl.element().struct.field("md5").is_in(doubtful)
     read: dict[str, Champ | None] = {"rpps": team.rpps, "profession": team.profession, "role": team.role}
     for name, champ in read.items():
         rows = _joined(rows, inner, champ, clean(pl.col("text")).alias(name))
@@ -310,7 +316,7 @@ def _team(team: TeamMapping, now: pl.DataFrame) -> tuple[pl.DataFrame, str | Non
         .group_by("number", "row")
         .agg(
             piece_missing=(pl.col("files").list.len() == 0).any(),
-            piece_pending=pl.col("files").list.eval(pl.element().struct.field("scan") == "pending").list.any().any(),
+            piece_pending=pl.col("files").list.eval(waits).list.any().any(),
         )
     )
     rows = rows.join(files, on=["number", "row"], how="left", maintain_order="left")
