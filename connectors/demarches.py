@@ -19,6 +19,8 @@ from connectors.demarches_journal import JOURNAL, Journal, Reached, alone
 from connectors.demarches_merge import Observed, Snapshot, merge, newest, read_snapshot, write_snapshot
 from connectors.demarches_records import Malformed, Record
 
+LONGEST = timedelta(days=3)
+"""A pull that began before is not gone on with: its cursors may mean nothing any more."""
 PAGE = 50
 """Dossiers asked for at a time: the service takes up to 100, and is slow on large pages."""
 EVER = "1970-01-01T00:00:00+00:00"
@@ -28,6 +30,8 @@ BACKDATED = timedelta(days=30)
 """Deletions are dated by the hiding, up to this long before they are listed."""
 OPEN = ("en_construction", "en_instruction")
 REREAD = 3
+RESTARTS = 2
+"""Times that one call begins a walk again when its cursors go round."""
 MANY = 200
 """More dossiers that vanish at once are no observation but a fault of the reading: none is recorded."""
 Progress = Callable[[str, int], None]
@@ -119,6 +123,9 @@ class State:
             self.alone[line["alone"]] = line["outcome"]
         if "walk" in line:
             walk = self.walks.setdefault(line["walk"], Walk())
+            if line.get("again"):
+                walk.cursor = None
+                walk.cursors.clear()
             if line["end"] is not None:
                 walk.cursor = line["end"]
                 walk.cursors.add(line["end"])
@@ -162,6 +169,10 @@ def kept_digest(keep: frozenset[str] | None) -> str:
     return "all" if keep is None else hashlib.sha256("\n".join(sorted(keep)).encode()).hexdigest()[:16]
 
 
+class _Looping(Malformed):
+    """A page ends where the walk has been already, or nowhere."""
+
+
 class _Pull:
     """One pull, from its plan to its snapshot."""
 
@@ -176,7 +187,8 @@ class _Pull:
         self._progress = progress
         self._size = min(max(order.page, 1), 100)
         self._good = 0
-        self._journal = Journal(folder, self._plan(), reached)
+        plan = self._plan()
+        self._journal = Journal(folder, plan, _earlier(plan["started_at"], LONGEST), reached)
         self._state = State()
         for line in self._journal.lines():
             self._state.apply(line)
@@ -258,24 +270,30 @@ class _Pull:
         self._progress("dossiers", len(self._state.modified))
 
     def _walk(self, name: str, query: str, operation: str, variables: Record, read: Callable[[Iterable[Any]], Record]) -> None:
-        walk = self._state.walks.setdefault(name, Walk())
+        walk, restarts = self._state.walks.setdefault(name, Walk()), 0
         told = {"number": self._order.demarche, "since": None, **variables}
         if operation in ("dossiers", "numbers"):
             told.setdefault("state", None)
         while not walk.done:
             self._reached("pull.asked")
             asked = told | {"after": walk.cursor}
-            line = self._page(walk, query, operation, asked, read)
+            try:
+                line = self._page(walk, query, operation, asked, read)
+            except _Looping:  # a wrong page was taken for a right one before: what was read stays, the walk begins again
+                if restarts == RESTARTS:
+                    raise PullStopped(f"le service tourne en rond dans une de ses listes : {LATER}") from None
+                restarts += 1
+                line = {"end": None, "more": True, "again": True}
             if line is None:
                 if operation != "dossiers":
-                    raise PullStopped("le service ne donne pas une de ses listes : relancez plus tard")
+                    raise PullStopped(f"le service ne donne pas une de ses listes : {LATER}")
                 line = self._set_aside(walk, asked)
             self._write({"walk": name, "after": walk.cursor, **line})
 
     def _page(
         self, walk: Walk, query: str, operation: str, asked: Record, read: Callable[[Iterable[Any]], Record]
     ) -> Record | None:
-        """One page, in smaller pieces when it fails; None when even one dossier does."""
+        """One page, in smaller pieces when it fails; None when even one dossier does. _Looping."""
         tries = 0
         while True:
             try:
@@ -292,6 +310,8 @@ class _Pull:
                 self._client.wait(float(tries))
                 if isinstance(problem, Malformed) and tries < REREAD:
                     continue
+                if isinstance(problem, _Looping):
+                    raise
                 if self._size == 1:
                     return None
                 self._size, self._good, tries = self._size // 2, 0, 0
@@ -322,10 +342,18 @@ class _Pull:
             if newest_known is None or records.later(newest_known, modified):
                 wanted.add(number)
         if self._journal.plan["pending"]:
-            hidden = {n for n, one in before.dossiers.items() if (one.get("deletion") or {}).get("list") == "pending"}
+            pending = (n for n, one in before.dossiers.items() if (one.get("deletion") or {}).get("list") == "pending")
+            hidden = {number for number in pending if not before.dossiers[number].get("absent_on")}
             wanted |= hidden - gone - set(state.modified)
+        wanted |= self._scanned() - gone
         vanished = self._vanished(gone)
         return sorted(wanted | (vanished if len(vanished) <= MANY else set())), len(vanished) if len(vanished) > MANY else 0
+
+    def _scanned(self) -> set[int]:
+        """Dossiers with a file that the service's scanner held: its verdict moves no instant."""
+        before = self._before.dossiers if self._before else {}
+        held = {number for number, record in before.items() if records.has_pending_file(record.get("champs", ()))}
+        return {number for number in held - set(self._state.modified) if not before[number].get("deletion")}
 
     def _vanished(self, gone: set[int]) -> set[int]:
         """Dossiers that we knew, and that a complete walk does not show."""
@@ -429,7 +457,7 @@ def _page_of(demarche: Mapping[str, Any], walk: Walk, read: Callable[[Iterable[A
     if more and not nodes:
         raise Malformed("empty page with more to come")
     if nodes and (end is None or end in walk.cursors):
-        raise Malformed("cursor")
+        raise _Looping("cursor")
     return {"end": end if nodes else None, "more": more, **read(nodes)}  # the cursor of an empty page is null
 
 

@@ -1,7 +1,7 @@
 """Attached files of dossiers, brought in once: asked for just before, fetched within their hour, checked, stored by hash.
 
-Must never keep or tell the address of a file (it is a secret), send it the token, follow a redirection, reach an address that is
-not public, or store what is not the document that the service described. Plain ``http.client`` on purpose: other clients write
+Must never keep or tell the address of a file (it is a secret), send it the token, follow a redirection, reach an address that
+is not public, or store what is not the document that the service described. Plain ``http.client`` on purpose: others write
 the addresses that they fetch in their logs, and resolve names a second time.
 """
 

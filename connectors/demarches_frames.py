@@ -342,6 +342,13 @@ def _events(found: pl.DataFrame) -> pl.DataFrame:
     )
     reopened = pl.col("place").filter(pl.col("event").str.starts_with("repasse_")).max().over("number")
     ended = treated.filter(pl.col("event").is_in(list(ENDS)), reopened.is_null() | (pl.col("place") > reopened))
+    # decided after it was last read, then deleted: the day of the deletion is the latest that the decision can have
+    untold = (
+        found.select("number", "deletion")
+        .unnest("deletion")
+        .filter(pl.col("state").is_in(list(ENDS.values())))
+        .join(ended, on="number", how="anti")
+    )
     again = treated.filter(pl.col("event").str.starts_with("depose_correction"))
     asked = found.select("number", "corrections").explode("corrections", keep_nulls=False, empty_as_null=False)
     asked = asked.unnest("corrections").filter(~pl.col("discarded"))
@@ -349,6 +356,7 @@ def _events(found: pl.DataFrame) -> pl.DataFrame:
     kept = pl.col("reason").is_in(RETENTION) & (pl.col("list") == "deleted")
     parts = [
         ended.select("number", kind=pl.col("event").replace_strict(ENDS, return_dtype=TEXT), at="at"),
+        untold.select("number", kind="state", at=_instant("at")),
         again.select("number", kind=pl.lit("redeposit"), at="at"),
         asked.select("number", kind=pl.lit("correction_asked"), at=_instant("asked_at"), reason="reason", subject="id"),
         asked.drop_nulls("resolved_at").select(

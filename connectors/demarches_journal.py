@@ -37,13 +37,19 @@ def alone(folder: Path) -> Iterator[None]:
 
 
 class Journal:
-    """The lines written so far, then those to come. The first is the plan of the pull: another plan starts again."""
+    """The lines written so far, then those to come. The first is the plan of the pull: another plan starts again, and so does
+    one that began before ``since``."""
 
-    def __init__(self, folder: Path, plan: Mapping[str, Any], reached: Reached) -> None:
+    def __init__(self, folder: Path, plan: Mapping[str, Any], since: str, reached: Reached) -> None:
         self.path = folder / JOURNAL
         self._reached = reached
         found = self._mend()
-        if found is not None and all(found.get(name) == value for name, value in plan.items() if name != "started_at"):
+        young = found is not None and str(found.get("started_at")) >= since
+        if (
+            found is not None
+            and young
+            and all(found.get(name) == value for name, value in plan.items() if name != "started_at")
+        ):
             self.plan: Mapping[str, Any] = found
             self.resumed = True
         else:

@@ -137,6 +137,10 @@ def merge(
         del deletion["number"]
         dossiers[number] = _deleted(number, dossiers.get(number), deletion)
         changes.deleted += known is None or not known.get("deletion")
+    for number in seen.gone - set(hidden):  # hidden once, and now in no list: the withdrawal stands, nobody asks again
+        known = dossiers.get(number)
+        if known and known.get("deletion") and not known.get("absent_on"):
+            dossiers[number] = {**known, "absent_on": day}
     if seen.listing is not None:
         _mark_absent(dossiers, seen, day, changes)
     header = _header(before, seen, plan, day if complete else None)
@@ -197,7 +201,7 @@ def _deleted(number: int, known: Record | None, deletion: Record) -> Record:
         "since": None,
         "restored": [],
     }
-    record = {**record, "deletion": deletion, "absent_on": None}
+    record = {**record, "deletion": deletion, "state": deletion["state"], "absent_on": None}
     if deletion["list"] == "deleted":  # its names are no fact that a payment needs
         record |= {name: _nameless(record[name]) for name in ("champs", "earlier") if name in record}
     return record

@@ -251,6 +251,15 @@ def md5_hex(checksum: str) -> str:
     return raw.hex() if len(raw) == 16 else checksum
 
 
+def has_pending_file(champs: Iterable[Record]) -> bool:
+    """Whether some file still waits for the service's scanner."""
+    return any(
+        any(file["scan"] == "pending" for file in champ.get("files", ()))
+        or any(has_pending_file(row["champs"]) for row in champ.get("rows", ()))
+        for champ in champs
+    )
+
+
 def without_scan(champs: Any) -> Any:
     """The champs but for what the service's scanner says of their files: a scan is no change of the declaration."""
     if isinstance(champs, list):

@@ -162,6 +162,16 @@ def test_c06_a_deletion_taken_back_withdraws_nothing_and_is_remembered(bench: Be
     assert record["champs"]
 
 
+def test_a_hidden_dossier_that_then_vanishes_stays_withdrawn_and_is_asked_for_once(bench: Bench) -> None:
+    bench.fill(2)
+    bench.platform.hide(1)
+    bench.deliver()
+    bench.platform.expire(1)
+    assert [bench.deliver().report.requests for _ in range(3)] == [5, 4, 4]
+    record = bench.snapshot().dossiers[1]
+    assert (record["deletion"]["list"], record["absent_on"]) == ("pending", "2022-07-20")
+
+
 def test_c07_a_dossier_in_no_list_is_no_longer_visible_and_never_withdrawn(bench: Bench) -> None:
     bench.fill(3)
     bench.deliver()
@@ -244,6 +254,18 @@ def test_an_unknown_type_of_champ_is_read_by_its_text_and_flagged(bench: Bench) 
     assert found.report.unknown_types == ["RpnsChamp"]
     champ = next(one for one in bench.snapshot().dossiers[1]["champs"] if one["id"] == "Q2hhbXAtMTAz")
     assert champ == {"id": "Q2hhbXAtMTAz", "text": TEAM.name, "unknown": "RpnsChamp"}
+
+
+def test_the_verdict_of_the_scanner_is_learnt_though_no_instant_moves(bench: Bench) -> None:
+    bench.fill(3)
+    bench.platform.replace_piece(2, 120, scan="pending")
+    bench.deliver()
+    bench.platform.advance(86_400)
+    bench.platform.replace_piece(2, 120, scan="safe")
+    found = bench.deliver()
+    assert (found.report.requests, found.report.changed) == (5, 1)
+    assert bench.snapshot().dossiers[2]["earlier"] == [], "the declaration is the same"
+    assert bench.deliver().report.requests == 4, "once known, it is not asked for again"
 
 
 # --- one dossier that fails

@@ -251,6 +251,17 @@ def test_a_service_that_goes_round_for_ever_is_left(bench: Bench) -> None:
     assert len(bench.service.seen.api) < 20
 
 
+def test_a_first_page_taken_for_a_later_one_makes_the_walk_begin_again(bench: Bench, promise: Promise) -> None:
+    """A page of another size that comes out of a cache ends at a cursor never seen: only later does the walk meet itself."""
+    right = undisturbed(bench)
+
+    def smaller(exchange: Exchange) -> None:
+        exchange.asked["variables"]["first"] = 2
+        earlier_page(exchange)
+
+    survives(bench, promise, "first page of another size, again", {3: smaller, 7: smaller}, right)
+
+
 def test_connections_refused_for_a_while_cost_a_wait(bench: Bench, promise: Promise) -> None:
     right = undisturbed(bench)
 
@@ -376,6 +387,15 @@ def test_a_journal_of_another_head_or_another_order_is_not_gone_on_with(bench: B
     assert not found.report.resumed
     assert found.report.read == 15
     assert read_snapshot(found.path).header["completed_on"] == "2022-07-21"
+
+
+def test_a_pull_that_began_long_ago_is_not_gone_on_with(bench: Bench) -> None:
+    bench.settings = PEACE | {"budget_requests": 3}
+    with pytest.raises(PullStopped):
+        bench.pull(page=PAGE)
+    bench.platform.advance(4 * 86_400)
+    bench.settings = PEACE
+    assert not bench.pull(page=PAGE).report.resumed
 
 
 def test_the_watermark_never_passes_what_was_not_read(bench: Bench) -> None:

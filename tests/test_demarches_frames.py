@@ -246,6 +246,23 @@ def test_a_purge_for_retention_is_no_withdrawal(bench: Bench, reason: str, kind:
     assert "document-unique.pdf" not in bench.head.read_text(encoding="utf-8"), "names of files are no fact to keep"
 
 
+def test_a_decision_taken_after_the_last_reading_of_a_dossier_is_known_by_its_deletion(bench: Bench) -> None:
+    bench.fill(2)
+    bench.deliver()
+    bench.platform.advance(86_400)
+    for number, state in ((1, "accepte"), (2, "refuse")):
+        bench.platform.settle(number, state)
+        bench.platform.purge(number, "expired")
+    bench.deliver()
+    day = date(2022, 7, 21)
+    assert events(read(bench)) == [
+        ("1", "accepte", day, None),
+        ("1", "purged", day, "expired"),
+        ("2", "purged", day, "expired"),
+        ("2", "refuse", day, None),
+    ]
+
+
 def test_a_pending_deletion_taken_back_leaves_no_withdrawal(bench: Bench) -> None:
     bench.fill(1)
     bench.deliver()
