@@ -19,6 +19,7 @@ class Variant:
     policy: str | None = None
     policy_of: str | None = None
     decided_by: str | None = None
+    effect_on_lines: str | None = None
 
 
 @dataclass(frozen=True)
