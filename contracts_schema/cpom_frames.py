@@ -49,7 +49,8 @@ FRAMES: dict[str, dict[str, str]] = {
     "entry": {"finess_ej": "text", "annex": "text", "code": "text", "chosen": "flag", "entered_at": "instant"},
     "validated_choice": {"finess_ej": "text", "annex": "text", "code": "text", "validated_on": "day", "reference": "text"},
     "amendment": {
-        "amendment_id": "text", "finess_ej": "text", "annex": "text", "signed_on": "day", "effective_on": "day", "subject": "text",
+        "amendment_id": "text", "finess_ej": "text", "annex": "text", "signed_on": "day", "effective_on": "day",
+        "subject": "text",
     },
     "smr_base": {
         "finess_ej": "text", "year": "count", "base_cents": "cents", "definition": "text", "amount_cents": "cents",
@@ -77,13 +78,13 @@ FRAMES: dict[str, dict[str, str]] = {
 }  # fmt: skip
 """Name of a frame → column → kind.
 
-- ``sheet``: one logical sheet (a title block); ``annex`` STRAT, HPR, FINANCE or RECOGNITION. ``finess_ej``: normalised, even when
-  malformed; ``synthesis_on``: null when not printed as a day. ``skipped``: JSON, reason → rows.
-- ``row``: the (sheet, indicator) line; ``code`` as printed (``CT_02_1_1``, ``1_1``), null when none could be read; ``chosen``: at
-  least one non-empty value.
-- ``value``: one non-empty cell; ``role`` INITIALE, CIBLE or REALISE; ``text`` as stored; ``number`` what the text says, ``percent``
-  how a rate is marked: ``sign`` (% in the text: number is in points), ``format`` (% format of the cell: number is a fraction of
-  1) or null; ``leading``: a number at the head of a longer text; ``missing``: NC, ND, NR, TIRET or FORMULE.
+- ``sheet``: one logical sheet (a title block); ``annex`` STRAT, HPR, FINANCE or RECOGNITION. ``finess_ej``: normalised, even
+  when malformed; ``synthesis_on``: null when not printed as a day. ``skipped``: JSON, reason → rows.
+- ``row``: the (sheet, indicator) line; ``code`` as printed (``CT_02_1_1``, ``1_1``), null when none could be read; ``chosen``:
+  at least one non-empty value.
+- ``value``: one non-empty cell; ``role`` INITIALE, CIBLE or REALISE; ``text`` as stored; ``number`` what the text says;
+  ``percent`` how a rate is marked: ``sign`` (% in the text: number is in points), ``format`` (% format of the cell: number is a
+  fraction of 1) or null; ``leading``: a number at the head of a longer text; ``missing``: NC, ND, NR, TIRET or FORMULE.
 - ``financial_line.is_total``: the printed total of its envelope. ``valid_to``: first day on which it holds no more.
 """
 
