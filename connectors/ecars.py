@@ -309,8 +309,8 @@ def _rows_of(rows: pl.DataFrame) -> pl.DataFrame:
 
 def _values_of(rows: pl.DataFrame) -> pl.DataFrame:
     """One row a value; what each distinct text says is read once."""
-    filled = rows.filter(pl.col("valeur_texte").is_not_null())
-    filled = filled.with_columns(first=pl.col("line").min().over("sheet_id", "indicateur_code"))
+    filled = rows.with_columns(first=pl.col("line").min().over("sheet_id", "indicateur_code"))
+    filled = filled.filter(pl.col("valeur_texte").is_not_null())
     known = filled.select("valeur_texte", "valeur_num").unique()
     told = pl.DataFrame(
         [_told(text, number) for text, number in known.iter_rows()],

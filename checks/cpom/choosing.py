@@ -14,7 +14,7 @@ ACUTE = ("MCO", "MEDECINE", "CHIRURGIE", "OBSTETRIQUE")
 
 
 def counts(scene: Scene) -> pl.DataFrame:
-    """One row a contract: lists ``ct``, ``os``, ``hpr`` of chosen codes, in order, then ``n_ct``, ``n_os``, ``n_hpr``, ``total``."""
+    """One row a contract: lists ``ct``, ``os``, ``hpr`` of chosen codes, then ``n_ct``, ``n_os``, ``n_hpr`` and ``total``."""
     chosen = scene.chosen
     lists = [
         pl.col("code").filter(pl.col("family") == family).unique().sort().alias(name)
@@ -82,8 +82,8 @@ def more_strategic_than_asked(scene: Scene) -> Answer:
 
 @check("cpom.R15")
 def starred_objective_without_indicator(scene: Scene) -> Answer:
-    starred = pl.lit(list(starred_objectives()), pl.List(pl.String))
-    absent = starred.list.set_difference("objectives").list.sort()
+    unmet = [pl.when(~pl.col("objectives").list.contains(one)).then(pl.lit(one)) for one in starred_objectives()]
+    absent = pl.concat_list(unmet).list.drop_nulls()
     told = counts(scene).filter("has_hpr").with_columns(absent=absent, annex=pl.lit("HPR"))
     wrong = pl.col("absent").list.len() > (0 if scene.law.yes("hpr_each_starred_objective") else len(starred_objectives()) - 1)
     return _cases(told.filter(wrong), objectifs=pl.format("les objectifs {}", joined(pl.col("absent"))))

@@ -20,7 +20,7 @@ _EXPECTED = {
     "percent": "un taux",
 }
 _WORDS = {
-    "C H U": "CENTRE HOSPITALIER UNIVERSITAIRE", "CHU": "CENTRE HOSPITALIER UNIVERSITAIRE", "CH": "CENTRE HOSPITALIER",
+    "CHU": "CENTRE HOSPITALIER UNIVERSITAIRE", "CH": "CENTRE HOSPITALIER",
     "CLIN": "CLINIQUE", "POLYCLIN": "POLYCLINIQUE", "HOP": "HOPITAL", "ST": "SAINT", "STE": "SAINTE",
 }  # fmt: skip
 
@@ -44,7 +44,7 @@ def finess_is_malformed(scene: Scene) -> Answer:
         "finess_ej",
         "annex",
         cell="finess_cell",
-        raw="finess_raw",
+        raw=pl.coalesce("finess_raw", pl.lit("vide")),
         variant=pl.when(tolerated).then(pl.lit("key_known")),
         defaut=pl.when(missing)
         .then(pl.lit("est absent"))
@@ -138,7 +138,9 @@ def name_differs(scene: Scene) -> Answer:
 
 def plain_name(name: str) -> str:
     """A legal name in capitals, without accents and punctuation, its usual abbreviations written out."""
-    bare = "".join(letter for letter in unicodedata.normalize("NFKD", name.upper()) if not unicodedata.combining(letter))
+    bare = "".join(
+        letter for letter in unicodedata.normalize("NFKD", name.upper().replace(".", "")) if not unicodedata.combining(letter)
+    )
     words = "".join(letter if letter.isalnum() else " " for letter in bare).split()
     return " ".join(_WORDS.get(word, word) for word in words)
 

@@ -5,6 +5,7 @@ Prepared once a stage; each rule reads columns. Must never decide a rule.
 
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import cached_property
 
 import polars as pl
 
@@ -35,7 +36,7 @@ class Scene:
     values: pl.DataFrame
     rejected: pl.DataFrame
 
-    @property
+    @cached_property
     def contracts(self) -> pl.DataFrame:
         """One row an establishment with a strategic sheet: finess_ej, as_of, has_hpr."""
         strategic = self.sheets.filter(pl.col("annex") == "STRAT").group_by("finess_ej", maintain_order=True)
@@ -43,12 +44,12 @@ class Scene:
         found = strategic.agg(pl.col("as_of").max(), pl.col("sheet_id").first())
         return found.with_columns(has_hpr=pl.col("finess_ej").is_in(near.implode()))
 
-    @property
+    @cached_property
     def chosen(self) -> pl.DataFrame:
         """One row a chosen indicator of an establishment, at its first row."""
         return self.rows.filter("chosen").unique(["finess_ej", "annex", "code"], keep="first", maintain_order=True)
 
-    @property
+    @cached_property
     def series(self) -> pl.DataFrame:
         """Chosen indicators with ``initial``, ``final`` (last target year), ``targets`` and ``all`` (with 2024): accepted
         numbers in points or units, in the order of years; ``complete``: every target year has one; OUI is 1, NON 0."""
