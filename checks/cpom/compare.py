@@ -52,7 +52,7 @@ latest position); ``tolerance_hundredths``: of a point, or of a unit for a count
 CONCORDANT, TOLERATED, GAP, UNVERIFIABLE = "concordant", "ecart_tolere", "ecart", "non_verifiable"
 REASONS_FR = {
     "DECLARATIF_SEUL": "aucune donnée du PMSI ne correspond à cet indicateur",
-    "CHAMP_ABSENT": "le champ nécessaire n'existe pas dans le format de l'année, ou sa famille de fichiers n'est pas encore lue",
+    "CHAMP_ABSENT": "le champ nécessaire n'existe pas dans le format de l'année, ou sa famille de fichiers n'est pas lue",
     "COMPLETUDE": "le champ est renseigné sur moins de la part exigée des séjours",
     "DENOMINATEUR_FAIBLE": "le dénominateur est trop petit pour comparer un taux",
     "FINESS_NON_RESOLU": "aucune transmission PMSI ne se rattache à cette entité juridique cette année-là",
