@@ -9,7 +9,9 @@ from contracts_schema.yaml_files import read_yaml
 
 @dataclass(frozen=True)
 class Variant:
-    """A narrower reading of a rule, with its own outcome; ``decided_by`` agent: no fact establishes it, a person does."""
+    """A narrower reading of a rule, with its own outcome; ``decided_by`` agent: no fact establishes it, a person does.
+
+    ``asked_of``: who can answer the question of an ASK, structure or caisse."""
 
     id: str
     when: str
@@ -19,6 +21,7 @@ class Variant:
     policy: str | None = None
     policy_of: str | None = None
     decided_by: str | None = None
+    asked_of: str = "structure"
     effect_on_lines: str | None = None
 
 
@@ -48,6 +51,7 @@ class Rule:
     basis_fr: str = ""
     evidence: str = ""
     note: str = ""
+    asked_of: str = "structure"
 
 
 @cache
