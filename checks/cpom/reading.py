@@ -8,10 +8,9 @@ import polars as pl
 from checks.cpom.facts import held
 from checks.cpom.ruling import Answer, check, french, nothing_known
 from checks.cpom.scene import Scene
-from checks.snp.likeness import key_is_right
 from contracts_schema.cpom_catalogue import indicators, plain_label
+from contracts_schema.identifiers import finess_key, well_formed
 
-FORM = "^[0-9][0-9AB][0-9]{7}$"
 _KEYS = ["finess_ej", "annex", "code", "year", "role"]
 _EXPECTED = {
     "yes_no": "un OUI ou un NON",
@@ -31,13 +30,13 @@ _WORDS = {
 @check("cpom.R01", "sheet")
 def finess_is_malformed(scene: Scene) -> Answer:
     number = pl.col("finess_ej")
-    formed = number.str.contains(FORM).fill_null(value=False)
-    sheets = scene.sheets.with_columns(formed=formed, key=key_is_right(number, 9).fill_null(value=False))
+    formed = well_formed("finess", number).fill_null(value=False)
+    sheets = scene.sheets.with_columns(formed=formed, key=finess_key(number).fill_null(value=False))
     sheets = sheets.with_columns(known=_known(scene, sheets), loaded=pl.lit(_registers(scene)))
     wrong_key = pl.col("formed") & ~pl.col("key")
     tolerated = wrong_key & (pl.col("known") | ~pl.col("loaded"))
     digits = [pl.concat_str(number.str.slice(0, 8), pl.lit(str(digit))) for digit in range(10)]
-    key = pl.coalesce(pl.when(key_is_right(one, 9)).then(pl.lit(str(digit))) for digit, one in enumerate(digits))
+    key = pl.coalesce(pl.when(finess_key(one)).then(pl.lit(str(digit))) for digit, one in enumerate(digits))
     missing = pl.col("finess_raw").is_null() | (pl.col("finess_raw") == "")
     cases = sheets.filter(~pl.col("formed") | wrong_key).select(
         "sheet_id",
