@@ -70,7 +70,8 @@ def gathered(exports: Iterable[Export]) -> Export:
     """Several exports as one."""
     found = list(exports)
     frames = {
-        name: pl.concat([getattr(one, name) for one in found]) if found else pl.DataFrame(schema=schema(name)) for name in NAMES
+        name: pl.concat([getattr(one, name) for one in found], rechunk=True) if found else pl.DataFrame(schema=schema(name))
+        for name in NAMES
     }
     return Export(**frames, notes=tuple(note for one in found for note in one.notes))
 
