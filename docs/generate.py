@@ -21,9 +21,10 @@ from checks.deliveries import limits
 from connectors.transmissions import FAMILIES as ENDINGS
 from contracts_schema import families as pmsi
 from contracts_schema import parameters as dated
+from contracts_schema.datasets import Column, Dataset, datasets
 from contracts_schema.layouts import index, layouts
 from contracts_schema.parameters.record import STATUSES_FR
-from contracts_schema.products import Product, products
+from contracts_schema.products import VIEWS, Product, products
 from contracts_schema.rules import catalogue
 from flows.cli import app
 from flows.law_shown import gathered, shown
@@ -98,6 +99,22 @@ def bordereau_rules() -> str:
     return _table(("rule", "about", "outcome", "what it says", "source"), rows)
 
 
+def dataset_rules() -> str:
+    """The rules of datasets, those of a row first."""
+    found = [rule for rule in catalogue().values() if rule.id.startswith("dataset.")]
+    names = {"delivery": "file", "line": "row"}
+    rows = (
+        (f"`{rule.id}`", names[rule.level], rule.outcome, rule.label_fr, rule.source)
+        for rule in sorted(found, key=lambda rule: rule.level, reverse=True)
+    )
+    return _table(("rule", "about", "outcome", "what it says", "source"), rows)
+
+
+def dataset_contracts() -> str:
+    """Each dataset: its columns with the headings that a file may give them, its keys, layouts and thresholds."""
+    return "\n".join(part for dataset in datasets().values() for part in _dataset(dataset))
+
+
 def thresholds() -> str:
     """When a whole delivery is held."""
     text = _yaml("pmsi", "transmission.yaml")
@@ -134,8 +151,19 @@ def definitions() -> str:
 
 
 def dictionary() -> str:
-    """What a recipient gets, column by column."""
-    return "\n".join(part for product in products().values() for part in _product(product))
+    """What a recipient gets of the PMSI, column by column."""
+    return "\n".join(part for product in products().values() if product.made_by == VIEWS for part in _product(product))
+
+
+def snp_dictionary() -> str:
+    """What a recipient gets of the reconciliation, column by column."""
+    return "\n".join(part for product in products().values() if product.made_by != VIEWS for part in _product(product))
+
+
+def answer_rules() -> str:
+    """The rules of the reading of filled workbooks."""
+    found = [rule for rule in catalogue().values() if rule.id.startswith("answer.")]
+    return _table(("rule", "what it says"), ((f"`{rule.id}`", rule.label_fr) for rule in found))
 
 
 def parameters() -> str:
@@ -284,10 +312,14 @@ GENERATED: dict[str, Callable[[], str]] = {
         formats,
         rules,
         bordereau_rules,
+        dataset_rules,
+        dataset_contracts,
         thresholds,
         view_columns,
         definitions,
         dictionary,
+        snp_dictionary,
+        answer_rules,
         parameters,
         snp_outcomes,
         snp_rules,
@@ -300,6 +332,32 @@ GENERATED: dict[str, Callable[[], str]] = {
         cpom_tables,
     )
 }
+
+
+def _dataset(dataset: Dataset) -> Iterable[str]:
+    yield f"### {dataset.id} : {dataset.label_fr}\n"
+    layouts_of = ", ".join(f"`{layout.id}`" for layout in dataset.layouts)
+    once = _code(dataset.keys)
+    periods = f" Periods of one {_code(dataset.interval_of)} never overlap." if dataset.interval_of else ""
+    yield f"Scope `{dataset.scope}`; layouts {layouts_of}; once in a file: {once}.{periods} Held above"
+    yield f"{dataset.quarantine_percent} % of rows set aside, or {dataset.shrink_percent} % of rows lost."
+    yield f"Status: {dataset.status}. Source: {dataset.source}.\n"
+    rows = [
+        (f"`{column.name}`", column.type, _needed(column), _allowed(column), column.classification, ", ".join(column.headings))
+        for column in dataset.columns
+    ]
+    yield _table(("column", "type", "needed", "holds", "class", "headings (accents, case and punctuation aside)"), rows)
+
+
+def _needed(column: Column) -> str:
+    return "yes" if column.required else ", ".join(column.required_for) or ("the heading" if column.present else "")
+
+
+def _allowed(column: Column) -> str:
+    if column.identifier:
+        return column.identifier.upper() + (", malformed: told" if column.malformed == "warn" else "")
+    codes = ", ".join(dict.fromkeys(column.codes.values()))
+    return codes or (f"`{column.pattern}`" if column.pattern else "")
 
 
 def _scenario(scenario: dict[str, Any]) -> Iterable[str]:
@@ -436,7 +494,8 @@ def _help(*command: str) -> str:
 
 
 def _product(product: Product) -> Iterable[str]:
-    yield f"### `{product.recipient_kind}-<region>/{product.id}`\n\n{product.label_fr}. {product.description_fr}"
+    territory = "region" if product.recipient_kind == "ars" else "caisse"
+    yield f"### `{product.recipient_kind}-<{territory}>/{product.id}`\n\n{product.label_fr}. {product.description_fr}"
     for table in product.tables:
         rows = ((f"`{c.name}`", c.type, c.classification, c.label_fr) for c in table.columns)
         yield f"#### {table.name}\n\n{table.label_fr}, from `{table.view}`. One row per {_code(table.keys)}.\n"

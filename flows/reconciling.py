@@ -16,11 +16,12 @@ from contracts_schema.families import RESTRICTED
 from contracts_schema.fingerprint import fingerprint
 from contracts_schema.products import RECONCILIATION, products
 from flows import law, line_decisions
+from flows.deliveries import all_heads
 from flows.hub import PARIS, Hub, WrongUsage
 from flows.line_decisions import Proposed
 from flows.published import publications
 from warehouse import views
-from warehouse.heads import BORDEREAU, DATASET, FOLDED, PMSI, Head, fold_all
+from warehouse.heads import BORDEREAU, DATASET, FOLDED, PMSI, Head
 from warehouse.log import Event, canonical
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ def moment(hub: Hub, until: int | None = None) -> Moment | None:
 
 def tables(hub: Hub, at: Moment, progress: Callable[[str], None] = lambda name: None) -> dict[str, views.Table]:
     """Every table made here, as of a moment, those missing computed now; none when there is no bordereau."""
-    known = fold_all(hub.log.read(until=at.position, types=FOLDED))
+    known = all_heads(hub, at.position)
     made: dict[str, list[views.Part]] = {name: [] for name in sorted(names())}
     for caisse in caisses(known):
         key = _key(hub, known, caisse, at)
@@ -142,12 +143,12 @@ def judged(hub: Hub, caisse: str, at: Moment, known: Mapping[str, Head] | None =
     from checks.snp.reconcile import reconcile
     from checks.snp.review import review
 
-    known = fold_all(hub.log.read(until=at.position, types=FOLDED)) if known is None else known
+    known = all_heads(hub, at.position) if known is None else known
     attested = law.law_of(hub, f"cpam-{caisse}", at.position)
     facts, by = facts_of(hub, known, caisse, attested.alias()), attested.law()
     found = reconcile(facts, by, at.on)
     if earlier := before(hub, caisse, at):
-        then = fold_all(hub.log.read(until=earlier.position, types=FOLDED))
+        then = all_heads(hub, earlier.position)
         was = law.law_of(hub, f"cpam-{caisse}", earlier.position)
         first = reconcile(facts_of(hub, then, caisse, was.alias()), was.law(), earlier.on)
         found = replace(found, findings=pl.concat([found.findings, review(first, found, by)]))
