@@ -224,6 +224,55 @@ def snp_policies() -> str:
     return _table(("politique", "ce qu'elle règle", "par défaut", "valeurs (résultat)", "statut"), rows)
 
 
+CPOM_LEVELS = {
+    "sheet": "Feuille",
+    "row": "Ligne",
+    "cell": "Cellule",
+    "contract": "Contrat",
+    "finance": "Finances",
+    "finance_region": "Finances de la région",
+    "recognition": "Reconnaissances",
+    "sanction": "Sanctions",
+    "campaign": "Campagne",
+}
+CPOM_SEVERITIES = {"block": "bloquant", "warn": "avertissement", "info": "information"}
+
+
+def cpom_rules() -> str:
+    """The rules of the CPOM, a table a level, a line a rule and one for each of its variants."""
+    parts = []
+    for level, title in CPOM_LEVELS.items():
+        rows = []
+        for rule in catalogue().values():
+            if rule.family == "cpom" and rule.level == level:
+                head = (f"`{rule.id}`", CPOM_SEVERITIES[rule.outcome], f"**{rule.label_fr}.** {rule.reason_fr}", rule.change_fr)
+                rows.append((*head, rule.missing_fr, f"{rule.status} : {rule.source}" if rule.source else rule.status))
+                for one in rule.variants:
+                    rows.append(("", CPOM_SEVERITIES[one.outcome], one.reason_fr, one.change_fr, "", ""))
+        head = ("règle", "gravité", "ce que lit l'établissement", "ce qui est attendu", "donnée absente", "statut et source")
+        parts += [f"### {title}", "", _table(head, rows)]
+    return "\n".join(parts)
+
+
+def cpom_policies() -> str:
+    """The readings of the guide, with the value they have when nobody chose."""
+    rows = []
+    for name, entry in _yaml("cpom", "policies.yaml")["policies"].items():
+        given = entry["default"]
+        default = ("oui" if given else "non") if isinstance(given, bool) else "" if given is None else f"`{given}`"
+        lines = ", ".join(f"L{line}" for line in entry.get("lines", ()))
+        rows.append((f"`{name}`", entry["label_fr"], default, entry.get("contradiction", ""), lines, entry["status"]))
+    return _table(("politique", "ce qu'elle règle", "par défaut", "contradiction", "lignes du guide", "statut"), rows)
+
+
+def cpom_tables() -> str:
+    """The reference and follow-up tables: their header, and the rules that need them."""
+    rows = []
+    for name, told in _yaml("cpom", "tables.yaml")["tables"].items():
+        rows.append((name, f"`{';'.join(told['columns'])}`", ", ".join(told["rules"])))
+    return _table(("table", "en-tête", "règles"), rows)
+
+
 def law() -> str:
     """Every dated parameter over time: value, status, texts read."""
     parts = []
@@ -278,6 +327,9 @@ GENERATED: dict[str, Callable[[], str]] = {
         law,
         statuses,
         snp_scenarios,
+        cpom_rules,
+        cpom_policies,
+        cpom_tables,
     )
 }
 

@@ -214,14 +214,15 @@ class Table:
         return (*self.columns[:at], *self.answer.columns, *self.columns[at:])
 
 
-VIEWS, RECONCILIATION = "views", "reconciliation"
+VIEWS, RECONCILIATION, CPOM = "views", "reconciliation", "cpom"
 
 
 @dataclass(frozen=True)
 class Product:
     """A product; ``origin_column`` tells apart rows made from other data (for PMSI the transmission), for masks that hold on.
 
-    ``made_by``: views, or the reconciliation, which computes tables under the names of ``view``.
+    ``made_by``: views, or the reconciliation or the judgement of contracts (cpom), which compute tables under the names of
+    ``view``.
     """
 
     id: str

@@ -22,6 +22,7 @@ class Variant:
     policy_of: str | None = None
     decided_by: str | None = None
     asked_of: str = "structure"
+    effect_on_lines: str | None = None
 
 
 @dataclass(frozen=True)
