@@ -19,6 +19,7 @@ class Variant:
     policy: str | None = None
     policy_of: str | None = None
     decided_by: str | None = None
+    severity: str | None = None
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,8 @@ class Rule:
     """One rule: what it is about (``level``), what it leads to (``outcome``), source and status of what it says.
 
     Rules of the PMSI gate stop there: level line or delivery; outcome refuse, hold or warn. Rules of reconciliation say the
-    rest, as ``contracts_schema/rules/snp.yaml`` explains it; ``reason_fr`` and ``change_fr`` hold ``{…}`` to be filled.
+    rest, as ``contracts_schema/rules/snp.yaml`` and ``cds.yaml`` explain it; ``reason_fr`` and ``change_fr`` hold ``{…}`` to be
+    filled. ``severity`` and ``needs`` (optional columns or tables without which it answers NOT_EVALUABLE): those of ``cds.yaml``.
     """
 
     id: str
@@ -47,6 +49,8 @@ class Rule:
     basis_fr: str = ""
     evidence: str = ""
     note: str = ""
+    severity: str = ""
+    needs: tuple[str, ...] = ()
 
 
 @cache
@@ -57,7 +61,7 @@ def catalogue() -> dict[str, Rule]:
         if path.name.endswith(".yaml"):
             for entry in read_yaml(path)["rules"]:
                 variants = tuple(Variant(**variant) for variant in entry.pop("variants", ()))
-                rules[entry["id"]] = Rule(**entry, variants=variants)
+                rules[entry["id"]] = Rule(**entry | {"needs": tuple(entry.get("needs", ()))}, variants=variants)
     return rules
 
 
