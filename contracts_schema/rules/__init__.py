@@ -28,7 +28,7 @@ class Rule:
 
     Rules of the PMSI gate stop there: level line or delivery; outcome refuse, hold or warn. Rules of reconciliation say the
     rest, as ``contracts_schema/rules/snp.yaml`` and ``cds.yaml`` explain it; ``reason_fr`` and ``change_fr`` hold ``{…}`` to be
-    filled. ``severity`` and ``needs`` (optional columns or tables without which it answers NOT_EVALUABLE): those of ``cds.yaml``.
+    filled. ``severity`` and ``needs`` (optional columns or tables; without them NOT_EVALUABLE) are those of ``cds.yaml``.
     """
 
     id: str
@@ -68,3 +68,11 @@ def catalogue() -> dict[str, Rule]:
 def label(rule: str) -> str:
     """What a rule says, in French; the id itself when no catalogue has it (any more)."""
     return catalogue()[rule].label_fr if rule in catalogue() else rule
+
+
+def case_of(rule: Rule, case: str) -> tuple[str, str, str, str]:
+    """Severity, effect, reason and change of a case: ``default``, or the id of a variant. KeyError for no such case."""
+    if case == "default":
+        return rule.severity, rule.outcome, rule.reason_fr, rule.change_fr
+    found = {variant.id: variant for variant in rule.variants}[case]
+    return found.severity or rule.severity, found.outcome, found.reason_fr, found.change_fr or rule.change_fr
