@@ -57,12 +57,12 @@ def centre(number: int, draw: random.Random, staff: int = 8, year: int = YEAR) -
         "date_ouverture": "2016-04-01",
         "date_fermeture": "",
         "date_conventionnement": "2017-01-01",
-        "ars_region": "76",
+        "ars_region": "99",
         "cpam_code": f"{311 + number % 3}",
         "patientele_mt": str(patients),
         "file_active": str(patients + draw.randrange(500)),
         "taux_precarite": f"0.{draw.randrange(500, 4000):04d}",
-        "compte_region": "76",
+        "compte_region": "99",
         "agrement_ars": "OUI",
         "date_agrement": "2017-01-01",
     }
@@ -123,7 +123,7 @@ def _forfait(key: Row, draw: random.Random, staff: int, year: int) -> list[Row]:
             row["actions_crise"] = "NON"
         if code == "CDS15-A3-SI":
             row |= {"date_acquisition_logiciel": "2018-05-14", "date_contrat_maintenance": "2025-01-01"}
-            row |= {"logiciel_nom": "Logiciel fictif", "nb_professionnels_si": str(staff)}
+            row |= {"logiciel_nom": "Logiciel fictif", "nb_professionnels_si": str(max(1, staff - 1))}
         rows.append(row)
     hesitated = rows[0] | {"reponse": "VIDE", "horodatage_saisie": f"{year + 1}-01-05T07:30:00+01:00"}
     return [hesitated, *rows]
