@@ -1,4 +1,4 @@
-"""Rules about an amount before it is published (CDS44, CDS45, CDS63 to CDS65): the regime, the sources, the rounding, the proof.
+"""Rules about an amount before it is published (CDS44, CDS45, CDS63 to CDS65): regime, sources, rounding, proof.
 
 They work the amounts out again, another way; the engine that made them is not trusted to say that it did well.
 """
@@ -80,8 +80,8 @@ def _exact(bill: Bill) -> dict[tuple[str, str], int]:
         scheme = node.split(".")[0]
         worth = Fraction(above, below)
         if scheme == "rfs":
-            day = since.get(finess)
-            mid_year = day is not None and scene.first_day < day <= scene.last_day
+            day = since.get(finess) or scene.first_day
+            mid_year = scene.first_day < day <= scene.last_day
             worth *= point * (Fraction((scene.last_day - day).days + 1, days) if mid_year else 1)
         totals[finess, scheme] = totals.get((finess, scheme), Fraction(0)) + worth
     return {key: int(total + Fraction(1, 2)) for key, total in totals.items()}

@@ -122,18 +122,34 @@ def cds11(scene: Scene) -> pl.DataFrame:
     if scene.campaign.professionnels is None:
         return absent("professionnels")
     people, number = scene.campaign.professionnels, pl.col("rpps")
-    key = ["finess_et", "rpps", "profession"]
-    ordered = people.sort(*key, "started_on", nulls_last=False)
-    ends = pl.col("ended_on").fill_null(pl.date(9999, 12, 31)).cum_max().shift(1).over(key)
-    overlaps = number.is_not_null() & (pl.col("started_on").fill_null(pl.date(1, 1, 1)) <= ends)
-    formed = number.str.contains(r"^\d{11}$")
+    people = people.with_columns(formed=number.str.contains(r"^\d{11}$")).join(
+        _overlaps(people), on="line", how="left", maintain_order="left"
+    )
     cases = {
         "empty": number.is_null() & (pl.col("profession") != "administratif"),
-        "default": ~formed,
-        "overlap": overlaps,
-        "key": formed & ~key_is_right(number, 11),
+        "default": ~pl.col("formed"),
+        "overlap": pl.col("overlaps"),
+        "key": pl.col("formed") & ~_key_of_eleven(number),
     }
-    return hits(ordered, cases, "professionnels", profession=pl.col("profession"))
+    return hits(people, cases, "professionnels", profession=pl.col("profession"))
+
+
+def _overlaps(people: pl.DataFrame) -> pl.DataFrame:
+    """The lines whose period meets an earlier one of the same centre, number and profession: ``line``, ``overlaps``."""
+    key = ["finess_et", "rpps", "profession"]
+    twice = people.filter(pl.col("rpps").is_not_null()).filter(pl.struct(key).is_duplicated())
+    twice = twice.sort(*key, "started_on", nulls_last=False)
+    ends = pl.col("ended_on").fill_null(pl.date(9999, 12, 31)).cum_max().shift(1).over(key)
+    met = pl.col("started_on").fill_null(pl.date(1, 1, 1)) <= ends
+    return twice.filter(met).select("line", overlaps=pl.lit(value=True))
+
+
+def _key_of_eleven(number: pl.Expr) -> pl.Expr:
+    """Whether the Luhn key of eleven digits is right, by arithmetic: on 400,000 people the text takes seconds."""
+    value = number.cast(pl.Int64, strict=False)
+    digits = [value // 10**place % 10 for place in range(11)]
+    doubled = [digit * 2 - pl.when(digit > 4).then(9).otherwise(0) for digit in digits[1::2]]
+    return (pl.sum_horizontal(*digits[::2], *doubled) % 10 == 0).fill_null(value=False)
 
 
 @check("cds.CDS12")
