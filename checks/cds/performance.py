@@ -107,7 +107,7 @@ def cds56(scene: Scene) -> pl.DataFrame:
     rows = declared(scene.rosp).join(before, on=["finess_et", "code"], how="inner", maintain_order="left")
     above, below, old_above, old_below = (pl.col(name) for name in ("numerator", "denominator", "old_above", "old_below"))
     apart = (above * old_below - old_above * below).abs() * 100 > GAP_POINTS * below * old_below
-    sound = (below > 0) & (old_below > 0)
+    sound = (below > 0) & (old_below > 0) & ~unsound()
     told = {"indicateur": label(pl.col("code")), "taux": percent(above, below), "taux_precedent": percent(old_above, old_below)}
     return hits(rows, {"default": sound & apart}, "rosp", pl.col("code"), **told)
 

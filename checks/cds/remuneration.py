@@ -311,8 +311,8 @@ def _centres(examination: Examination, items: pl.DataFrame, blocked: pl.DataFram
     rank = pl.col("rank").fill_null(0 if regime == POINTS_REGIME else MISSING_RANK)
     amounts = [pl.when(known).then(pl.col(name).fill_null(0)).alias(name) for name in AMOUNTS]
     reason = (
-        pl.when(pl.col("why").is_not_null()).then("why")
-        .when(~known).then(pl.lit("montants de l'accord de 2025 non trouvés"))
+        pl.when(~known).then(pl.lit("montants de l'accord de 2025 non trouvés"))
+        .when(pl.col("why").is_not_null()).then("why")
         .when(~pl.col("complete")).then(pl.lit("incomplet : un indicateur au moins n'est pas calculable"))
         .when(~is_firm(rank)).then(pl.format(TRIED_FR, _status_fr(rank)))
         .otherwise(pl.lit("ferme"))
