@@ -14,12 +14,12 @@ from checks.cds.examine import STOPPING, examine
 from checks.cds.facts import COUNTS, CRISES, identity_mapping
 from checks.cds.journal import deadlines, journal
 from checks.cds.ruling import CHECKS, FINDINGS, filled
-from connectors import ecds, ecds_table
+from connectors import ecds, ecds_table, section_rows
 from connectors.synthetic_ecds import Centre
 from contracts_schema.rules import catalogue
 
 RULES = [rule for rule in catalogue().values() if rule.id.startswith("cds.")]
-BY_READER = {ecds.CDS20, ecds_table.CDS57, ecds.CDS58, ecds.CDS59, ecds.CDS60}
+BY_READER = {ecds.CDS20, ecds_table.CDS57, section_rows.CDS58, section_rows.CDS59, section_rows.CDS60}
 BY_LOG = {"cds.CDS61"}
 """Told by the event log at reception."""
 BY_CPTS = {f"cds.CDS{number}" for number in range(66, 72)}
