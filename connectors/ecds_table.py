@@ -13,6 +13,7 @@ import polars as pl
 from connectors.sheets import Sheet, Unreadable, read_sheets
 
 SEPARATOR, QUOTE = ";", '"'
+SIGNS = {",": "« , »", "\t": "tabulation", "|": "« | »", ";": "« ; »"}
 CDS57 = "cds.CDS57"
 MAX_BYTES = 256 << 20
 """Of one file: 3,000 centres with their staff make about 60 MB."""
@@ -37,20 +38,20 @@ class TextTable:
     ragged: pl.DataFrame
 
 
-def read_table(content: bytes) -> TextTable:
+def read_table(content: bytes, separator: str = SEPARATOR) -> TextTable:
     """The table of a CSV or XLSX file, told apart by their bytes. Raises ``EcdsRefused`` (cds.CDS57)."""
     if len(content) > MAX_BYTES:
         raise EcdsRefused(CDS57, f"plus de {MAX_BYTES >> 20} Mo : fichier trop gros")
-    return _of_sheet(content) if content[:4] == b"PK\x03\x04" else _of_csv(content)
+    return _of_sheet(content) if content[:4] == b"PK\x03\x04" else _of_csv(content, separator)
 
 
-def _of_csv(content: bytes) -> TextTable:
+def _of_csv(content: bytes, separator: str) -> TextTable:
     text = _decoded(content)
     first = next((line for line in text.split("\n", 50)[:50] if line.strip()), "")
-    if SEPARATOR not in first:
-        seen = next((name for sign, name in ((",", "« , »"), ("\t", "tabulation"), ("|", "« | »")) if sign in first), "aucun")
-        raise EcdsRefused(CDS57, f"séparateur « ; » attendu dans l'en-tête, trouvé : {seen}", 1)
-    return _quoted(text) if QUOTE in text else _plain(text)
+    if separator not in first:
+        seen = next((name for sign, name in SIGNS.items() if sign in first), "aucun")
+        raise EcdsRefused(CDS57, f"séparateur « {separator} » attendu dans l'en-tête, trouvé : {seen}", 1)
+    return _quoted(text, separator) if QUOTE in text else _plain(text, separator)
 
 
 def _decoded(content: bytes) -> str:
@@ -69,25 +70,25 @@ def _decoded(content: bytes) -> str:
     return text
 
 
-def _plain(text: str) -> TextTable:
+def _plain(text: str, separator: str) -> TextTable:
     """A file without any quote: lines are lines, fields are cut at each separator, all columns at once."""
     lines = pl.DataFrame({"raw": pl.Series([text]).str.split("\n").explode()}).with_row_index("line", offset=1)
     lines = lines.with_columns(pl.col("line").cast(pl.Int64), pl.col("raw").str.strip_suffix("\r"))
-    lines = lines.filter(pl.col("raw").str.contains(r"[^\s;]") | pl.col("raw").str.contains(SEPARATOR, literal=True))
-    headings = tuple(lines["raw"][0].split(SEPARATOR))
-    lines = lines.slice(1).with_columns(fields=pl.col("raw").str.count_matches(SEPARATOR, literal=True).cast(pl.Int64) + 1)
+    lines = lines.filter(pl.col("raw").str.contains(r"[^\s;|]") | pl.col("raw").str.contains(separator, literal=True))
+    headings = tuple(lines["raw"][0].split(separator))
+    lines = lines.slice(1).with_columns(fields=pl.col("raw").str.count_matches(separator, literal=True).cast(pl.Int64) + 1)
     good = lines.filter(pl.col("fields") == len(headings))
     names = [f"c{place}" for place in range(len(headings))]
-    cut = good.select("line", pl.col("raw").str.split_exact(SEPARATOR, len(headings) - 1).struct.rename_fields(names)).unnest(
+    cut = good.select("line", pl.col("raw").str.split_exact(separator, len(headings) - 1).struct.rename_fields(names)).unnest(
         "raw"
     )
     return TextTable(headings, _trimmed(cut), lines.filter(pl.col("fields") != len(headings)).select("line", "fields", "raw"))
 
 
-def _quoted(text: str) -> TextTable:
+def _quoted(text: str, separator: str) -> TextTable:
     """A file with quotes, by RFC 4180: a field may hold a separator, a doubled quote or a line break."""
     csv.field_size_limit(1 << 20)
-    reader = csv.reader(io.StringIO(text, newline="\n"), delimiter=SEPARATOR, quotechar=QUOTE, strict=True)
+    reader = csv.reader(io.StringIO(text, newline="\n"), delimiter=separator, quotechar=QUOTE, strict=True)
     headings: tuple[str, ...] = ()
     rows: list[list[str]] = []
     numbers: list[int] = []
@@ -101,7 +102,7 @@ def _quoted(text: str) -> TextTable:
                 rows.append(row)
                 numbers.append(start)
             elif row:
-                ragged.append((start, len(row), SEPARATOR.join(row)))
+                ragged.append((start, len(row), separator.join(row)))
             start = reader.line_num + 1
     except csv.Error:
         raise EcdsRefused(CDS57, f"ligne {start} : guillemets mal placés, ou jamais fermés", start) from None

@@ -14,6 +14,7 @@ PARIS = "Europe/Paris"
 ISO_DAY = r"^\d{4}-\d{2}-\d{2}$"
 FRENCH_DAY = r"^(\d{2})/(\d{2})/(\d{4})$"
 INSTANT = r"^(\d{4}-\d{2}-\d{2})[T ](\d{2}:\d{2})(?::(\d{2})(?:[.,]\d+)?)?(Z|[+-]\d{2}:?\d{2})?$"
+HOUR = r" \d{2}:\d{2}(?::\d{2})?$"
 COMMA = r"^[+-]?\d+,\d+$"
 DECIMAL = r"^([+-]?)(\d{1,15})(?:\.(\d*))?$"
 
@@ -38,8 +39,8 @@ def reading(column: Column, text: pl.Expr) -> Reading:
         return _whole(column, text)
     if column.kind == "decimal":
         return _decimal(column, text)
-    if column.kind == "day":
-        return _day(column, text)
+    if column.kind in ("day", "stamp"):
+        return _day(column, text.str.replace(HOUR, "") if column.kind == "stamp" else text)
     if column.kind == "instant":
         return _instant(column, text)
     if column.kind == "time":
@@ -85,7 +86,8 @@ def _day(column: Column, text: pl.Expr) -> Reading:
     turned = text.str.replace(FRENCH_DAY, "$3-$2-$1")
     value = pl.coalesce(iso, pl.when(french).then(turned).str.to_date("%Y-%m-%d", strict=False))
     unread = value.is_null() & text.is_not_null()
-    return Reading({column.name: value}, unread, NOTHING, {"french_day": french & ~unread})
+    told = {} if column.kind == "stamp" else {"french_day": french & ~unread}
+    return Reading({column.name: value}, unread, NOTHING, told)
 
 
 def _instant(column: Column, text: pl.Expr) -> Reading:

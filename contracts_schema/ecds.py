@@ -66,7 +66,11 @@ class Indicator:
 @cache
 def sections() -> dict[str, Section]:
     """The five sections by name, in the order of the contract."""
-    written = _yaml("sections.yaml")["sections"]
+    return read_sections(_yaml("sections.yaml"))
+
+
+def read_sections(written: dict[str, Any]) -> dict[str, Section]:
+    """The sections that a file of contracts writes, by name."""
     return {
         name: Section(
             name,
@@ -76,7 +80,7 @@ def sections() -> dict[str, Section]:
                 for heading, column in entry["columns"].items()
             ),
         )
-        for name, entry in written.items()
+        for name, entry in written["sections"].items()
     }
 
 

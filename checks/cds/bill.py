@@ -9,7 +9,7 @@ from fractions import Fraction
 
 import polars as pl
 
-from checks.cds.examine import BILL, Examination
+from checks.cds.examine import Examination
 from checks.cds.figures import Figures
 from checks.cds.remuneration import Remuneration
 from checks.cds.ruling import CHECKS, FINDINGS, absent, check, findings, hits
@@ -31,7 +31,7 @@ class Bill:
 
 def verify(bill: Bill) -> pl.DataFrame:
     """The findings of the rules about amounts."""
-    told = [findings(one.rule, one.judge(bill)) for one in CHECKS.values() if one.judge.__module__ == BILL]
+    told = [findings(one.rule, one.judge(bill)) for one in CHECKS.values() if one.judge.__module__ == __name__]
     return pl.concat([pl.DataFrame(schema=FINDINGS), *told])
 
 

@@ -16,13 +16,10 @@ from checks.cds.scene import SATISFIED, TO_VERIFY, Scene, scene
 from contracts_schema.parameters import Attestation
 
 FAMILIES = (identity, agreement, deadline, indicator, performance)
-"""The modules whose import enters the rules about a campaign."""
+"""The modules of the rules about a campaign; those about amounts and about CPTS read something else."""
 
 STOPPING = ("cds.CDS01", "cds.CDS03")
 """A FINESS that one of them names is read by no other rule, and makes no amount."""
-
-BILL = "checks.cds.bill"
-"""The module of the rules about amounts: they read a remuneration, not a campaign."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +44,8 @@ def examine(campaign: Campaign, attested: Iterable[Attestation] = ()) -> Examina
     stopped = pl.concat(fired).unique(maintain_order=True)
     left = scene(_without(campaign, stopped), own) if stopped.height else whole
     told = [findings(CHECKS[name].rule, found) for name, found in first.items()]
-    rules = [one for name, one in CHECKS.items() if name not in STOPPING and one.judge.__module__ != BILL]
+    own_modules = {family.__name__ for family in FAMILIES}
+    rules = [one for name, one in CHECKS.items() if name not in STOPPING and one.judge.__module__ in own_modules]
     told += [findings(one.rule, one.judge(left)) for one in rules]
     found = pl.concat([pl.DataFrame(schema=FINDINGS), *told]).sort(
         "finess_et", "rule", "line", maintain_order=True, nulls_last=False
