@@ -9,7 +9,9 @@ from contracts_schema.yaml_files import read_yaml
 
 @dataclass(frozen=True)
 class Variant:
-    """A narrower reading of a rule, with its own outcome; ``decided_by`` agent: no fact establishes it, a person does."""
+    """A narrower reading of a rule, with its own outcome; ``decided_by`` agent: no fact establishes it, a person does.
+
+    ``asked_of``: who can answer the question of an ASK, structure or caisse."""
 
     id: str
     when: str
@@ -20,6 +22,7 @@ class Variant:
     policy_of: str | None = None
     decided_by: str | None = None
     severity: str | None = None
+    asked_of: str = "structure"
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,7 @@ class Rule:
     note: str = ""
     severity: str = ""
     needs: tuple[str, ...] = ()
+    asked_of: str = "structure"
 
 
 @cache
