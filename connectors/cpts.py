@@ -12,11 +12,10 @@ import polars as pl
 from connectors.ecds import CDS20
 from connectors.ecds_table import EcdsRefused, read_table
 from connectors.section_rows import Finding, Rows, read_rows
-from contracts_schema import cpts_facts
+from contracts_schema import cpts_facts, identifiers
 
 FIR_KEY = ("ars_code", "campaign", "beneficiary", "order_number", "measure_3", "pep_code")
 """Proposed: no document gives a key; ``occurrence`` numbers the lines that share it."""
-FINESS, SIRET = r"^[0-9][0-9AB][0-9]{7}$", r"^[0-9]{14}$"
 YEAR = re.compile(r"_(\d{4})(?:[_.]|$)")
 
 
@@ -33,10 +32,11 @@ def read_fir(content: bytes, file: str) -> Commitments:
     """The FIR commitments of a file. Raises ``EcdsRefused`` (cds.CDS57) with its name, the line and the reason in French."""
     found = _read(content, file, "fir", "|")
     number = pl.col("beneficiary")
-    kind = pl.when(number.str.contains(FINESS)).then(pl.lit("finess")).when(number.str.contains(SIRET)).then(pl.lit("siret"))
+    kind = pl.when(identifiers.well_formed("finess", number)).then(pl.lit("finess"))
+    other = pl.when(identifiers.well_formed("siret", number)).then(pl.lit("siret"))
     key = pl.struct(FIR_KEY)
     rows = found.rows.with_columns(
-        beneficiary_kind=kind.otherwise(pl.lit(None, pl.String)),
+        beneficiary_kind=kind.otherwise(other),
         occurrence=pl.int_range(1, pl.len() + 1, dtype=pl.Int64).over(FIR_KEY),
         notified=pl.col("notified_cents").is_not_null(),
     )

@@ -11,6 +11,7 @@ from flows.published import publications, published_rows
 
 if TYPE_CHECKING:
     import polars as pl
+
     from connectors.answered_workbook import Origin
 
 LINES, FINDINGS, BORDEREAUX = "out_cpam__bordereau_line", "out_cpam__bordereau_finding", "out_cpam__bordereau"
@@ -69,7 +70,6 @@ def take_workbook(hub: Hub, path: Path, role: str | None) -> dict[str, Any]:
     WrongUsage when it is no workbook that this hub published.
     """
     from connectors.answered_workbook import NotOurs, read_answers
-
     from connectors.sheets import Unreadable
 
     try:

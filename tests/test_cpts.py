@@ -104,7 +104,7 @@ def test_the_manual_form_is_read_like_the_other_journals() -> None:
 
 def contracts(**changes: Any) -> pl.DataFrame:
     row = {"contract_id": "C1", "kind": "ACI_CPTS", "siret": "99000001000019", "finess_ej": None, "population": 30_000,
-           "tier": "1", "signed_on": date(2019, 10, 1), "territory": "Val Sablier"} | changes  # fmt: skip
+           "tier": "1", "signed_on": date(2019, 10, 1), "territory": "Val Sablier", "region": "99"} | changes  # fmt: skip
     return pl.DataFrame([row], schema=CONTRACTS)
 
 

@@ -30,9 +30,10 @@ CONTRACTS = pl.Schema(
         "tier": pl.String(),
         "signed_on": pl.Date(),
         "territory": pl.String(),
+        "region": pl.String(),
     }
 )
-"""``tier``: as the contract says it; the FINESS is never required, a CPTS may have none."""
+"""``tier``: as the contract says it; the FINESS is never required, a CPTS may have none. ``region``: of the ARS, INSEE code."""
 MISSIONS = pl.Schema(
     {
         "contract_id": pl.String(),

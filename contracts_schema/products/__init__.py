@@ -215,13 +215,15 @@ class Table:
 
 
 VIEWS, RECONCILIATION = "views", "reconciliation"
+CAMPAIGN, CONTRACTS = "campaign", "contracts"
 
 
 @dataclass(frozen=True)
 class Product:
     """A product; ``origin_column`` tells apart rows made from other data (for PMSI the transmission), for masks that hold on.
 
-    ``made_by``: views, or the reconciliation, which computes tables under the names of ``view``.
+    ``made_by``: views, or what computes tables under the names of ``view``: the reconciliation, a campaign of the centres de
+    santé (checks/cds/product.py), or contracts of CPTS (checks/cpts/product.py).
     """
 
     id: str
