@@ -113,6 +113,7 @@ PARTS = pl.Schema(
         "points": pl.Int64,
         "rank": pl.Int64,
         "quantity": pl.Int64,
+        "unverifiable": pl.Boolean,
         "told": pl.String,
     }
 )
