@@ -58,6 +58,8 @@ def editions(hub: Hub, recipients: "list[Recipient]", until: int | None, progres
         raise WrongUsage("rien à publier : aucune transmission acceptée")
     found = []
     for product in products().values():
+        if product.made_by not in (VIEWS, RECONCILIATION):
+            continue  # its tables are computed, and no flow brings their facts yet
         _refuse_restricted(product)
         concerned = [one for one in recipients if one.kind == product.recipient_kind]
         receipt = _receipt(hub, product, until)
