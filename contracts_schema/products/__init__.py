@@ -221,8 +221,8 @@ VIEWS, RECONCILIATION, CPOM, CAMPAIGN, CONTRACTS = "views", "reconciliation", "c
 class Product:
     """A product; ``origin_column`` tells apart rows made from other data (for PMSI the transmission), for masks that hold on.
 
-    ``made_by``: views, or what computes tables under the names of ``view``: the reconciliation, the judgement of CPOM contracts,
-    a campaign of the centres de santé, contracts of CPTS.
+    ``made_by``: views, or what computes tables under the names of ``view``: the reconciliation, the judgement of contracts
+    (CPOM), a campaign of the centres de santé, contracts of CPTS.
     """
 
     id: str
