@@ -20,6 +20,7 @@ from checks.snp.facts import SCHEMAS
 from connectors import synthetic_references as synthetic
 from connectors.datasets import read, recognise
 from connectors.synthetic import fictional_finess
+from connectors.synthetic_bordereaux import Cell, Plan, Value, write_xlsx
 from contracts_schema.datasets import Column, datasets, schema
 from contracts_schema.rules import catalogue
 
@@ -238,6 +239,14 @@ def test_a_list_of_protocols_is_cut_at_commas_and_bars_unless_a_label_is_whole()
         ["CYSTITE"],
         None,
     ]
+
+
+def test_errors_and_formulas_without_value_of_a_spreadsheet_are_no_values(tmp_path: Path) -> None:
+    names: list[Value] = ["A", Cell("e", "#N/A"), Cell("f", "A1&B1")]
+    rows = [["SIRET", "Nom", "Type"], *([synthetic.siret(n), name, "MSP"] for n, name in enumerate(names))]
+    accepted, quarantined, _ = judged(write_xlsx([Plan(rows)]), tmp_path)
+    assert accepted["name"].to_list() == ["A"]
+    assert refused(quarantined) == [(row, "dataset.invalid_value", ["name"]) for row in (3, 4)]
 
 
 # --- the whole file
