@@ -213,6 +213,8 @@ def origins(hub: Hub, table: "Table", row: Mapping[str, Any], position: int) -> 
     named = [name for name in ("bordereau_id", "line_number", "structure_key", "caisse", "protocol", "month")
              if name in {*table.keys, "protocol"} and row.get(name) is not None]  # fmt: skip
     found = lines.filter(*(pl.col(name) == row[name] for name in named)).drop_nulls("row")
+    if table.view == "out_ars__snp_protocol":
+        found = found.filter("live", ~pl.col("outcome").is_in(["REJECT", "REDIRECT"]))
     runs = (
         found.sort("bordereau_id", "row")
         .with_columns(run=pl.col("row") - pl.int_range(pl.len()).over("bordereau_id"))
