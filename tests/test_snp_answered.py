@@ -28,8 +28,8 @@ from snp_facts import SPEC, day
 from snp_files import CAISSE, CPAM, Post, copied, founded, header_cells, known, line_cells
 
 from connectors.synthetic_bordereaux import Plan, rows_of, write_csv, write_xlsx
-from contracts_schema.products import products
-from flows import cli, deliveries, lines, publication, reconciling
+from contracts_schema.products import RECONCILIATION, products
+from flows import cli, computed, deliveries, lines, publication, reconciling
 from flows.hub import TEST_CLOCK
 from flows.line_decisions import Wanted
 from flows.published import folder_of, publications
@@ -176,9 +176,9 @@ def refused(export: bytes) -> bytes:
 
 def hashes(made: Post, position: int) -> dict[str, str]:
     """The bytes of every table of the reconciliation as of a position."""
-    at = reconciling.moment(made.hub, position)
+    at = computed.moment(made.hub, RECONCILIATION, position)
     assert at
-    found = [path for table in reconciling.tables(made.hub, at).values() for path in table.paths]
+    found = [path for table in computed.tables(made.hub, RECONCILIATION, at).values() for path in table.paths]
     return {str(path.relative_to(made.hub.views_folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in found}
 
 
@@ -240,6 +240,14 @@ def test_new_facts_never_override_a_person_and_say_that_they_contradict(story: S
         "rhino": "contredite par de nouveaux faits", "dear": "contredite par de nouveaux faits", "formula": "tient",
         "unclear": "tient",
     }  # fmt: skip
+
+
+def test_what_new_facts_change_since_the_last_publication_is_told_line_by_line(story: Story) -> None:
+    names = {number: name for name, number in PLACE.items()}
+    found = reconciling.rows(story.made.hub, lines.FINDINGS, story.positions[-1]).filter(pl.col("rule") == "snp.R02")
+    said = {names[number]: reason for number, reason in found.select("line_number", "reason").iter_rows()}
+    assert set(said) == {"sound", "rhino", "varicella", "dear", "negative"}
+    assert said["sound"] == "Le résultat passe de « À payer » (25,00 €) à « Rejeté » (0,00 €) : différence -25,00 €."
 
 
 # --- the money
@@ -336,11 +344,12 @@ def test_every_table_deleted_and_computed_again_in_another_process_has_the_same_
     source = """
 import sys
 from pathlib import Path
-from flows import reconciling
+from contracts_schema.products import RECONCILIATION
+from flows import computed
 from flows.hub import open_hub
 hub = open_hub(Path(sys.argv[1]))
 for position in sys.argv[2:]:
-    for table in reconciling.tables(hub, reconciling.moment(hub, int(position))).values():
+    for table in computed.tables(hub, RECONCILIATION, computed.moment(hub, RECONCILIATION, int(position))).values():
         assert table.built
 """
     there = {"PYTHONHASHSEED": "1", "TZ": "Pacific/Noumea", "POLARS_MAX_THREADS": "1", TEST_CLOCK: "2031-01-01T00:00"}
