@@ -27,7 +27,7 @@ def _structures(rows: pl.DataFrame) -> dict[str, pl.DataFrame]:
 def _professionals(rows: pl.DataFrame) -> dict[str, pl.DataFrame]:
     """One row a number: of a person with several activities, the first of the file."""
     first = rows.unique("rpps", keep="first", maintain_order=True)
-    return {"professional": first.with_columns(status_known=pl.col("status_known").fill_null(value=True))}
+    return {"professional": first.with_columns(status_known=pl.col("status_known").fill_null(value=False))}
 
 
 def _declarations(rows: pl.DataFrame) -> dict[str, pl.DataFrame]:
@@ -84,7 +84,7 @@ def establishment_links(extractions: list[tuple[date, pl.DataFrame]]) -> pl.Data
     seen = pl.concat(links)
     days = pl.Series("day", [day for day, _ in extractions], dtype=pl.Date)
     ordered = seen.sort("finess", "finess_ej", "step")
-    broken = (pl.col("step") != pl.col("step").shift(1).over("finess", "finess_ej") + 1).fill_null(value=True)
+    broken = (pl.col("step") != pl.col("step").shift(1).over("finess", "finess_ej") + 1).fill_null(value=False)
     runs = ordered.with_columns(run=broken.cum_sum().over("finess", "finess_ej"))
     spans = runs.group_by("finess", "finess_ej", "run", maintain_order=True).agg(
         first=pl.col("step").min(), last=pl.col("step").max()

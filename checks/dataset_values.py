@@ -12,6 +12,8 @@ from contracts_schema.bordereau_profiles import normalised
 from contracts_schema.datasets import Column
 
 YES, NO = ("oui", "o", "vrai", "true", "1", "x"), ("non", "n", "faux", "false", "0")
+_ERROR = "^#(?:N/A|VALUE!|VALEUR!|REF!|DIV/0!|NAME\\?|NOM\\?|NULL!|NUL!|NUM!|NOMBRE!|FORMULE!)$"
+"""What a spreadsheet writes in the place of a value; the last stands for a formula whose value was not stored."""
 _INSTANT = r"^(\d{4}-\d{2}-\d{2})[T ](\d{2}:\d{2})(:\d{2})?(?:\.\d+)?(Z|[+-]\d{2}:?\d{2})$"
 
 
@@ -21,12 +23,8 @@ def typed(text: pl.Series, column: Column) -> pl.Series:
         return _list(text, column)
     if column.codes:
         return _coded(text, column)
-    if column.identifier == "finess":
-        return _evaluated(text, _finess(identifiers.plain(pl.col("cell"))))
-    if column.identifier == "rpps":
-        return _evaluated(text, _rpps(identifiers.plain(pl.col("cell"))))
     if column.identifier:
-        return _evaluated(text, identifiers.plain(pl.col("cell")))
+        return _identifier(text, column.identifier)
     return _evaluated(text, _of_type(pl.col("cell"), column.type))
 
 
@@ -59,7 +57,7 @@ def _of_type(text: pl.Expr, kind: str) -> pl.Expr:
     if kind == "boolean":
         word = text.str.to_lowercase()
         return pl.when(word.is_in(YES)).then(True).when(word.is_in(NO)).then(False)
-    return text
+    return pl.when(~text.str.contains(_ERROR)).then(text)
 
 
 def _day(text: pl.Expr) -> pl.Expr:
@@ -77,6 +75,16 @@ def _instant(text: pl.Expr) -> pl.Expr:
     zone = pl.when(offset == "Z").then(pl.lit("+0000")).otherwise(offset.str.replace(":", "", literal=True))
     whole = pl.concat_str(day, pl.lit("T"), clock, seconds.fill_null(":00"), zone)
     return whole.str.to_datetime("%Y-%m-%dT%H:%M:%S%z", time_unit="us", time_zone="UTC", strict=False)
+
+
+def _identifier(text: pl.Series, kind: str) -> pl.Series:
+    """The numbers as compared; only what is not written so already is worked on, each text once."""
+    odd = text.to_frame("cell").filter(~identifiers.well_formed(kind, pl.col("cell")))["cell"].unique()
+    if odd.is_empty():
+        return text
+    forms = {"finess": _finess, "rpps": _rpps}
+    plain = identifiers.plain(pl.col("cell"))
+    return text.replace(odd, odd.to_frame("cell").select(forms[kind](plain) if kind in forms else plain).to_series())
 
 
 def _finess(number: pl.Expr) -> pl.Expr:

@@ -106,8 +106,10 @@ class Gate:
         for column in self.dataset.columns:
             group = warned if column.unknown == "blank" or column.malformed == "warn" else refusing
             group[column.name] = dataset_values.lost(cut[column.name], typed[column.name], column)
-        self._warn(UNKNOWN_LABEL, cut, {n: where for n, where in warned.items() if self.dataset.column(n).codes})
-        self._warn(MALFORMED_IDENTIFIER, cut, {n: where for n, where in warned.items() if self.dataset.column(n).identifier})
+        self._warn(UNKNOWN_LABEL, _where(cut, {n: where for n, where in warned.items() if self.dataset.column(n).codes}))
+        self._warn(
+            MALFORMED_IDENTIFIER, _where(cut, {n: where for n, where in warned.items() if self.dataset.column(n).identifier})
+        )
         formless = {
             column.name: ~identifiers.well_formed(column.identifier, pl.col(column.name))
             for column in self.dataset.columns
@@ -166,24 +168,24 @@ class Gate:
 
     def _warn_identifiers(self, cut: pl.DataFrame, typed: pl.DataFrame) -> None:
         numbered = [column for column in self.dataset.columns if column.identifier]
-        wrong, formless = {}, {}
+        wrong, formless = [], []
         for column in numbered:
-            number = pl.col(column.name)
-            formed = identifiers.well_formed(column.identifier or "", number)
-            wrong[column.name] = formed & ~identifiers.key_is_right(column.identifier or "", number)
-            if column.malformed == "warn":
-                formless[column.name] = ~formed
-        self._warn(WRONG_KEY, typed, wrong)
-        self._warn(MALFORMED_IDENTIFIER, typed, formless)
+            kind, number = column.identifier or "", pl.col(column.name)
+            suspects = typed.select("line_number", column.name).filter(~identifiers.key_is_right(kind, number))
+            formed = identifiers.well_formed(kind, number)
+            wrong.append(_where(suspects, {column.name: formed}))
+            formless.append(_where(suspects, {column.name: ~formed}))
+        if numbered:
+            self._warn(WRONG_KEY, pl.concat(wrong))
+            self._warn(MALFORMED_IDENTIFIER, pl.concat(formless))
         names = {column.name for column in numbered}
         if {"siret", "siren"} <= names:
-            self._warn(SIREN_MISMATCH, typed, {"siren": pl.col("siret").str.head(9) != pl.col("siren")})
+            self._warn(SIREN_MISMATCH, _where(typed, {"siren": pl.col("siret").str.head(9) != pl.col("siren")}))
         short = {column.name: _was_completed(column, cut, typed) for column in numbered if column.identifier == "finess"}
-        self._warn(KEY_COMPLETED, typed, short)
+        self._warn(KEY_COMPLETED, _where(typed, short))
 
-    def _warn(self, rule: str, rows: pl.DataFrame, where: Mapping[str, pl.Expr | pl.Series]) -> None:
-        """Count rows under a warning rule: by field, and once for the rule."""
-        found = _where(rows, where)
+    def _warn(self, rule: str, found: pl.DataFrame) -> None:
+        """Count rows (``line_number``, ``field``) under a warning rule: by field, and once for the rule."""
         if found.is_empty():
             return
         counts = self.tally.warnings.setdefault(rule, {})

@@ -5,7 +5,7 @@ take a decision from a row in doubt, nor repeat in a message what a cell holds.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import polars as pl
@@ -156,8 +156,7 @@ def _read(rows: pl.DataFrame, answer: Answer) -> pl.DataFrame:
 
 def _judged(rows: pl.DataFrame, table: Table, answer: Answer, published: pl.DataFrame) -> pl.DataFrame:
     """The rows with the first rule that each breaks (``rule``), where (``at``) and what to do (``told``)."""
-    decision, amount, reason = (f"{column.name}:cell" for column in answer.columns)
-    labels = {column.name: column.label_fr for column in table.columns}
+    decision, amount, reason = (pl.col(f"{column.name}:cell") for column in answer.columns)
     there = published.select(pl.col(answer.of), *(pl.col(name).alias(f"was:{name}") for name in answer.identity))
     found = rows.join(
         there.unique(answer.of, keep="first").with_columns(known=pl.lit(value=True)),
@@ -165,41 +164,42 @@ def _judged(rows: pl.DataFrame, table: Table, answer: Answer, published: pl.Data
         how="left",
         maintain_order="left",
     )
-    some = pl.col("decided")
-    rules: list[tuple[str, pl.Expr, str, str]] = [
-        ("answer.no_decision", ~some, decision, "choisissez une décision, ou videz le montant et le motif"),
-        ("answer.unknown_line", pl.col("known").is_null(), f"{answer.of}:cell", "reprenez le classeur publié"),
-        ("answer.twice", pl.col(answer.of).is_duplicated() & some, f"{answer.of}:cell", "une seule décision par ligne"),
-    ]
-    for column in (column for column in table.columns if column.name in answer.identity and column.name != answer.of):
-        told = f"la colonne « {labels[column.name]} » a changé : reprenez le classeur publié"
-        rules.append(("answer.identity", ~_same(column), f"{column.name}:cell", told))
+    shown = {column.name: column for column in table.columns}
+    protected = [shown[name] for name in answer.identity if name != answer.of]
+    changed = {column.name: ~_same(column) for column in protected}
+    at = pl.coalesce(pl.when(moved).then(pl.col(f"{name}:cell")) for name, moved in changed.items())
+    which = pl.coalesce(pl.when(moved).then(pl.lit(shown[name].label_fr)) for name, moved in changed.items())
     words = ", ".join(answer.decisions.values())
-    paying = pl.col("decision").is_in(answer.amount_with)
     takes = ", ".join(answer.decisions[code] for code in answer.amount_with)
-    needs = pl.col("decision") == answer.amount_of
-    unreadable = pl.col("amounted") & pl.col("amount_cents").is_null()
-    rules += [
-        ("answer.decision", pl.col("decision").is_null(), decision, f"attendu : {words}"),
-        ("answer.amount", unreadable, amount, "attendu : un montant en euros, par exemple 12,50"),
-        ("answer.amount_unwanted", pl.col("amounted") & ~paying, amount, f"un montant ne va qu'avec : {takes}"),
-        ("answer.amount_missing", ~pl.col("amounted") & needs, amount, "donnez le montant dû"),
-        ("answer.reason", pl.col("reason").is_null(), reason, "écrivez le motif de la décision"),
-    ]
+    line, some, amounted = pl.col(f"{answer.of}:cell"), pl.col("decided"), pl.col("amounted")
+    unwanted = amounted & ~pl.col("decision").is_in(answer.amount_with)
+    needed = ~amounted & (pl.col("decision") == answer.amount_of)
+    rules: Rules = {
+        "answer.no_decision": (~some, decision, "choisissez une décision, ou videz le montant et le motif"),
+        "answer.unknown_line": (pl.col("known").is_null(), line, "reprenez le classeur publié"),
+        "answer.twice": (pl.col(answer.of).is_duplicated() & some, line, "une seule décision par ligne"),
+        "answer.identity": (pl.any_horizontal(changed.values()), at, pl.format("« {} » ; reprenez le classeur publié", which)),
+        "answer.decision": (pl.col("decision").is_null(), decision, f"attendu : {words}"),
+        "answer.amount": (amounted & pl.col("amount_cents").is_null(), amount, "attendu : des euros, par exemple 12,50"),
+        "answer.amount_unwanted": (unwanted, amount, f"un montant ne va qu'avec : {takes}"),
+        "answer.amount_missing": (needed, amount, "donnez le montant dû"),
+        "answer.reason": (pl.col("reason").is_null(), reason, "écrivez le motif de la décision"),
+    }
     return found.with_columns(_first(rules))
 
 
-def _first(rules: Sequence[tuple[str, pl.Expr, str, str]]) -> list[pl.Expr]:
-    """The rule, the cell and the words of the first of these conditions that holds."""
-    broken = [condition.fill_null(value=False) for _, condition, _, _ in rules]
-    values = {
-        "rule": [pl.lit(rule) for rule, _, _, _ in rules],
-        "at": [pl.col(cell) for _, _, cell, _ in rules],
-        "told": [pl.lit(told) for _, _, _, told in rules],
-    }
+Rules = Mapping[str, tuple[pl.Expr, pl.Expr, pl.Expr | str]]
+"""By rule, in the order in which they are told: when it is broken, the cell, and what to do."""
+
+
+def _first(rules: Rules) -> list[pl.Expr]:
+    """The first rule that a row breaks, with the cell and what to do."""
+    broken = {rule: condition.fill_null(value=False) for rule, (condition, _, _) in rules.items()}
+    told = {rule: pl.lit(words) if isinstance(words, str) else words for rule, (_, _, words) in rules.items()}
     return [
-        pl.coalesce(pl.when(holds).then(value) for holds, value in zip(broken, some, strict=True)).alias(name)
-        for name, some in values.items()
+        pl.coalesce(pl.when(holds).then(pl.lit(rule)) for rule, holds in broken.items()).alias("rule"),
+        pl.coalesce(pl.when(holds).then(rules[rule][1]) for rule, holds in broken.items()).alias("at"),
+        pl.coalesce(pl.when(holds).then(told[rule]) for rule, holds in broken.items()).alias("told"),
     ]
 
 

@@ -59,6 +59,15 @@ class BordereauFile:
     def content(self, path: Path) -> None:
         """Its exact bytes are kept."""
 
+    def correction(self, known: Mapping[str, Any]) -> str | None:
+        """How to correct the caisse of the delivery that has these bytes already, when another one is given now."""
+        if self.caisse_from != "option" or self.caisse == known["caisse"]:
+            return None
+        return (
+            f"déjà reçu pour la caisse {known['caisse']} ; pour la caisse {self.caisse} : ecluse withdraw {{id}} --reason …,"
+            " puis la même commande"
+        )
+
     def identity(self, received: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """What makes it another delivery: its bytes alone, whatever the name or the caisse. Refused when it is oversized."""
         if received[0]["size"] > MAX_BYTES:

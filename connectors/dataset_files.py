@@ -59,6 +59,9 @@ class DatasetFile:
         """What may be kept of the file, when it holds personal data; None: its exact bytes."""
         return kept(path, self.found) if self.found.personal else None
 
+    def correction(self, known: Mapping[str, Any]) -> None:
+        """Nothing that is told beside its files can be wrong."""
+
     def identity(self, received: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """What makes it another delivery, its bytes aside. Refused when it is about several scopes."""
         try:
@@ -74,7 +77,7 @@ class DatasetFile:
             **self.identity(received),
             "dataset": self.found.dataset,
             "layout": self.found.layout,
-            "unknown_headings": self.found.unknown,
+            "unknown_headings": len(self.found.unknown),
             "reduced": self.found.personal,
             **({"stamp": f"{day:%Y%m%d}000000"} if day else {}),
         }

@@ -14,6 +14,8 @@ import polars as pl
 
 MAX_SPAN = 50
 """Physical lines that one record may span."""
+MAX_LINE = 1 << 25
+"""Bytes that are waited for to find the end of a line."""
 _MARK = b"\xef\xbb\xbf"
 _CONTROL = r"[\x00-\x08\x0b\x0c\x0e-\x1f]"
 
@@ -56,6 +58,7 @@ def cut_blocks(chunks: Iterable[bytes], cut: Cut) -> Iterator[pl.DataFrame]:
 
 
 def _whole_lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """The same bytes, cut after a line end; a line without end is cut at ``MAX_LINE``, and cannot be read."""
     parts: list[bytes] = []
     for chunk in chunks:
         end = chunk.rfind(b"\n") + 1
@@ -63,6 +66,9 @@ def _whole_lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
             yield b"".join([*parts, chunk[:end]])
             parts = []
         parts.append(chunk[end:])
+        if sum(map(len, parts)) > MAX_LINE:
+            yield b"".join(parts)
+            parts = []
     if last := b"".join(parts):
         yield last
 
@@ -142,12 +148,15 @@ def _cut(lines: pl.DataFrame, cut: Cut) -> pl.DataFrame:
         quotes=raw.str.contains('"', literal=True) if cut.quoted else pl.lit(value=False),
         count=raw.str.count_matches(sign, literal=True).cast(pl.Int64) + 1,
         control=raw.str.contains(_CONTROL),
+        half=_half_a_letter(),
     )
     plain = told.filter(~pl.col("quotes"))
     spare = (pl.col("count") == cut.width + 1) & raw.str.ends_with(sign)
     fault = (
         pl.when("control")
         .then(pl.lit("control"))
+        .when("half")
+        .then(pl.lit("cut"))
         .when((pl.col("count") == cut.width) | spare)
         .then(None)
         .when("unended")
@@ -166,6 +175,11 @@ def _cut(lines: pl.DataFrame, cut: Cut) -> pl.DataFrame:
         whole = whole.sort("line_number")
     shown = pl.lit(None, pl.String).alias("raw") if cut.personal else raw
     return _other_records(whole, cut).select("line_number", "byte_offset", shown, "fault", *cut.places)
+
+
+def _half_a_letter() -> pl.Expr:
+    """Whether a last line without end stops inside a letter of several bytes."""
+    return pl.col("unended") & pl.col("raw").str.ends_with("\ufffd")
 
 
 _LINE = ["line_number", "byte_offset", "raw", "fault"]
@@ -213,12 +227,12 @@ def _one_by_one(lines: pl.DataFrame, cut: Cut) -> pl.DataFrame:
     wanted = dict(cut.places) | ({"_record": 0} if cut.record else {})
     columns: dict[str, list[str | None]] = {name: [] for name in wanted}
     faults: list[str | None] = []
-    for raw, unended, control in lines.select("raw", "unended", "control").iter_rows():
+    for raw, unended, control, half in lines.select("raw", "unended", "control", "half").iter_rows():
         row = _fields(raw, cut.delimiter)
         fault = "quote" if row is None else None
         if row is not None and not _has_width(row, cut.width):
             fault = f"columns:{len(row)}/{cut.width}"
-        fault = "control" if control else "cut" if fault and unended else fault
+        fault = "control" if control else "cut" if half or (fault and unended) else fault
         faults.append(fault)
         for name, place in wanted.items():
             columns[name].append(row[place].strip() or None if row and fault is None else None)

@@ -24,6 +24,7 @@ UNREADABLE = "dataset.unreadable"
 ENCODING = "dataset.encoding"
 UNKNOWN_LAYOUT = "dataset.unknown_layout"
 AMBIGUOUS_LAYOUT = "dataset.ambiguous_layout"
+UNKNOWN_COLUMN = "dataset.unknown_column"
 COLUMN_TWICE = "dataset.column_twice"
 SCOPE_UNCLEAR = "dataset.scope_unclear"
 
@@ -32,6 +33,8 @@ HEADER_ROWS = 20
 _SHOWN = 12
 _HEAD = 1 << 18
 _MARK = b"\xef\xbb\xbf"
+_PAIR = re.compile(rb"\xc3[\x80-\xbf]")
+"""A letter with an accent in UTF-8: two signs that no French text in another encoding has side by side."""
 _NAMES = {"utf-8": "UTF-8", "cp1252": "Windows-1252", "latin-1": "Latin-1"}
 
 
@@ -46,7 +49,7 @@ class DatasetRefused(Exception):
 @dataclass(frozen=True)
 class Found:
     """What a file is. ``places``: canonical column → place from 0; ``first_row``: physical line (or row of the sheet) of the
-    first record, from 1; ``width``: fields of a record; ``unknown``: how many headings no column takes."""
+    first record, from 1; ``width``: fields of a record; ``unknown``: headings that no column takes."""
 
     dataset: str
     layout: str
@@ -58,7 +61,7 @@ class Found:
     delimiter: str | None = None
     sheet: str | None = None
     extracted_on: date | None = None
-    unknown: int = 0
+    unknown: tuple[str, ...] = ()
     personal: bool = False
     workbook: Workbook | None = field(default=None, repr=False, compare=False)
 
@@ -178,6 +181,11 @@ def _of_text(path: Path, head: bytes, among: Sequence[Dataset]) -> Found:
     if len(head) == _HEAD:
         lines = lines[:-1]
     found = _headerless(lines, among) or _headed_text(lines, among)
+    if not utf8 and _PAIR.search(head):
+        message = (
+            f"octet {wrong_at} illisible en UTF-8 dans un fichier qui en a l'air : encodages mélangés, à exporter de nouveau"
+        )
+        raise DatasetRefused(ENCODING, message)
     encodings = datasets()[found.dataset].layout(found.layout).encodings
     encoding = "utf-8" if utf8 else next((name for name in encodings if name != "utf-8"), None)
     if encoding is None or encoding not in encodings:
@@ -187,7 +195,7 @@ def _of_text(path: Path, head: bytes, among: Sequence[Dataset]) -> Found:
 
 
 def _is_utf8(path: Path) -> tuple[bool, int]:
-    """Whether every byte of the file is UTF-8, and where it is not; a character may straddle two chunks."""
+    """Whether every byte of the file is UTF-8, and where it is not; a letter may straddle two chunks, or be cut at the end."""
     offset, rest = 0, b""
     with path.open("rb") as stream:
         while chunk := stream.read(1 << 23):
@@ -200,7 +208,7 @@ def _is_utf8(path: Path) -> tuple[bool, int]:
                     return False, offset + error.start
                 rest, used = data[error.start :], error.start
             offset += used
-    return not rest, offset
+    return True, offset
 
 
 def _headerless(lines: Sequence[str], among: Sequence[Dataset]) -> Found | None:
@@ -277,29 +285,29 @@ def _is_bordereau(profile: Profile, headings: set[str]) -> bool:
 
 def _match(contract: Dataset, headings: Sequence[str], number: int, form: str) -> Found | None:
     """The headings as those of a dataset: every expected column is there; a column told twice is a refusal."""
-    layouts = [layout for layout in contract.layouts if not layout.first_line and form in layout.formats]
-    layout = next((one for one in layouts if set(one.needs) <= set(headings)), None)
-    if layout is None:
-        return None
     places = {
         column.name: [place for place, text in enumerate(headings) if text in column.headings] for column in contract.columns
     }
-    if any(column.is_expected and not places[column.name] for column in contract.columns):
+    layout = next((one for one in contract.layouts if _fits(one, form, headings, places)), None)
+    if layout is None or any(column.is_expected and not places[column.name] for column in contract.columns):
         return None
     twice = [contract.column(name).label_fr for name, where in places.items() if len(where) > 1]
     if twice:
         message = f"ligne {number} : deux colonnes pour « {' », « '.join(twice)} » ({contract.label_fr}) : n'en garder qu'une"
         raise DatasetRefused(COLUMN_TWICE, message)
     single = {name: where[0] for name, where in places.items() if where}
-    filled = sum(1 for text in headings if text)
+    unknown = tuple(text for place, text in enumerate(headings) if text and place not in single.values())
     width = len(headings) - 1 if headings[-1] == "" else len(headings)
-    return Found(
-        contract.id, layout.id, form, single, width, number + 1, unknown=filled - len(single), personal=layout.personal
-    )
+    return Found(contract.id, layout.id, form, single, width, number + 1, unknown=unknown, personal=layout.personal)
+
+
+def _fits(layout: Layout, form: str, headings: Sequence[str], places: Mapping[str, Sequence[int]]) -> bool:
+    told = set(layout.needs) <= set(headings) and all(places[name] for name in layout.having)
+    return told and layout.first_line is None and form in layout.formats
 
 
 def _one(candidates: Sequence[Found], headings: Sequence[str], among: Sequence[Dataset]) -> Found:
-    """The one that takes most headings; none, or two as good, are refused."""
+    """The one that takes most headings; none, two as good, or headings that its contract does not know, are refused."""
     if not candidates:
         raise DatasetRefused(UNKNOWN_LAYOUT, _explanation(headings, among))
     best = max(len(found.places) for found in candidates)
@@ -307,7 +315,15 @@ def _one(candidates: Sequence[Found], headings: Sequence[str], among: Sequence[D
     if len({found.dataset for found in kept_ones}) > 1:
         names = " ou ".join(sorted({found.dataset for found in kept_ones}))
         raise DatasetRefused(AMBIGUOUS_LAYOUT, f"les intitulés conviennent à {names} : dire lequel")
-    return kept_ones[0]
+    found = kept_ones[0]
+    contract = datasets()[found.dataset]
+    layout = contract.layout(found.layout)
+    strange = [text for text in found.unknown if text not in layout.dropped]
+    if strange and layout.unknown == "refuse":
+        known = ", ".join(column.label_fr for column in contract.columns)
+        message = f"colonnes inconnues de {found.dataset} : « {' », « '.join(strange[:_SHOWN])} » ; les renommer ou les retirer"
+        raise DatasetRefused(UNKNOWN_COLUMN, f"{message} ; connues : {known}")
+    return found
 
 
 def _like_headings(rows: Iterable[Sequence[str]]) -> Sequence[str]:
@@ -391,8 +407,12 @@ def _sheet_rows(found: Found, contract: Dataset) -> pl.DataFrame:
 
 
 def _cell_text() -> pl.Expr:
-    """The text of a cell; a whole number loses what a spreadsheet adds to it (``12.0``, ``9.99E13``)."""
-    text, kind = pl.col("text").str.strip_chars(), pl.col("kind")
+    """The text of a cell; a whole number loses what a spreadsheet adds to it (``12.0``, ``9.99E13``).
+
+    A formula whose value was not stored says nothing: ``#FORMULE!`` stands in its place, for the gate to set the row aside.
+    """
+    kind = pl.col("kind")
+    text = pl.when(kind == "f").then(pl.lit("#FORMULE!")).otherwise(pl.col("text").str.strip_chars())
     number = text.cast(pl.Float64, strict=False)
     whole = (kind == "n") & (number == number.floor()) & (number.abs() < 2**53) & text.str.contains("[.Ee]")
     shown = pl.when(whole.fill_null(value=False)).then(number.cast(pl.Int64, strict=False).cast(pl.String)).otherwise(text)

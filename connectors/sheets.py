@@ -99,8 +99,15 @@ def read_sheets(content: bytes, dialect: dict[str, Any] | None = None, timeout: 
             child.kill()
             child.communicate()
             raise Unreadable(FL1, f"lecture abandonnée après {timeout:.0f} s : fichier piégé ?") from None
+    if child.returncode:
+        answer = b""
+    return workbook_of(answer)
+
+
+def workbook_of(answer: bytes) -> Workbook:
+    """The sheets that a child process answers with. ``Unreadable`` when it refuses the file, or answers nothing whole."""
     head_line, separator, body = answer.partition(b"\n")
-    if child.returncode or not separator:
+    if not separator:
         raise Unreadable(FL1, "la lecture a dépassé ses limites de mémoire ou de temps : fichier piégé ?")
     head = json.loads(head_line)
     if "refused" in head:

@@ -121,6 +121,9 @@ class Transmission:
     def content(self, path: Path) -> None:
         """Its exact bytes are kept."""
 
+    def correction(self, known: Mapping[str, Any]) -> None:
+        """Nothing that is told beside its files can be wrong."""
+
     def identity(self, received: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """What makes it another delivery though its bytes are the same."""
         return {"scope": self.stated.scope, "flow": self.stated.flow, "period": self.stated.period}

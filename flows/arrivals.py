@@ -48,6 +48,9 @@ class Arrival(Protocol):
     def content(self, path: Path) -> Iterator[bytes] | None:
         """What may be kept of a file, when not all of it may; None: its exact bytes."""
 
+    def correction(self, known: Mapping[str, Any]) -> str | None:
+        """What to do, ``{id}`` being its id, about the known delivery of these bytes, when what is told beside differs."""
+
     def identity(self, received: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """``scope``, and what else makes it another delivery though its bytes are the same. Refused."""
 

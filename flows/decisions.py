@@ -55,7 +55,8 @@ def withdraw(hub: Hub, delivery: str, reason: str) -> dict[str, Any]:
 def redecide(hub: Hub, delivery: str | None = None) -> list[Report]:
     """Judge kept bytes again under the present contracts: one delivery, or every one judged under others, or held.
 
-    A withdrawn delivery stays withdrawn. The older decision stays in the log; the same contracts give the same decision.
+    A withdrawn delivery stays withdrawn; one that could not be read is read once more when it is named.
+    The older decision stays in the log; the same contracts give the same decision.
     """
     chosen = [last_decision(hub, delivery)] if delivery else list(last_decisions(hub).values())
     found = []
@@ -63,7 +64,9 @@ def redecide(hub: Hub, delivery: str | None = None) -> list[Report]:
         received = reception(hub, decided.data["delivery_id"])
         held = verdict_of(decided) == "held"
         waived = held and active_waiver(hub, received, tuple(decided.data["reasons"])) is not None
-        if verdict_of(decided) == "withdrawn" or (decided.data["basis"] == fingerprint() and not waived):
+        unread = delivery is not None and "refusal" in decided.data  # the machine may have been too busy: it is read once more
+        same_basis = decided.data["basis"] == fingerprint() and not waived and not unread
+        if verdict_of(decided) == "withdrawn" or same_basis:
             found.append(report(hub, decided, already=True))
         else:
             found.append(judge_again(hub, received, before=decided))

@@ -6,7 +6,7 @@ decision. Whoever calls gets counts, hashes and rule ids, never a row.
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import date, datetime
 from importlib import import_module
 from pathlib import Path
@@ -104,8 +104,11 @@ def receive(
         received = [_described(found, path, progress) for path in found.received]
         identity = found.identity(received)
         identity["received"] = sorted(file["sha256"] for file in received)
-        delivery_id = hashlib.sha256(canonical(identity).encode()).hexdigest()
-        known = decision(hub, identity["scope"], delivery_id)
+        delivery_id, known = _known(hub, identity)
+        if known and (wrong := found.correction(known.data)):
+            if verdict_of(known) == "accepted":
+                return replace(report(hub, known, already=True), message=wrong.format(id=delivery_id[:8]))
+            delivery_id, known = _known(hub, identity | {"corrects": known.position})
         if known:
             return report(hub, known, already=True)
         hub.blobs.sweep()
@@ -279,6 +282,12 @@ def _chunks(path: Path) -> Iterator[bytes]:
     with path.open("rb") as file:
         while chunk := file.read(READ_BYTES):
             yield chunk
+
+
+def _known(hub: Hub, identity: Mapping[str, Any]) -> tuple[str, Event | None]:
+    """The id of the delivery of this identity, and the last decision on it, if any."""
+    delivery_id = hashlib.sha256(canonical(identity).encode()).hexdigest()
+    return delivery_id, decision(hub, identity["scope"], delivery_id)
 
 
 def _land(hub: Hub, found: Arrival, path: Path, sha256: str, progress: "Progress") -> None:

@@ -163,17 +163,16 @@ def status(answer: Mapping[str, Any]) -> None:
 def _bordereaux(out: Console, found: Sequence[Mapping[str, Any]]) -> None:
     """One line a bordereau, those that others supersede included, named by the start of their delivery's id."""
     ids = {one["scope"]: one["delivery_id"][:SHORT] for one in found}
-    table = grid("id", "bordereau", "caisse", "période", "lignes >", "à l'écart >", "réclamé >", "état")
+    table = grid("id", "bordereau", "lignes >", "à l'écart >", "réclamé >", "état")
     for one in found:
         told = [f"remplacé par {ids[one['superseded_by']]}"] if one["superseded_by"] else ["en place"]
         told += [f"remplace {ids[one['replaces']]}"] if one["replaces"] else []
         told += [*map(label, one["alerts"]), *(["laissé entrer par dérogation"] if one["waived"] else [])]
-        days = [date.fromisoformat(day).strftime("%d/%m/%Y") for day in (one["period_from"], one["period_to"]) if day]
+        ends = [date.fromisoformat(day).strftime("%d/%m/%Y") for day in (one["period_from"], one["period_to"]) if day]
+        days = ends[:1] + [f"au {end}" for end in ends[1:]]
         table.add_row(
             one["delivery_id"][:SHORT],
-            f"{plain(one['structure'] or 'structure non dite')}\n{plain(one['file'])}",
-            one["caisse"],
-            "\n".join(days),
+            "\n".join([plain(one["structure"] or "structure non dite"), *days, f"caisse {one['caisse']}", plain(one["file"])]),
             number(one["lines"]),
             number(one["rows_quarantined"]),
             euros(one["claimed_cents"]),

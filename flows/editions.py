@@ -54,7 +54,7 @@ def editions(hub: Hub, recipients: "list[Recipient]", until: int | None, progres
     """
     from warehouse.recipients import AboveClearance, refuse_above_clearance
 
-    if not heads(hub, until):
+    if reconciling.last_change(hub, until) is None and _last_move(hub, until) is None:
         raise WrongUsage("rien à publier : aucune transmission acceptée")
     found = []
     for product in products().values():

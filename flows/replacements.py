@@ -52,7 +52,8 @@ def place(hub: Hub, received: Event, told: Mapping[str, Any]) -> Placed:
     """The place of a received bordereau, whose facts are ``told`` (``bordereau`` of its decision), as of now."""
     seen = hub.log.last_under(UNDER)
     events = list(hub.log.read(under=UNDER, types=FOLDED))
-    own = [event for event in events if event.stream == received.stream and event.type == "DeliveryAccepted"]
+    mine = [event for event in events if event.data["delivery_id"] == received.data["delivery_id"]]
+    own = [event for event in mine if event.type == "DeliveryAccepted"]
     caisse = received.data["caisse"]
     related = {event.stream for event in events if event.data["caisse"] == caisse and _same(told, event.data.get(BORDEREAU))}
     others = [event for event in events if event.stream in related - {received.stream}]

@@ -1,10 +1,9 @@
 """What 50,000 lines of bordereaux cost, from the workbook to the published files, step by step: a process of `make bench`.
 
 ``python tests/bench_bordereaux.py FOLDER LINES FORMAT`` writes a bordereau and its references in FOLDER, then takes them
-through a hub of its own. Prints a step and its seconds a line; the memory of the whole comes last.
+through a hub of its own. Prints a step and its seconds a line. ``--prepare`` stops before the bordereau comes.
 """
 
-import resource
 import sys
 import time
 from collections.abc import Callable
@@ -53,27 +52,32 @@ def timed(step: str, work: Callable[..., Any], *arguments: Any) -> Any:
     return answer
 
 
-def main() -> None:
-    folder, lines, form = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+def prepared(folder: Path, lines: int, form: str) -> tuple[Path, Path]:
+    """A hub that has all but the bordereau, and the bordereau."""
     path = write(folder / "files", lines, form)
-    init_hub(folder / "hub", recipients=["cpam-311", "ars-99"])
-    settings = folder / "hub" / "ecluse.toml"
-    settings.write_text(
-        settings.read_text().replace("[recipients.cpam-311]", '[recipients.cpam-311]\nclearance = "individual"')
-    )
-    hub = open_hub(folder / "hub")
+    home = folder / "hub"
+    init_hub(home, recipients=["cpam-311", "ars-99"])
+    settings, named = home / "ecluse.toml", "[recipients.cpam-311]"
+    settings.write_text(settings.read_text().replace(named, f'{named}\nclearance = "individual"'))
+    hub = open_hub(home)
     demo_bordereaux.attest(hub)
     found, _ = deliveries.find([one for one in sorted((folder / "files").iterdir()) if one != path], caisse="311")
     for one in found:
         deliveries.ingest(hub, one, RECEIVED)
+    return home, path
+
+
+def main() -> None:
+    folder, lines, form = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+    home, path = prepared(folder, lines, form)
+    if sys.argv[4:] == ["--prepare"]:
+        return
+    hub = open_hub(home)
     timed("lecture seule, dans un processus à part", read_bordereau, path.read_bytes(), path.name, RECEIVED.date())
-    began = time.perf_counter()
     [one], _ = deliveries.find([path], caisse="311")
     timed("réception : lecture, octets gardés, segments, journal", deliveries.ingest, hub, one, RECEIVED)
-    received = time.perf_counter() - began
     _judged(hub)
-    print(f"du fichier aux fichiers publiés\t{received + _published(hub):.2f}")
-    print(f"mémoire (Mo)\t{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f}")
+    _published(hub)
 
 
 def _judged(hub: Hub) -> None:
@@ -90,8 +94,8 @@ def _judged(hub: Hub) -> None:
     timed("tables du produit", product.tables, judged.reconciliation, judged.facts, judged.lines, judged.law)
 
 
-def _published(hub: Hub) -> float:
-    """The whole publication, in seconds, of which the table gate and the files are told apart."""
+def _published(hub: Hub) -> None:
+    """The whole publication, of which the table gate and the files are told apart."""
     times: dict[str, float] = {}
     _watch("judged", times)
     _watch("written", times)
@@ -102,7 +106,6 @@ def _published(hub: Hub) -> float:
     for name, label in (("judged", "barrière des tables"), ("written", "fichiers")):
         print(f"publication : {label}\t{times[name]:.2f}")
     print(f"publication entière\t{whole:.2f}")
-    return whole
 
 
 def _watch(name: str, times: dict[str, float]) -> None:

@@ -16,7 +16,7 @@ from bordereaux import lines, nir
 from conftest import Ecluse, Export, Jobs
 
 from checks.snp.facts import SCHEMAS
-from connectors.synthetic_bordereaux import STRUCTURE, Value, rows_of, write_csv
+from connectors.synthetic_bordereaux import STRUCTURE, Plan, Value, rows_of, write_csv, write_xlsx
 from connectors.synthetic_bordereaux import bordereau as written
 from connectors.transmissions import Refused
 from contracts_schema.families import RESTRICTED
@@ -74,12 +74,28 @@ def standing(hub: Hub) -> dict[str, Head]:
 def test_a_bordereau_is_its_own_scope_and_the_same_bytes_are_known_under_any_name_and_caisse(hub: Hub, tmp_path: Path) -> None:
     first = ingest(hub, put(tmp_path))
     assert first.status == "accepted"
-    again = ingest(hub, put(tmp_path, "autre nom.csv"), caisse="751")
+    again = ingest(hub, put(tmp_path, "autre nom.csv"))
     assert (again.status, again.decision, again.delivery_id) == ("already_known", "accepted", first.delivery_id)
     assert first.scope == f"bordereau/{decided(hub, first).data['received'][0]['sha256'][:16]}"
     assert [event.type for event in hub.log.read()] == ["DeliveryReceived", "DeliveryAccepted"]
     assert decided(hub, first).data["caisse"] == "311"
     assert ingest(hub, put(tmp_path, "sans caisse.csv"), caisse=None).status == "already_known"
+
+
+def test_a_wrong_caisse_is_corrected_by_withdrawing_and_ingesting_again(hub: Hub, tmp_path: Path) -> None:
+    path = put(tmp_path)
+    first = ingest(hub, path, "311")
+    told = ingest(hub, path, "751")
+    assert told.status == "already_known"
+    assert told.message
+    assert f"ecluse withdraw {str(first.delivery_id)[:8]}" in told.message
+    decisions.withdraw(hub, str(first.delivery_id), "caisse 751")
+    second = ingest(hub, path, "751")
+    assert (second.status, second.scope) == ("accepted", first.scope)
+    assert ingest(hub, path, "751").delivery_id == second.delivery_id
+    [head] = deliveries.heads(hub).values()
+    assert (head.data["caisse"], table(hub, second, "snp_bordereau")["caisse"].item()) == ("751", "751")
+    assert ingest(hub, path, "311").decision == "withdrawn"
 
 
 def test_the_caisse_is_that_of_the_option_else_of_the_folder_else_of_the_settings_else_of_the_header(
@@ -176,6 +192,29 @@ def test_what_cannot_be_read_is_refused_with_its_reason_and_judged_again_under_o
     assert [one.status for one in decisions.redecide(hub)] == ["rejected"]
 
 
+def test_one_that_a_busy_machine_could_not_read_is_read_again_when_it_is_named(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as busy:
+        busy.setattr("connectors.sheets.read_sheets.__defaults__", (None, 0.0))
+        report = ingest(hub, put(tmp_path))
+    assert (report.status, report.reasons) == ("rejected", ["bordereau.FL1"])
+    assert [one.status for one in decisions.redecide(hub)] == ["already_known"]
+    assert [one.status for one in decisions.redecide(hub, str(report.delivery_id))] == ["accepted"]
+
+
+def test_several_processes_take_in_bordereaux_and_datasets_of_several_lanes(ecluse: Ecluse, tmp_path: Path) -> None:
+    for caisse in ("311", "751"):
+        chain_files(tmp_path / f"cpam-{caisse}")
+        put(tmp_path / f"cpam-{caisse}", "seul.csv", lines({"ref": f"C{caisse}"}))
+    rows = [["SIRET", "Nom", "Type"], [STRUCTURE["siret"], "CPTS Val Sablier", "CPTS"]]
+    (tmp_path / "structures.xlsx").write_bytes(write_xlsx([Plan(rows)]))
+    said = ecluse("ingest", tmp_path, "--jobs", 2, "--json")
+    statuses = [one["status"] for one in said.json["deliveries"]]
+    assert (said.code, statuses.count("accepted")) == (0, 6), "the same bytes in two folders are one bordereau"
+    assert statuses.count("already_known") == 3
+
+
 def test_an_oversized_file_is_refused_at_the_door(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("connectors.bordereau_files.MAX_BYTES", 10)
     report = ingest(hub, put(tmp_path))
@@ -268,6 +307,17 @@ def test_in_every_order_of_arrival_the_last_of_a_chain_stands_and_the_others_are
     assert list(deliveries.heads(hub)) == [scopes["b3"]]
     rows = building.query(hub, "select distinct bordereau_id from segment_snp_line")
     assert rows["bordereau_id"].to_list() == [str(scopes["b3"]).removeprefix("bordereau/")]
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("order", list(itertools.permutations(range(4))), ids=str)
+@pytest.mark.parametrize("says", [("", "x0.csv", "x1.csv", "x2.csv"), ("", "oui", "x1.csv", "x0.csv")], ids=["chain", "fork"])
+def test_whatever_the_order_one_of_four_stands(hub: Hub, tmp_path: Path, order: tuple[int, ...], says: tuple[str, ...]) -> None:
+    files = [put(tmp_path, f"x{n}.csv", lines(*[{}] * (n + 1)), header(replaces=said)) for n, said in enumerate(says)]
+    for number in order:
+        assert ingest(hub, files[number]).status == "accepted"
+    assert len(deliveries.heads(hub)) == 1
+    assert len(standing(hub)) == 4
 
 
 def test_line_ids_survive_a_new_sending_whoever_came_first(hub: Hub, home: Path, tmp_path: Path) -> None:

@@ -76,9 +76,15 @@ def test_every_dataset_has_a_sample_a_status_and_a_source() -> None:
 def test_columns_may_move_and_headings_be_written_otherwise(file: Path) -> None:
     told = "Ouverture ;Commentaire;  TYPE DE STRUCTURE;nom de la  structure;N° SIRET\n01/02/2020;x;CPTS;Val;99900001100018\n"
     found = recognise(put(file, told))
-    assert (found.dataset, found.unknown) == ("structures", 1)
+    assert (found.dataset, found.unknown) == ("structures", ("commentaire",))
     [row] = rows_of(file, found).iter_rows(named=True)
     assert (row["siret"], row["name"], row["kind"], row["opened_on"]) == ("99900001100018", "Val", "CPTS", "01/02/2020")
+
+
+def test_a_column_that_the_contract_does_not_know_is_refused_since_it_could_change_a_right(file: Path) -> None:
+    rule, message = refusal(file, "SIRET;Fondement;Début;Fin\n99900001100018;ACI;2020-01-01;2021-01-01\n")
+    assert rule == "dataset.unknown_column"
+    assert message.startswith("colonnes inconnues de adhesions : « fin » ; les renommer ou les retirer ; connues : SIRET, ")
 
 
 @pytest.mark.parametrize("sign", [",", "\t", ";"])
@@ -192,6 +198,12 @@ def test_a_line_that_could_not_be_cut_stays_one_in_what_is_kept(file: Path, tmp_
     assert rows_of(again, "declarations").height == rows_of(file, found).height
 
 
+def test_a_list_of_professionals_without_days_does_not_know_who_was_active_when(file: Path) -> None:
+    assert set(rows_of(put(file, SAMPLES["professionals"]), "professionals")["status_known"]) == {"oui"}
+    found = recognise(put(file, "RPPS;Profession\n99900000011;IDE\n"))
+    assert (found.layout, rows_of(file, found)["status_known"].to_list()) == ("undated", ["non"])
+
+
 # --- bad files
 
 
@@ -245,6 +257,20 @@ def test_a_file_cut_short_says_so_on_its_last_line(file: Path) -> None:
     assert rows_of(file, "structures")["fault"].to_list() == [None, None], "a whole line without its end is whole"
 
 
+def test_a_file_cut_inside_a_letter_is_still_utf_8_and_cut(file: Path) -> None:
+    for last in ("99900002900010;MSP;Sant", '99900002900010;MSP;"Sant'):
+        put(file, ("SIRET;Type;Nom\n99900001100018;CPTS;Été\n" + last + "é").encode()[:-1])
+        rows = rows_of(file, "structures")
+        assert (rows["fault"].to_list(), rows["name"].to_list()) == ([None, "cut"], ["Été", None])
+
+
+def test_mixed_encodings_are_refused_not_read_as_the_wrong_one(file: Path) -> None:
+    rule, message = refusal(
+        file, (HEADER + "99900001100018;Santé;CPTS\n").encode() + "99900002900010;Été;MSP\n".encode("cp1252")
+    )
+    assert (rule, "encodages mélangés" in message) == ("dataset.encoding", True)
+
+
 def test_one_bad_line_never_costs_the_others(file: Path) -> None:
     bad = ["a;b\n", 'x";"y;z;t\n', '"ouvert;b;CPTS\n', "a\x01;b;c\n", "1;2;3;4\n"]
     put(file, HEADER + ROW + "".join(line + ROW for line in bad))
@@ -263,10 +289,12 @@ def test_two_stray_quotes_never_cost_the_lines_between_them(file: Path) -> None:
 # --- blocks
 
 
+CUT = Cut("utf-8", ";", True, 3, 2, {"a": 0, "c": 2}, None, (), False)
+
+
 def cut_of(content: bytes, chunk: int) -> pl.DataFrame:
-    how = Cut("utf-8", ";", True, 3, 2, {"a": 0, "c": 2}, None, (), False)
     stream = io.BytesIO(content)
-    return pl.concat(cut_blocks(iter(lambda: stream.read(chunk), b""), how))
+    return pl.concat(cut_blocks(iter(lambda: stream.read(chunk), b""), CUT))
 
 
 def test_blocks_of_any_size_give_the_same_rows() -> None:
@@ -296,6 +324,13 @@ def test_a_record_spans_a_bounded_number_of_lines() -> None:
     rows = cut_of(b"a;b;c\n" + long.encode() + b"1;2;3\n", 1 << 20)
     assert rows["fault"].to_list()[0] == "quote"
     assert rows["a"].to_list()[-1] == "1"
+
+
+def test_a_line_without_end_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("connectors.dataset_lines.MAX_LINE", 1000)
+    blocks = list(cut_blocks((b"x" * 300 for _ in range(50)), CUT))
+    assert max(len(frame["raw"][0]) for frame in blocks if frame.height) <= 1500
+    assert all(frame["fault"].null_count() == 0 for frame in blocks)
 
 
 # --- scopes and contracts

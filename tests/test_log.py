@@ -137,6 +137,17 @@ def test_a_key_with_other_content_is_refused(log: Log, other: NewEvent) -> None:
     assert log.head()[0] == 1
 
 
+def test_an_event_is_refused_when_streams_that_it_rests_on_have_moved_and_others_may_move(log: Log) -> None:
+    log.append(fact("one", stream="bordereau/a"), META)
+    seen = log.last_under("bordereau/")
+    log.append(fact("two", stream="bordereaux"), META)
+    assert (seen, log.last_under("bordereau/"), log.last_under("none/")) == (1, 1, 0)
+    log.append(NewEvent("bordereau/b", "DecisionTaken", {}, "three", unmoved=("bordereau/", seen)), META)
+    with pytest.raises(VersionConflict, match="a bougé depuis la position 1"):
+        log.append(NewEvent("bordereau/c", "DecisionTaken", {}, "four", unmoved=("bordereau/", seen)), META)
+    assert [event.stream for event in log.read(under="bordereau/")] == ["bordereau/a", "bordereau/b"]
+
+
 def test_an_unexpected_version_is_refused_and_both_are_told(log: Log) -> None:
     five(log)
     with pytest.raises(VersionConflict, match="delivery-1 en est à la version 3, non 2"):

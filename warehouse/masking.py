@@ -7,6 +7,7 @@ the reason. Must never show a number that one of the rules hides, nor change one
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 from functools import reduce
 
@@ -35,11 +36,27 @@ def masked(
 
     ``frames`` are the views by name; ``on`` is the reference date of the threshold; ``earlier`` the tables of the earlier
     publications of the product to the same recipient, oldest first. The same arguments give the same tables; a publication
-    given again as the last earlier one comes out as it is. A product that masks nothing keeps the order of its rows.
+    given again as the last earlier one comes out as it is. A table that masks nothing keeps the order of its rows.
     """
-    if not any(table.mask for table in product.tables):
-        mine = {table.name: inside(product, frames[table.view], territory) for table in product.tables}
-        return {table.name: mine[table.name].select(_typed(table.columns)) for table in product.tables}
+    open_tables = {
+        table.name: inside(product, frames[table.view], territory).select(_typed(table.columns))
+        for table in product.tables
+        if not table.mask
+    }
+    names = [table.name for table in product.tables]
+    product = replace(product, tables=tuple(table for table in product.tables if table.mask))
+    hidden = _masked(product, frames, territory, on, earlier) if product.tables else {}
+    return {name: (open_tables | hidden)[name] for name in names}
+
+
+def _masked(
+    product: Product,
+    frames: Mapping[str, pl.DataFrame],
+    territory: str,
+    on: date,
+    earlier: Sequence[Mapping[str, pl.DataFrame]],
+) -> dict[str, pl.DataFrame]:
+    """The tables of a product whose tables all mask something."""
     threshold = int(parameters.value(THRESHOLD, on).value)
     rows = {table.name: _inside(product, table, frames[table.view], territory) for table in product.tables}
     states = {

@@ -60,7 +60,9 @@ class Column:
 class Layout:
     """One way to lay the dataset out. With ``first_line`` (a pattern; its group is the day of the extraction): no header, the
     ``fields`` in that order, the first of each line being ``record``; otherwise columns are found by their headings, and
-    ``needs`` tells headings (normalised) that name this layout. ``personal``: what no column takes is never stored; not
+    ``needs`` tells headings (normalised) that name this layout,
+    ``having`` columns that it holds; a heading that no column takes is refused, unless it stands
+    among those ``dropped``, or ``unknown`` is drop. ``personal``: what no column takes is never stored; not
     ``quoted``: a quote is a letter like another."""
 
     id: str
@@ -72,8 +74,11 @@ class Layout:
     other_records: tuple[str, ...] = ()
     fields: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
+    having: tuple[str, ...] = ()
     personal: bool = False
     quoted: bool = True
+    unknown: str = "refuse"
+    dropped: tuple[str, ...] = ()
     keys: tuple[str, ...] | None = None
     defaults: Mapping[str, str] = field(default_factory=dict, hash=False)
 
@@ -189,8 +194,9 @@ def _column(told: dict[str, Any], where: str) -> Column:
 
 
 def _layout(told: dict[str, Any]) -> Layout:
-    told["needs"] = tuple(normalised(text) for text in told.get("needs", ()))
-    for name in ("formats", "delimiters", "encodings", "other_records", "fields", "keys"):
+    for name in ("needs", "dropped"):
+        told[name] = tuple(normalised(text) for text in told.get(name, ()))
+    for name in ("formats", "delimiters", "encodings", "other_records", "fields", "having", "keys"):
         if name in told:
             told[name] = tuple(told[name])
     return Layout(**told)
@@ -204,7 +210,7 @@ def _check(dataset: Dataset, where: str) -> None:
         if twice:
             raise InvalidContract(f"{where} : {what} donné à deux colonnes : {', '.join(twice)}")
     used = [*dataset.keys, *dataset.interval_of, *(dataset.interval or ()), dataset.scope_column, dataset.by_kind]
-    used += [name for layout in dataset.layouts for name in [*(layout.keys or ()), *layout.defaults]]
+    used += [name for layout in dataset.layouts for name in [*(layout.keys or ()), *layout.having, *layout.defaults]]
     for name in used:
         if name is not None and name not in names:
             raise InvalidContract(f"{where} : « {name} » n'est pas une colonne")

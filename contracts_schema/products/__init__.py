@@ -214,16 +214,15 @@ class Table:
         return (*self.columns[:at], *self.answer.columns, *self.columns[at:])
 
 
-VIEWS, RECONCILIATION = "views", "reconciliation"
-CAMPAIGN, CONTRACTS = "campaign", "contracts"
+VIEWS, RECONCILIATION, CPOM, CAMPAIGN, CPTS = "views", "reconciliation", "cpom", "campaign", "cpts"
 
 
 @dataclass(frozen=True)
 class Product:
     """A product; ``origin_column`` tells apart rows made from other data (for PMSI the transmission), for masks that hold on.
 
-    ``made_by``: views, or what computes tables under the names of ``view``: the reconciliation, a campaign of the centres de
-    santé (checks/cds/product.py), or contracts of CPTS (checks/cpts/product.py).
+    ``made_by``: views, or what computes tables under the names of ``view``: the reconciliation, the judgement of contracts
+    (cpom), a campaign of the centres de santé (checks/cds/product.py), contracts of CPTS (checks/cpts/product.py).
     """
 
     id: str

@@ -23,6 +23,7 @@ class Variant:
     decided_by: str | None = None
     severity: str | None = None
     asked_of: str = "structure"
+    effect_on_lines: str | None = None
 
 
 @dataclass(frozen=True)
