@@ -17,9 +17,9 @@ from checks.cds.remuneration import remunerate
 from checks.cpts import product as of_cpts
 from checks.cpts.agreement import amounts
 from connectors import ecds, synthetic_ecds
-from contracts_schema.products import CAMPAIGN, CPTS, Table, products
+from contracts_schema.products import CAMPAIGN, CONTRACTS, Table, products
 
-MADE = {table.view: table for one in products().values() if one.made_by in (CAMPAIGN, CPTS) for table in one.tables}
+MADE = {table.view: table for one in products().values() if one.made_by in (CAMPAIGN, CONTRACTS) for table in one.tables}
 
 
 def made(campaign: Campaign, own: Any = ()) -> dict[str, pl.DataFrame]:

@@ -214,7 +214,7 @@ class Table:
         return (*self.columns[:at], *self.answer.columns, *self.columns[at:])
 
 
-VIEWS, RECONCILIATION, CPOM, CAMPAIGN, CPTS = "views", "reconciliation", "cpom", "campaign", "cpts"
+VIEWS, RECONCILIATION, CPOM, CAMPAIGN, CONTRACTS = "views", "reconciliation", "cpom", "campaign", "contracts"
 
 
 @dataclass(frozen=True)
@@ -222,7 +222,7 @@ class Product:
     """A product; ``origin_column`` tells apart rows made from other data (for PMSI the transmission), for masks that hold on.
 
     ``made_by``: views, or what computes tables under the names of ``view``: the reconciliation, the judgement of contracts
-    (cpom), a campaign of the centres de santé (checks/cds/product.py), contracts of CPTS (checks/cpts/product.py).
+    (CPOM), a campaign of the centres de santé, contracts of CPTS.
     """
 
     id: str
