@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 from cds_facts import CODES, attested, entry, everything, identity, numbers, read, sound, spoiled, surroundings
 
-from checks.cds import achievement
+from checks.cds import achievement, registered_doctor
 from checks.cds.bill import Bill, verify
 from checks.cds.examine import examine
 from checks.cds.figures import Figures
@@ -420,3 +420,29 @@ def test_the_table_of_the_annexes_is_attested_from_one_file_and_the_same_amount_
     assert (row["payable_cents"], row["under_reserve_cents"], row["firm"], row["status"]) == (10027500, 0, True, "attested")
     without = [one for one in own if one.parameter != "cds.rfs.formula"]
     assert amounts(worth(golden(10000, 20), without))["payable_cents"] == 0
+
+
+# --- F. what replaces the ROSP from 2026 on
+
+
+@pytest.mark.parametrize(
+    ("age", "ill", "covered", "seen", "cents"),
+    [
+        (82, True, False, True, 10000),
+        (76, False, True, True, 2500),
+        (40, False, False, False, 500),
+        (79, True, False, True, 5500),
+        (80, False, False, True, 5500),
+        (75, False, False, True, 1500),
+        (74, False, False, True, 500),
+        (7, False, False, True, 500),
+        (6, False, False, True, 1500),
+    ],
+)
+def test_the_successor_of_the_rosp_is_a_simulation_by_group(age: int, ill: bool, covered: bool, seen: bool, cents: int) -> None:
+    groups = pl.DataFrame([("990000010", age, ill, covered, seen, 3, 10)], schema=registered_doctor.GROUPS, orient="row")
+    row = registered_doctor.worth(groups, Figures(date(2026, 12, 31))).row(0, named=True)
+    assert (row["patient_cents"], row["cents"]) == (cents, 10 * cents + 1500)
+    assert (row["status"], row["firm"]) == ("analogue", False)
+    blind = registered_doctor.worth(groups, Figures(date(2026, 12, 31), simulation=False)).row(0, named=True)
+    assert (blind["cents"], blind["status"]) == (None, "missing")
