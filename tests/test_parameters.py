@@ -101,6 +101,16 @@ def test_the_first_of_january_without_law_are_these_and_no_others() -> None:
     of_cpts = {"2020": [*summer, 2024, 2025, 2026, 2027], "2023": later}
     expected |= {f"snp.window structure_kind=CPTS, version={v}": of_cpts[name] for name, vs in versions.items() for v in vs}
     expected |= {f"snp.window structure_kind=CPTS, version={v}": summer for v in lasting}
+    for names, first in (
+        (["choice.min_ct", "choice.min_os", "choice.min_total", "choice.max_total", "choice.max_hpr"], 2025),
+        (["penalty.cap", "notice.months"], 2025),
+        (["smr.transition_rate"], 2024),
+        ([f"compare.{name}" for name in ("rate_tolerance", "count_tolerance_percent", "count_tolerance")], 2024),
+        (["compare.min_denominator", "compare.min_completeness"], 2024),
+        (["su.dgos_share"], 2022),
+        (["fmis.lapse_years", "fir.lapse_years"], 2015),
+    ):
+        expected |= {f"cpom.{name}": list(range(2015, first)) for name in names}
     assert without == expected
 
 
@@ -132,10 +142,17 @@ def test_no_tariff_or_window_of_the_files_is_firm() -> None:
 
 def test_values_reviewed_more_than_twelve_months_ago_are_told() -> None:
     assert parameters.to_review(date(2026, 11, 22)) == [], "a value is past its review"
-    (told,) = parameters.to_review(date(2027, 11, 22))
-    assert told.startswith("publication.small_cell_threshold : ")
+    reviewed = {
+        one.id
+        for one in parameters.parameters().values()
+        for entries in one.cells.values()
+        if any(v.reviewed_on for v in entries)
+    }
+    told = parameters.to_review(date(2027, 11, 22))
+    assert {one.split(" : ")[0] for one in told} == reviewed
+    assert {"publication.small_cell_threshold", "cpom.smr.transition_rate"} <= reviewed
     assert parameters.to_review(date(2027, 11, 21)) == [], "twelve months are not more than twelve"
-    assert len(parameters.to_review(date(2028, 2, 29))) == 1
+    assert parameters.to_review(date(2028, 2, 29)) == told
 
 
 # --- a question about a day
