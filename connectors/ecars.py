@@ -20,15 +20,18 @@ from connectors.ecars_values import bare, clean, day_of, decimal_of, read_value
 from connectors.sheets import Unreadable, Workbook, read_sheets
 from contracts_schema.cpom_catalogue import CAMPAIGN, canonical_columns, recognitions
 from contracts_schema.cpom_frames import schema
+from contracts_schema.identifiers import is_nir, plain
 
 FL2 = "ecars.FL2"
 FL4 = "ecars.FL4"
 FL5 = "ecars.FL5"
+FL7 = "ecars.FL7"
 FL9 = "ecars.FL9"
 FL10 = "ecars.FL10"
 NAMES = ("sheet", "row", "value", "financial_line", "recognition")
 _ROLES = ("INITIALE", "CIBLE", "REALISE")
 _BATCH = 20_000
+_NIR = r"[1-478][\s.]?\d{2}[\s.]?\d{2}[\s.]?(?:\d{2}|2[ABab])[\s.]?\d{3}[\s.]?\d{3}[\s.]?\d{2}"
 
 
 @dataclass(frozen=True)
@@ -57,13 +60,28 @@ def read_ecars(content: bytes, file: str, received_on: date, read: Reader = read
     try:
         header = content[:400].split(b"\n", 1)[0].lstrip(b"\xef\xbb\xbf")
         if header.startswith(b"campagne;"):
-            return _canonical(content, file, received_on)
+            return _without_patient(_canonical(content, file, received_on))
         workbook = read(content)
         if workbook.format == "csv" and file.lower().endswith((".xlsx", ".xlsm", ".ods")):
             raise Unreadable(FL2, "le contenu est un CSV sous un nom de classeur : à enregistrer en XLSX, ou à nommer .csv")
-        return _workbook(workbook, content, file, received_on)
+        return _without_patient(_workbook(workbook, content, file, received_on))
     except Unreadable as refusal:
         raise Unreadable(refusal.rule.replace("bordereau.", "ecars."), f"{file} : {refusal}") from None
+
+
+def _without_patient(export: Export) -> Export:
+    """The export, unless a text that people typed holds a social-security number: it has no place here and is never shown."""
+    for name, column, cell in (("row", "comment", "code_cell"), ("value", "text", "cell"), ("row", "label", "code_cell")):
+        rows = getattr(export, name)
+        typed = rows.filter(pl.col(column).str.len_chars() >= 15)
+        numbers = pl.col(column).str.extract_all(_NIR).list.eval(is_nir(plain(pl.element()))).list.any()
+        found = typed.filter(numbers.fill_null(value=False))
+        if found.height:
+            sheet = export.sheet.filter(pl.col("sheet_id") == found["sheet_id"][0])["sheet"][0]
+            place = found[cell][0] or f"ligne {found['row'][0]}"
+            told = f"feuille « {sheet} », {place} : numéro de sécurité sociale, fichier mis en quarantaine ; à retirer"
+            raise Unreadable(FL7, f"{told} (valeur non affichée)")
+    return export
 
 
 def gathered(exports: Iterable[Export]) -> Export:
@@ -230,6 +248,7 @@ def _checked(rows: pl.DataFrame) -> pl.DataFrame:
         "choisi": ~chosen.is_in(["oui", "non"]).fill_null(value=False),
         "role": ~blank & ~pl.col("role").is_in(_ROLES).fill_null(value=False),
         "annee": ~blank & ~year.is_between(2024, 2029).fill_null(value=False),
+        "valeur_texte": (chosen == "non") & pl.col("valeur_texte").is_not_null(),
     }
     for column, fault in faults.items():
         wrong = rows.filter(fault)
