@@ -433,6 +433,18 @@ def test_a_canonical_file_that_breaks_its_form_is_refused_by_line_and_column(
     assert (found, told in message) == (rule, True), message
 
 
+def test_quoted_fields_and_line_ends_of_windows_say_the_same(read: Any) -> None:
+    plain = read(CANONICAL.encode(), "a.csv")
+    quoted = "\n".join(
+        ";".join(f'"{field}"' for field in line.split(";")) if number else line
+        for number, line in enumerate(CANONICAL.splitlines())
+    )
+    for other in (quoted, CANONICAL.replace("\n", "\r\n"), CANONICAL + "\n", "\ufeff" + CANONICAL):
+        same = read(other.encode(), "a.csv")
+        for name in ("row", "value"):
+            assert getattr(plain, name).drop("sheet_id").equals(getattr(same, name).drop("sheet_id")), name
+
+
 def test_a_number_beside_a_text_a_hundred_times_smaller_is_a_percent_format(read: Any) -> None:
     line = next(line for line in CANONICAL.splitlines() if ";OS_11_1_1;" in line and ";2024;" in line)
     fields = line.split(";")
