@@ -284,7 +284,8 @@ def law() -> str:
     for one in dated.parameters().values():
         rows = []
         for value in gathered(map(shown, dated.timeline(one.id))):
-            amount = _euros(value["value"]) if one.kind == "cents" else value["value"]
+            amount = _euros(value["value"]) if one.kind == "cents" and value["value"] is not None else value["value"]
+            amount = "inconnue" if amount is None else amount
             known = STATUSES_FR[value["status"]]
             days = value["valid_from"], value["valid_to"] or ""
             rows.append((value["name"] or "", value["dimensions"], *days, amount, known, value["reference"]))

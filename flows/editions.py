@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from contracts_schema import parameters
 from contracts_schema.families import RESTRICTED
 from contracts_schema.fingerprint import fingerprint
-from contracts_schema.products import RECONCILIATION, VIEWS, Product, products
-from flows import building, reconciling
+from contracts_schema.products import VIEWS, Product, products
+from flows import building, computed
 from flows.deliveries import heads
 from flows.hub import Hub, WrongUsage
 from flows.published import publications, published_rows
@@ -52,23 +52,26 @@ def editions(hub: Hub, recipients: "list[Recipient]", until: int | None, progres
 
     WrongUsage above its clearance, and when nothing that a publication is made of was ever accepted.
     """
+    from warehouse.products import Receipt
     from warehouse.recipients import AboveClearance, refuse_above_clearance
 
-    if reconciling.last_change(hub, until) is None and _last_move(hub, until) is None:
+    last = {product.id: _last_change(hub, product, until) for product in products().values() if _is_made(product)}
+    if not any(last.values()):
         raise WrongUsage("rien à publier : aucune transmission acceptée")
     found = []
-    for product in products().values():
-        _refuse_restricted(product)
+    for name, event in last.items():
+        product = products()[name]
         concerned = [one for one in recipients if one.kind == product.recipient_kind]
-        receipt = _receipt(hub, product, until)
-        if not concerned or receipt is None:
+        if not concerned or event is None:
             continue
-        standing, at = heads(hub, receipt.position), None
+        receipt, at = Receipt(event.position, event.hash, event.recorded_at), None
+        standing = heads(hub, receipt.position)
         if product.made_by == VIEWS:
+            _refuse_restricted(product)
             tables = building.tables(hub, standing, {table.view for table in product.tables}, progress)
         else:
-            at = reconciling.moment(hub, until)
-            made = reconciling.tables(hub, at, progress) if at else {}
+            at = computed.moment(hub, product.made_by, until)
+            made = computed.tables(hub, product.made_by, at, progress) if at else {}
             tables = {table.view: made[table.view] for table in product.tables if table.view in made}
         if not (tables and all(tables[table.view].paths for table in product.tables)):
             continue  # nothing of what it is made from was ever delivered
@@ -166,12 +169,13 @@ def recipients(hub: Hub, name: str | None) -> "list[Recipient]":
     return [configured[name]]
 
 
-def _receipt(hub: Hub, product: Product, until: int | None) -> "Receipt | None":
-    """The last event that the product depends on, up to a position: publishing itself must not change what is published."""
-    from warehouse.products import Receipt
+def _is_made(product: Product) -> bool:
+    return product.made_by == VIEWS or product.made_by in computed.MODULES
 
-    last = reconciling.last_change(hub, until) if product.made_by == RECONCILIATION else _last_move(hub, until)
-    return Receipt(last.position, last.hash, last.recorded_at) if last else None
+
+def _last_change(hub: Hub, product: Product, until: int | None) -> Event | None:
+    """The last event that the product depends on, up to a position: publishing itself must not change what is published."""
+    return _last_move(hub, until) if product.made_by == VIEWS else computed.last_change(hub, product.made_by, until)
 
 
 def _last_move(hub: Hub, until: int | None) -> Event | None:

@@ -4,25 +4,21 @@ Each caisse is judged by its own law on the bordereaux that it received. Tables 
 the same key is the same table. Nothing here decides; the day of the judgement is an argument, so that it can be made again.
 """
 
-import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
-from functools import cache
-from importlib.resources import files
+from datetime import date
 from typing import TYPE_CHECKING
 
 from contracts_schema.families import RESTRICTED
-from contracts_schema.fingerprint import fingerprint
-from contracts_schema.products import RECONCILIATION, products
+from contracts_schema.products import RECONCILIATION
+from flows import computed as tables_computed
 from flows import law, line_decisions
+from flows.computed import Moment, key_of
 from flows.deliveries import all_heads
-from flows.hub import PARIS, Hub, WrongUsage
+from flows.hub import Hub, WrongUsage
 from flows.line_decisions import Proposed
 from flows.published import publications
-from warehouse import views
-from warehouse.heads import BORDEREAU, DATASET, FOLDED, PMSI, Head
-from warehouse.log import Event, canonical
+from warehouse.heads import BORDEREAU, DATASET, Head
 
 if TYPE_CHECKING:
     import polars as pl
@@ -37,16 +33,10 @@ LINE = "int_snp__line"
 OF_BORDEREAUX = ("bordereau", "line", "patient")
 """Frames of ``checks.snp.facts`` that are segments of bordereaux as they are."""
 
-MATTERS = frozenset({"attestation", "policy", "alias", line_decisions.KIND})
+INTERNAL = (LINE,)
+SOURCES = frozenset({BORDEREAU, DATASET})
+KINDS = frozenset({"attestation", "policy", "alias", line_decisions.KIND})
 """Kinds of decisions that change what is proposed or paid."""
-
-
-@dataclass(frozen=True)
-class Moment:
-    """As of which position of the log, and for which day, a caisse's bordereaux are judged."""
-
-    position: int
-    on: date
 
 
 @dataclass(frozen=True)
@@ -60,58 +50,20 @@ class Judged:
     """``checks.snp.decided.DECIDED``"""
 
 
-def names() -> set[str]:
-    """The tables made here."""
-    return {LINE} | {
-        table.view for product in products().values() if product.made_by == RECONCILIATION for table in product.tables
-    }
+def shares(hub: Hub, known: Mapping[str, Head], at: Moment) -> dict[str, str]:
+    """The key of the tables of each caisse."""
+    return {caisse: _key(hub, known, caisse, at) for caisse in caisses(known)}
 
 
-def last_change(hub: Hub, until: int | None = None) -> Event | None:
-    """The last event, up to a position, that what is published depends on: it moved a head, or decided on law or lines."""
-    last, let_in = None, set[str]()
-    for event in hub.log.read(types=FOLDED | {"DecisionTaken"}, until=until):
-        if event.type == "DeliveryAccepted":
-            let_in.add(event.data["delivery_id"])
-        if event.type == "DecisionTaken":
-            matters = event.data["kind"] in MATTERS
-        else:
-            matters = event.data["source"] != PMSI and event.data["delivery_id"] in let_in
-        if matters:
-            last = event
-    return last
+def computed(hub: Hub, known: Mapping[str, Head], caisse: str, at: Moment) -> "dict[str, pl.DataFrame]":
+    """The tables of a caisse: those of products, and what is proposed and decided for each line."""
+    import polars as pl
 
+    from checks.snp import product
 
-def moment(hub: Hub, until: int | None = None) -> Moment | None:
-    """The moment to judge at: today for what stands now; for a past position, the day of a publication made of it, or its own.
-
-    None when nothing was ever decided.
-    """
-    last = last_change(hub, until)
-    if last is None:
-        return None
-    if until is None:
-        return Moment(last.position, hub.today())
-    made = [event for event in publications(hub, until=until) if event.data["log"]["position"] == last.position]
-    days = [event.data["judged_on"] for event in made if event.data.get("judged_on")]
-    recorded = datetime.fromisoformat(last.recorded_at).astimezone(PARIS).date()
-    return Moment(last.position, date.fromisoformat(days[-1]) if days else recorded)
-
-
-def tables(hub: Hub, at: Moment, progress: Callable[[str], None] = lambda name: None) -> dict[str, views.Table]:
-    """Every table made here, as of a moment, those missing computed now; none when there is no bordereau."""
-    known = all_heads(hub, at.position)
-    made: dict[str, list[views.Part]] = {name: [] for name in sorted(names())}
-    for caisse in caisses(known):
-        key = _key(hub, known, caisse, at)
-        missing = [name for name in made if not views.part(hub.views_folder, name, key).path.exists()]
-        if missing:
-            progress(f"rapprochement {caisse}")
-            for name, rows in _computed(hub, known, caisse, at).items():
-                views.keep(hub.views_folder, name, key, rows)
-        for name, parts in made.items():
-            parts.append(views.part(hub.views_folder, name, key, built=name in missing))
-    return {name: views.table_of(name, parts) for name, parts in made.items() if parts}
+    found = judged(hub, caisse, at, known)
+    made = product.tables(found.reconciliation, found.facts, found.lines, found.law)
+    return made | {LINE: found.lines.with_columns(caisse=pl.lit(caisse))}
 
 
 def proposed(hub: Hub) -> dict[str, Proposed]:
@@ -120,11 +72,10 @@ def proposed(hub: Hub) -> dict[str, Proposed]:
 
     from checks.snp.decided import proposed_due
 
-    at = moment(hub)
-    made = tables(hub, at) if at else {}
-    if LINE not in made:
+    found = tables_computed.rows(hub, RECONCILIATION, LINE)
+    if found is None:
         return {}
-    lines = pl.read_parquet(list(made[LINE].paths)).sort("live", maintain_order=True)
+    lines = found.sort("live", maintain_order=True)
     now = lines.with_columns(outcome="proposed_outcome").select(
         "line_id", "caisse", "claimed_cents", "outcome", due_cents=proposed_due(),
         potential_cents=pl.min_horizontal("claimed_cents", "entitled_cents"),
@@ -157,7 +108,7 @@ def judged(hub: Hub, caisse: str, at: Moment, known: Mapping[str, Head] | None =
 
 def before(hub: Hub, caisse: str, at: Moment) -> Moment | None:
     """The moment of the last publication to a caisse that an event has come after: what changed since is a finding."""
-    made = [event for event in publications(hub, f"cpam-{caisse}", until=at.position) if event.data.get("judged_on")]
+    made = publications(hub, f"cpam-{caisse}", "bordereaux", at.position)
     if not made:
         return None
     return Moment(made[-1].data["log"]["position"], date.fromisoformat(made[-1].data["judged_on"]))
@@ -220,24 +171,12 @@ def _shaped(rows: "pl.DataFrame", schema: "pl.Schema") -> "pl.DataFrame":
     return rows.with_columns(lacking).select(pl.col(name).cast(kind) for name, kind in schema.items())
 
 
-def _computed(hub: Hub, known: Mapping[str, Head], caisse: str, at: Moment) -> "dict[str, pl.DataFrame]":
-    import polars as pl
-
-    from checks.snp import product
-
-    found = judged(hub, caisse, at, known)
-    made = product.tables(found.reconciliation, found.facts, found.lines, found.law)
-    return made | {LINE: found.lines.with_columns(caisse=pl.lit(caisse))}
-
-
 def _key(hub: Hub, known: Mapping[str, Head], caisse: str, at: Moment) -> str:
     """A hash of all that the tables of a caisse are made of."""
     earlier = before(hub, caisse, at)
     attested = law.law_of(hub, f"cpam-{caisse}", at.position)
     lines = line_decisions.standing(hub, at.position).values()
     made_of = {
-        "code": _code(),
-        "contracts": fingerprint(),
         "caisse": caisse,
         "on": at.on.isoformat(),
         "bordereaux": {kind: _segments(known, caisse, kind) for kind in OF_BORDEREAUX},
@@ -248,17 +187,7 @@ def _key(hub: Hub, known: Mapping[str, Head], caisse: str, at: Moment) -> str:
         "decisions": sorted(event.position for event in lines if event.data["organisation"] == f"cpam-{caisse}"),
         "before": [earlier.position, earlier.on.isoformat()] if earlier else None,
     }
-    return hashlib.sha256(canonical(made_of).encode()).hexdigest()
-
-
-@cache
-def _code() -> str:
-    """A hash of the rules' own code, as the text of a view is part of its key."""
-    import polars as pl
-
-    found = sorted(files("checks").joinpath("snp").iterdir(), key=lambda path: path.name)
-    told: Iterable[bytes] = (path.read_bytes() for path in found if path.name.endswith(".py"))
-    return hashlib.sha256(b"\0".join([pl.__version__.encode(), *told])).hexdigest()
+    return key_of("snp", made_of)
 
 
 def _id(scope: str | None) -> str | None:
@@ -267,13 +196,10 @@ def _id(scope: str | None) -> str | None:
 
 def rows(hub: Hub, name: str, until: int | None = None) -> "pl.DataFrame":
     """A table made here, now or as of a position. WrongUsage when there is no bordereau."""
-    import polars as pl
-
-    at = moment(hub, until)
-    made = tables(hub, at) if at else {}
-    if name not in made:
+    found = tables_computed.rows(hub, RECONCILIATION, name, until)
+    if found is None:
         raise WrongUsage("aucun bordereau accepté à cette date : « ecluse ingest FICHIER --caisse 311 » en reçoit un")
-    return pl.read_parquet(list(made[name].paths))
+    return found
 
 
 def the_one(found: "pl.DataFrame", column: str, start: str, what: str) -> "pl.DataFrame":

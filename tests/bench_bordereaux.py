@@ -14,7 +14,8 @@ from typing import Any
 from connectors import synthetic_references as references
 from connectors.bordereau import read_bordereau
 from connectors.synthetic_bordereaux import DEFECTS, Plan, rows_of, sample_lines, spoil, write_csv, write_xlsx
-from flows import deliveries, demo_bordereaux, law, publication, reconciling
+from contracts_schema.products import RECONCILIATION
+from flows import computed, deliveries, demo_bordereaux, law, publication, reconciling
 from flows.hub import PARIS, Hub, init_hub, open_hub
 
 SIRET = "99900001100018"
@@ -57,8 +58,6 @@ def prepared(folder: Path, lines: int, form: str) -> tuple[Path, Path]:
     path = write(folder / "files", lines, form)
     home = folder / "hub"
     init_hub(home, recipients=["cpam-311", "ars-99"])
-    settings, named = home / "ecluse.toml", "[recipients.cpam-311]"
-    settings.write_text(settings.read_text().replace(named, f'{named}\nclearance = "individual"'))
     hub = open_hub(home)
     demo_bordereaux.attest(hub)
     found, _ = deliveries.find([one for one in sorted((folder / "files").iterdir()) if one != path], caisse="311")
@@ -85,7 +84,7 @@ def _judged(hub: Hub) -> None:
     from checks.snp import product
     from checks.snp.reconcile import reconcile
 
-    at = reconciling.moment(hub)
+    at = computed.moment(hub, RECONCILIATION)
     assert at
     attested = law.law_of(hub, "cpam-311", at.position)
     facts = timed("faits", reconciling.facts_of, hub, deliveries.all_heads(hub, at.position), "311", attested.alias())

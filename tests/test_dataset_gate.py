@@ -1,7 +1,6 @@
 """The row gate of datasets: one bad row never costs the others, keys warn, periods do not overlap, facts come out as read."""
 
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from snp_facts import SPEC
 from snp_facts import facts_of as facts_of_scenario
+from snp_files import exported
 
 from checks.dataset_facts import establishment_links, facts_of
 from checks.dataset_values import typed
@@ -334,55 +334,6 @@ def test_declarations_exported_and_read_are_the_facts_of_the_scenario(scenario: 
     for name, frame in frames.items():
         assert sorted(map(repr, rows_of(found[name]))) == sorted({repr(row) for row in rows_of(frame)}), name
     assert gate.tally.warned.keys() <= {"dataset.wrong_key"}
-
-
-def exported(frames: Mapping[str, pl.DataFrame]) -> bytes:
-    """The facts as the canonical export of their démarche."""
-
-    def lines(kind: str, name: str, headings: Mapping[str, str]) -> Iterable[dict[str, str]]:
-        for row in rows_of(frames[name]):
-            yield {"Type de ligne": kind} | {heading: shown(row[column]) for column, heading in headings.items()}
-
-    first: dict[str, Sequence[str]] = {}
-    for number, family, day in frames["dossier_protocol"].select("number", "family", "effective_on").iter_rows():
-        if day in frames["dossier"].filter(pl.col("number") == number)["deposited_on"]:
-            first[number] = [*first.get(number, []), family]
-    dossiers = [
-        row | {"Protocoles déclarés": "|".join(first.get(row["Dossier"], []))} for row in lines("dossier", "dossier", DOSSIER)
-    ]
-    whole = [
-        *dossiers,
-        *lines(
-            "protocole", "dossier_protocol", {"number": "Dossier", "family": "Protocole ajouté", "effective_on": "Effet le"}
-        ),
-        *lines("membre", "member", MEMBER),
-        *lines("évènement", "dossier_event", EVENT),
-        *lines("synchronisation", "synchronisation", {"completed_on": "Lue entière le"}),
-    ]
-    headings = dict.fromkeys(heading for row in whole for heading in row)
-    cells = [[*(row.get(heading, "") for heading in headings), "1"] for row in whole]
-    return synthetic.table([[*headings, "Démarche"], *cells])
-
-
-DOSSIER = {
-    "number": "Dossier", "form": "Dispositif", "deposited_at": "Déposé le", "state": "État", "siret": "SIRET",
-    "structure_name": "Nom de la structure", "structure_kind": "Type de structure", "document_unique": "Document unique",
-    "named_families": "Protocoles nommés",
-}  # fmt: skip
-MEMBER = {
-    "number": "Dossier", "rpps": "RPPS", "profession": "Profession", "role": "Rôle", "piece_missing": "Pièce manquante",
-    "piece_pending": "Pièce en attente",
-}  # fmt: skip
-EVENT = {"number": "Dossier", "kind": "Évènement", "at": "Évènement le", "reason": "Motif", "subject": "Demande"}
-
-
-def shown(value: object) -> str:
-    """A value as an export writes it; instants with the offset of Paris or of UTC."""
-    if isinstance(value, list):
-        return "|".join(value)
-    if isinstance(value, bool):
-        return "oui" if value else "non"
-    return "" if value is None else value.isoformat() if isinstance(value, date) else str(value)
 
 
 def test_the_day_of_a_deposit_is_that_of_paris_on_both_sides_of_the_clock(tmp_path: Path) -> None:

@@ -214,15 +214,15 @@ class Table:
         return (*self.columns[:at], *self.answer.columns, *self.columns[at:])
 
 
-VIEWS, RECONCILIATION, CPOM = "views", "reconciliation", "cpom"
+VIEWS, RECONCILIATION, CPOM, CAMPAIGN, CONTRACTS = "views", "reconciliation", "cpom", "campaign", "contracts"
 
 
 @dataclass(frozen=True)
 class Product:
     """A product; ``origin_column`` tells apart rows made from other data (for PMSI the transmission), for masks that hold on.
 
-    ``made_by``: views, or the reconciliation or the judgement of contracts (cpom), which compute tables under the names of
-    ``view``.
+    ``made_by``: views, or what computes tables under the names of ``view``: the reconciliation, the judgement of contracts
+    (CPOM), a campaign of the centres de santé, contracts of CPTS.
     """
 
     id: str

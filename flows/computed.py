@@ -1,0 +1,124 @@
+"""Tables that Python computes from heads, beside the views in SQL: who makes which, as of which moment, kept under which key.
+
+A module of ``MODULES`` gives ``SOURCES`` (whose deliveries matter), ``KINDS`` (of decisions that matter), ``INTERNAL`` (tables
+that no product publishes), ``shares(hub, known, at)``, a key for each part of its tables, and ``computed(hub, known, share,
+at)``, the tables of that part. A key is a hash of all that the part is made of: the same key is the same table, and is not
+computed again.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from functools import cache
+from importlib import import_module
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+from contracts_schema.fingerprint import fingerprint
+from contracts_schema.products import RECONCILIATION, products
+from flows.deliveries import all_heads
+from flows.hub import PARIS, Hub
+from flows.published import publications
+from warehouse import views
+from warehouse.heads import FOLDED
+from warehouse.log import Event, canonical
+
+if TYPE_CHECKING:
+    import polars as pl
+
+MODULES = {RECONCILIATION: "flows.reconciling"}
+"""The module that computes the tables of products, by what their contract says in ``made_by``."""
+
+
+@dataclass(frozen=True)
+class Moment:
+    """As of which position of the log, and for which day, something is judged."""
+
+    position: int
+    on: date
+
+
+def maker(made_by: str) -> Any:
+    """The module that makes these tables."""
+    return import_module(MODULES[made_by])
+
+
+def names(made_by: str | None = None) -> set[str]:
+    """The tables of one maker, or of all."""
+    makers = [made_by] if made_by else list(MODULES)
+    published = {table.view for product in products().values() if product.made_by in makers for table in product.tables}
+    return published | {name for one in makers for name in maker(one).INTERNAL}
+
+
+def last_change(hub: Hub, made_by: str, until: int | None = None) -> Event | None:
+    """The last event, up to a position, that these tables depend on: it moved a head, or is a decision that matters."""
+    here = maker(made_by)
+    last, let_in = None, set[str]()
+    for event in hub.log.read(types=FOLDED | {"DecisionTaken"}, until=until):
+        if event.type == "DecisionTaken":
+            matters = event.data["kind"] in here.KINDS
+        else:
+            if event.type == "DeliveryAccepted":
+                let_in.add(event.data["delivery_id"])
+            matters = event.data["source"] in here.SOURCES and event.data["delivery_id"] in let_in
+        if matters:
+            last = event
+    return last
+
+
+def moment(hub: Hub, made_by: str, until: int | None = None) -> Moment | None:
+    """The moment to judge at: today for what stands now; for a past position, the day of a publication made of it, or its own.
+
+    None when nothing that matters ever happened.
+    """
+    last = last_change(hub, made_by, until)
+    if last is None:
+        return None
+    if until is None:
+        return Moment(last.position, hub.today())
+    makes = {product.id for product in products().values() if product.made_by == made_by}
+    made = [event for event in publications(hub) if event.data["log"]["position"] == last.position]
+    days = [(event.position, event.data["judged_on"]) for event in made if event.data["product"] in makes]
+    known = [day for position, day in days if position <= until] or [day for _, day in days[:1]]
+    recorded = datetime.fromisoformat(last.recorded_at).astimezone(PARIS).date()
+    return Moment(last.position, date.fromisoformat(known[-1]) if known else recorded)
+
+
+def tables(hub: Hub, made_by: str, at: Moment, progress: Callable[[str], None] = lambda name: None) -> dict[str, views.Table]:
+    """Every table of a maker as of a moment, those missing computed now; none when there is nothing to make them of."""
+    known, here = all_heads(hub, at.position), maker(made_by)
+    made: dict[str, list[views.Part]] = {name: [] for name in sorted(names(made_by))}
+    for share, key in here.shares(hub, known, at).items():
+        missing = [name for name in made if not views.part(hub.views_folder, name, key).path.exists()]
+        if missing:
+            progress(f"calcul {share}")
+            for name, rows in here.computed(hub, known, share, at).items():
+                views.keep(hub.views_folder, name, key, rows)
+        for name, parts in made.items():
+            parts.append(views.part(hub.views_folder, name, key, built=name in missing))
+    return {name: views.table_of(name, parts) for name, parts in made.items() if parts}
+
+
+def rows(hub: Hub, made_by: str, name: str, until: int | None = None) -> "pl.DataFrame | None":
+    """A table, now or as of a position; None when there is nothing to make it of."""
+    import polars as pl
+
+    at = moment(hub, made_by, until)
+    made = tables(hub, made_by, at) if at else {}
+    return pl.read_parquet(list(made[name].paths)) if name in made else None
+
+
+def key_of(package: str, made_of: Mapping[str, Any]) -> str:
+    """The key of a part: a hash of what it is made of, the code of the rules (``checks/<package>``) and all contracts."""
+    told = {"code": _code(package), "contracts": fingerprint(), **made_of}
+    return hashlib.sha256(canonical(told).encode()).hexdigest()
+
+
+@cache
+def _code(package: str) -> str:
+    import polars as pl
+
+    found = sorted(files("checks").joinpath(package).iterdir(), key=lambda path: path.name)
+    told = (path.read_bytes() for path in found if path.name.endswith(".py"))
+    return hashlib.sha256(b"\0".join([pl.__version__.encode(), *told])).hexdigest()
