@@ -13,7 +13,8 @@ _TOKEN = re.compile(r'\s+|,|#[^\n]*|(\.\.\.|[{}()\[\]:$!=@]|"(?:[^"\\]|\\.)*"|-?
 FALLBACK = {
     "YesNoChamp": "CheckboxChamp", "DatetimeChamp": "DateChamp", "DropDownListChamp": "TextChamp",
     "AddressChamp": "TextChamp", "CommuneChamp": "TextChamp", "DepartementChamp": "TextChamp", "RegionChamp": "TextChamp",
-    "PaysChamp": "TextChamp", "PersonneMoraleIncomplete": "PersonneMorale",
+    "PaysChamp": "TextChamp", "HeaderSectionChamp": "TextChamp", "ExplicationChamp": "TextChamp",
+    "PersonneMoraleIncomplete": "PersonneMorale",
 }  # fmt: skip
 """The older type that stands for a newer one, unless a fragment of the document names the newer."""
 
