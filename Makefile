@@ -14,7 +14,7 @@ up: $(VENV)/installed
 	@exec $(BIN)/python -m flows.up
 
 test: lint
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/installed-dev
 	@$(BIN)/ruff check .
@@ -26,7 +26,7 @@ bench: $(VENV)/installed-dev
 	@$(BIN)/python tests/bench.py
 
 soak: $(VENV)/installed-dev
-	@$(BIN)/python -m pytest -m soak -n 2 --dist loadgroup
+	@$(BIN)/python -m pytest -m soak -n 2 --dist worksteal
 
 # the versions in pyproject.toml, resolved for any machine: needs uv
 lock:

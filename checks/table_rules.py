@@ -63,10 +63,10 @@ class Rule:
     needs: frozenset[str] = frozenset()
 
 
-def rules_of(table: Table, parameters: Mapping[str, int], dialect: str) -> list[Rule]:
+def rules_of(table: Table, parameters: Mapping[str, int], dialect: str, places: Mapping[str, str] | None = None) -> list[Rule]:
     """Every rule of a table, in the order of its columns; ``dialect`` is sqlite or postgresql.
 
-    ``parameters`` are the values that conditions name as ``:name``.
+    ``parameters`` are the values that conditions name as ``:name``, ``places`` the tables, in SQL, that they name ``{name}``.
     """
     names = [column.name for column in table.columns]
     found = [
@@ -80,7 +80,13 @@ def rules_of(table: Table, parameters: Mapping[str, int], dialect: str) -> list[
         _key(table),
         *_masks(table, parameters),
         *(
-            _row_rule(table, check.id, check.label_fr, with_values(check.sql, parameters, check.id), check.severity)
+            _row_rule(
+                table,
+                check.id,
+                check.label_fr,
+                with_tables(with_values(check.sql, parameters, check.id), places),
+                check.severity,
+            )
             for check in table.checks
         ),
     ]
@@ -100,6 +106,19 @@ def with_values(sql: str, parameters: Mapping[str, int], where: str) -> str:
         return str(int(parameters[name[1]]))
 
     return re.sub(r"(?<!:):([a-z_]+)", value, sql)
+
+
+def with_tables(sql: str, places: Mapping[str, str] | None) -> str:
+    """The condition with the other tables of the product written in; as it is where there are none to write in."""
+    if places is None:
+        return sql
+
+    def place(name: re.Match[str]) -> str:
+        if name[1] not in places:
+            raise CannotBeAsked(f"{name[0]} : pas de table de ce nom dans le produit")
+        return places[name[1]]
+
+    return re.sub(r"\{([a-z_]+)\}", place, sql)
 
 
 def _key(table: Table) -> Rule:

@@ -62,7 +62,8 @@ def _judge(
     import sqlalchemy as sa
 
     dialect = sa.make_url(url).get_backend_name()
-    rules = {table.name: rules_of(table, parameters, dialect) for table in product.tables}
+    places = {name: ".".join(f'"{part}"' for part in (schema, place) if part) for name, place in names.items()}
+    rules = {table.name: rules_of(table, parameters, dialect, places) for table in product.tables}
     context = _context()
     source = context.data_sources.add_sql("staging", connection_string=url.replace("$", r"\$"), create_temp_table=False)
     results: list[Result] = []

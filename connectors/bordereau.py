@@ -358,7 +358,8 @@ def _typed(frame: pl.DataFrame, schema: pl.Schema) -> pl.DataFrame:
 
 
 def _totals(rows: pl.DataFrame, lines: pl.DataFrame, found: Match) -> tuple[list[Finding], int | None]:
-    """Each totals row against the sum since the one before, of its sheet, or of the file; and the sum that those rows tell."""
+    """Each totals row against the sum since the one before, of its sheet, or of the file; and the sum that those rows tell of
+    all lines: None when they tell it of some only."""
     profile = found.profile
     told = rows.filter(pl.col("what") == "totals").select("sheet_number", "row", "amount", "amount.kind")
     if not told.height:
@@ -370,7 +371,7 @@ def _totals(rows: pl.DataFrame, lines: pl.DataFrame, found: Match) -> tuple[list
     names = [table.sheet.name for table in found.tables]
     claimed = lines.select("sheet", "row", pl.col("amount_cents").fill_null(0).alias("cents"))
     findings: list[Finding] = []
-    subtotals = grand = 0
+    subtotals = grand = wrong = 0
     since: dict[int, int] = {}
     for number, row, value in told.select("sheet_number", "row", "cents").iter_rows():
         table, name = found.tables[number], names[number]
@@ -388,9 +389,11 @@ def _totals(rows: pl.DataFrame, lines: pl.DataFrame, found: Match) -> tuple[list
         else:
             message = f"{cell} : total de {_euros(value)} alors que les lignes font {_euros(part)} (depuis le total précédent)"
             findings.append(Finding(FL9, cell, message, "A03"))
-            subtotals += value
+            subtotals, wrong = subtotals + value, wrong + 1
             since[number] = row
-    return findings, grand or subtotals
+    everything = int(claimed["cents"].sum())
+    whole_told = everything in (grand, subtotals)  # totals of some of the lines, each right, say nothing of the whole
+    return findings, subtotals if wrong else everything if whole_told else None
 
 
 def _euros(value: int) -> str:

@@ -10,6 +10,8 @@ from decimal import Decimal
 
 import polars as pl
 
+from contracts_schema.identifiers import rpps_key
+
 SPACES = "[\u0009\u000a\u000d\u0020\u00a0\u1680\u2000-\u200b\u202f\u205f\u2060\u3000\ufeff]+"
 NUMBERS = ("n", "p")
 UNREADABLE_KINDS = ("e", "f", "b", "p")
@@ -177,16 +179,6 @@ def _serial_day(serial: pl.Expr, date_1904: bool) -> pl.Expr:
     return (pl.when(within).then(serial.floor()).cast(pl.Int32) - (24107 if date_1904 else 25569)).cast(pl.Date)
 
 
-def luhn(text: pl.Expr, length: int) -> pl.Expr:
-    """Whether text of ``length`` digits has a valid Luhn key; false for anything else."""
-    total: pl.Expr = pl.lit(0)
-    for place in range(length):
-        digit = text.str.slice(place, 1).cast(pl.Int32, strict=False)
-        doubled = (length - place) % 2 == 0
-        total = total + (pl.when(digit > 4).then(digit * 2 - 9).otherwise(digit * 2) if doubled else digit)
-    return ((total % 10 == 0) & text.str.contains(rf"^\d{{{length}}}$")).fill_null(value=False)
-
-
 def rpps(numbers: pl.DataFrame, text: str, kind: str) -> pl.DataFrame:
     """Adds ``rpps_of``, the number without what a spreadsheet adds (spaces, dots, apostrophe, float), and ``rpps_repaired``.
 
@@ -204,9 +196,9 @@ def rpps(numbers: pl.DataFrame, text: str, kind: str) -> pl.DataFrame:
     forms = digits.with_columns(pl.concat_str(pl.lit("0"), "digits").alias("zero"), pl.col("digits").str.slice(1).alias("tail"))
     length = pl.col("digits").str.len_chars()
     best = (
-        pl.when(is_number & (length == 10) & luhn(pl.col("zero"), 11))
+        pl.when(is_number & (length == 10) & rpps_key(pl.col("zero")).fill_null(value=False))
         .then(pl.col("zero"))
-        .when((length == 12) & pl.col("digits").str.starts_with("8") & luhn(pl.col("tail"), 11))
+        .when((length == 12) & pl.col("digits").str.starts_with("8") & rpps_key(pl.col("tail")).fill_null(value=False))
         .then(pl.col("tail"))
         .when(length <= 12)
         .then(pl.col("digits"))

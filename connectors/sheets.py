@@ -5,6 +5,7 @@ whether its row or column is hidden. Nothing is ever evaluated, and no fault of 
 hang or an excess of memory of the child is a refusal with its reason in French.
 """
 
+import hashlib
 import json
 import os
 import subprocess
@@ -64,11 +65,26 @@ class Workbook:
     external_links: bool
 
 
+_looked_at: dict[bytes, Workbook] = {}
+"""The workbook that was last looked at, until it is read."""
+
+
+def look_at_sheets(content: bytes) -> Workbook:
+    """The same sheets, of an archive that is then read by ``read_sheets`` once more: its child process is spared."""
+    found = read_sheets(content)
+    _looked_at.clear()
+    if content.startswith(b"PK"):  # of text, another dialect may be asked for
+        _looked_at[hashlib.sha256(content).digest()] = found
+    return found
+
+
 def read_sheets(content: bytes, dialect: dict[str, Any] | None = None, timeout: float = TIMEOUT_SECONDS) -> Workbook:
     """The sheets of a file. ``dialect``: ``delimiters``, ``encodings`` and ``quote`` that a CSV may use (in that order).
 
     Raises ``Unreadable`` with rule ``bordereau.FL1``, ``FL2``, ``FL4`` or ``FL5`` and what to do in French.
     """
+    if _looked_at and (known := _looked_at.pop(hashlib.sha256(content).digest(), None)):
+        return known
     root = str(Path(__file__).parent.parent)
     with subprocess.Popen(
         [sys.executable, "-S", "-P", "-m", "connectors.sheet_child", json.dumps(dialect or DIALECT)],
@@ -83,8 +99,15 @@ def read_sheets(content: bytes, dialect: dict[str, Any] | None = None, timeout: 
             child.kill()
             child.communicate()
             raise Unreadable(FL1, f"lecture abandonnée après {timeout:.0f} s : fichier piégé ?") from None
+    if child.returncode:
+        answer = b""
+    return workbook_of(answer)
+
+
+def workbook_of(answer: bytes) -> Workbook:
+    """The sheets that a child process answers with. ``Unreadable`` when it refuses the file, or answers nothing whole."""
     head_line, separator, body = answer.partition(b"\n")
-    if child.returncode or not separator:
+    if not separator:
         raise Unreadable(FL1, "la lecture a dépassé ses limites de mémoire ou de temps : fichier piégé ?")
     head = json.loads(head_line)
     if "refused" in head:

@@ -23,7 +23,7 @@ COLUMNS = {
 HEADER = {
     "structure_name": "Nom de la structure", "siret": "SIRET", "finess": "FINESS", "structure_kind": "Type de structure",
     "caisse": "CPAM", "period": "Période", "total": "Total", "replaces": "Annule et remplace", "sender": "Émetteur",
-    "certification": "Certifié exact",
+    "iban_state": "État de l'IBAN", "certification": "Certifié exact",
 }  # fmt: skip
 LABELS = {"CYSTITE": "Cystite", "ODYNO": "Odynophagie", "RHINO": "Rhino-conjonctivite", "VARICELLE": "Varicelle"}
 STRUCTURE = {

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
@@ -113,7 +113,22 @@ class Transmission:
 
     source = "pmsi"
 
-    def facts(self, received: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    @property
+    def lane(self) -> str:
+        """Transmissions of an establishment's year come in one after the other."""
+        return self.stated.scope
+
+    def content(self, path: Path) -> None:
+        """Its exact bytes are kept."""
+
+    def correction(self, known: Mapping[str, Any]) -> None:
+        """Nothing that is told beside its files can be wrong."""
+
+    def identity(self, received: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """What makes it another delivery though its bytes are the same."""
+        return {"scope": self.stated.scope, "flow": self.stated.flow, "period": self.stated.period}
+
+    def facts(self, received: Sequence[Mapping[str, Any]], received_on: date) -> dict[str, Any]:
         """What its reception records of it, its files aside; ``scope`` and ``source`` are always there."""
         return {"source": self.source, "scope": self.stated.scope, **asdict(self.stated), "unread": dict(self.unread)}
 
@@ -161,6 +176,11 @@ def is_known(name: str) -> bool:
         return lowered.endswith(".in.zip") or _ARCHIVE.fullmatch(lowered) is not None
     match = _LOOSE.fullmatch(lowered)
     return match is not None and match["ending"] in _ENDINGS
+
+
+def is_named(name: str) -> bool:
+    """Whether the name has the form of those of PMSI files, be it of one that is not read."""
+    return _LOOSE.fullmatch(name.lower()) is not None or _ARCHIVE.fullmatch(name.lower()) is not None
 
 
 def parse_name(name: str) -> tuple[Stated, str]:

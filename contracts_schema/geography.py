@@ -1,8 +1,12 @@
-"""Which region an establishment belongs to, by the first characters of its FINESS number."""
+"""Which region an establishment belongs to, by the first characters of its FINESS number; the form of a caisse's code."""
 
 import csv
+import re
 from functools import cache
 from importlib.resources import files
+
+CAISSE = re.compile(r"[0-9]{3}|2[AB][0-9]")
+"""Three characters. No official list of the caisses' codes is at hand: a code is checked by its form, not against one."""
 
 
 @cache

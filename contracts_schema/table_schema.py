@@ -25,7 +25,7 @@ def workbook_schema(table: Table) -> dict[str, Any]:
     """Of the workbook's first sheet: French labels are the names, booleans are words, money is in euros."""
     labels = {column.name: column.label_fr for column in table.columns}
     return {
-        "fields": [_workbook_field(column) for column in table.columns],
+        "fields": [_workbook_field(column) for column in table.workbook_columns],
         "primaryKey": [labels[key] for key in table.keys],
         "missingValues": [""],
     }

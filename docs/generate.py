@@ -21,9 +21,10 @@ from checks.deliveries import limits
 from connectors.transmissions import FAMILIES as ENDINGS
 from contracts_schema import families as pmsi
 from contracts_schema import parameters as dated
+from contracts_schema.datasets import Column, Dataset, datasets
 from contracts_schema.layouts import index, layouts
 from contracts_schema.parameters.record import STATUSES_FR
-from contracts_schema.products import Product, products
+from contracts_schema.products import VIEWS, Product, products
 from contracts_schema.rules import catalogue
 from flows.cli import app
 from flows.law_shown import gathered, shown
@@ -98,6 +99,22 @@ def bordereau_rules() -> str:
     return _table(("rule", "about", "outcome", "what it says", "source"), rows)
 
 
+def dataset_rules() -> str:
+    """The rules of datasets, those of a row first."""
+    found = [rule for rule in catalogue().values() if rule.id.startswith("dataset.")]
+    names = {"delivery": "file", "line": "row"}
+    rows = (
+        (f"`{rule.id}`", names[rule.level], rule.outcome, rule.label_fr, rule.source)
+        for rule in sorted(found, key=lambda rule: rule.level, reverse=True)
+    )
+    return _table(("rule", "about", "outcome", "what it says", "source"), rows)
+
+
+def dataset_contracts() -> str:
+    """Each dataset: its columns with the headings that a file may give them, its keys, layouts and thresholds."""
+    return "\n".join(part for dataset in datasets().values() for part in _dataset(dataset))
+
+
 def thresholds() -> str:
     """When a whole delivery is held."""
     text = _yaml("pmsi", "transmission.yaml")
@@ -134,8 +151,19 @@ def definitions() -> str:
 
 
 def dictionary() -> str:
-    """What a recipient gets, column by column."""
-    return "\n".join(part for product in products().values() for part in _product(product))
+    """What a recipient gets of the PMSI, column by column."""
+    return "\n".join(part for product in products().values() if product.made_by == VIEWS for part in _product(product))
+
+
+def snp_dictionary() -> str:
+    """What a recipient gets of the reconciliation, column by column."""
+    return "\n".join(part for product in products().values() if product.made_by != VIEWS for part in _product(product))
+
+
+def answer_rules() -> str:
+    """The rules of the reading of filled workbooks."""
+    found = [rule for rule in catalogue().values() if rule.id.startswith("answer.")]
+    return _table(("rule", "what it says"), ((f"`{rule.id}`", rule.label_fr) for rule in found))
 
 
 def parameters() -> str:
@@ -196,6 +224,55 @@ def snp_policies() -> str:
     return _table(("politique", "ce qu'elle règle", "par défaut", "valeurs (résultat)", "statut"), rows)
 
 
+CPOM_LEVELS = {
+    "sheet": "Feuille",
+    "row": "Ligne",
+    "cell": "Cellule",
+    "contract": "Contrat",
+    "finance": "Finances",
+    "finance_region": "Finances de la région",
+    "recognition": "Reconnaissances",
+    "sanction": "Sanctions",
+    "campaign": "Campagne",
+}
+CPOM_SEVERITIES = {"block": "bloquant", "warn": "avertissement", "info": "information"}
+
+
+def cpom_rules() -> str:
+    """The rules of the CPOM, a table a level, a line a rule and one for each of its variants."""
+    parts = []
+    for level, title in CPOM_LEVELS.items():
+        rows = []
+        for rule in catalogue().values():
+            if rule.family == "cpom" and rule.level == level:
+                head = (f"`{rule.id}`", CPOM_SEVERITIES[rule.outcome], f"**{rule.label_fr}.** {rule.reason_fr}", rule.change_fr)
+                rows.append((*head, rule.missing_fr, f"{rule.status} : {rule.source}" if rule.source else rule.status))
+                for one in rule.variants:
+                    rows.append(("", CPOM_SEVERITIES[one.outcome], one.reason_fr, one.change_fr, "", ""))
+        head = ("règle", "gravité", "ce que lit l'établissement", "ce qui est attendu", "donnée absente", "statut et source")
+        parts += [f"### {title}", "", _table(head, rows)]
+    return "\n".join(parts)
+
+
+def cpom_policies() -> str:
+    """The readings of the guide, with the value they have when nobody chose."""
+    rows = []
+    for name, entry in _yaml("cpom", "policies.yaml")["policies"].items():
+        given = entry["default"]
+        default = ("oui" if given else "non") if isinstance(given, bool) else "" if given is None else f"`{given}`"
+        lines = ", ".join(f"L{line}" for line in entry.get("lines", ()))
+        rows.append((f"`{name}`", entry["label_fr"], default, entry.get("contradiction", ""), lines, entry["status"]))
+    return _table(("politique", "ce qu'elle règle", "par défaut", "contradiction", "lignes du guide", "statut"), rows)
+
+
+def cpom_tables() -> str:
+    """The reference and follow-up tables: their header, and the rules that need them."""
+    rows = []
+    for name, told in _yaml("cpom", "tables.yaml")["tables"].items():
+        rows.append((name, f"`{';'.join(told['columns'])}`", ", ".join(told["rules"])))
+    return _table(("table", "en-tête", "règles"), rows)
+
+
 def law() -> str:
     """Every dated parameter over time: value, status, texts read."""
     parts = []
@@ -235,10 +312,14 @@ GENERATED: dict[str, Callable[[], str]] = {
         formats,
         rules,
         bordereau_rules,
+        dataset_rules,
+        dataset_contracts,
         thresholds,
         view_columns,
         definitions,
         dictionary,
+        snp_dictionary,
+        answer_rules,
         parameters,
         snp_outcomes,
         snp_rules,
@@ -246,8 +327,37 @@ GENERATED: dict[str, Callable[[], str]] = {
         law,
         statuses,
         snp_scenarios,
+        cpom_rules,
+        cpom_policies,
+        cpom_tables,
     )
 }
+
+
+def _dataset(dataset: Dataset) -> Iterable[str]:
+    yield f"### {dataset.id} : {dataset.label_fr}\n"
+    layouts_of = ", ".join(f"`{layout.id}`" for layout in dataset.layouts)
+    once = _code(dataset.keys)
+    periods = f" Periods of one {_code(dataset.interval_of)} never overlap." if dataset.interval_of else ""
+    yield f"Scope `{dataset.scope}`; layouts {layouts_of}; once in a file: {once}.{periods} Held above"
+    yield f"{dataset.quarantine_percent} % of rows set aside, or {dataset.shrink_percent} % of rows lost."
+    yield f"Status: {dataset.status}. Source: {dataset.source}.\n"
+    rows = [
+        (f"`{column.name}`", column.type, _needed(column), _allowed(column), column.classification, ", ".join(column.headings))
+        for column in dataset.columns
+    ]
+    yield _table(("column", "type", "needed", "holds", "class", "headings (accents, case and punctuation aside)"), rows)
+
+
+def _needed(column: Column) -> str:
+    return "yes" if column.required else ", ".join(column.required_for) or ("the heading" if column.present else "")
+
+
+def _allowed(column: Column) -> str:
+    if column.identifier:
+        return column.identifier.upper() + (", malformed: told" if column.malformed == "warn" else "")
+    codes = ", ".join(dict.fromkeys(column.codes.values()))
+    return codes or (f"`{column.pattern}`" if column.pattern else "")
 
 
 def _scenario(scenario: dict[str, Any]) -> Iterable[str]:
@@ -384,7 +494,8 @@ def _help(*command: str) -> str:
 
 
 def _product(product: Product) -> Iterable[str]:
-    yield f"### `{product.recipient_kind}-<region>/{product.id}`\n\n{product.label_fr}. {product.description_fr}"
+    territory = "region" if product.recipient_kind == "ars" else "caisse"
+    yield f"### `{product.recipient_kind}-<{territory}>/{product.id}`\n\n{product.label_fr}. {product.description_fr}"
     for table in product.tables:
         rows = ((f"`{c.name}`", c.type, c.classification, c.label_fr) for c in table.columns)
         yield f"#### {table.name}\n\n{table.label_fr}, from `{table.view}`. One row per {_code(table.keys)}.\n"

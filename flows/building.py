@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from contracts_schema.families import RESTRICTED
+from flows import reconciling
 from flows.deliveries import heads
 from flows.hub import Hub, WrongUsage
 from warehouse import views
@@ -47,7 +48,7 @@ def build(hub: Hub, until: int | None = None, progress: Callable[[str], None] = 
     standing = heads(hub, position)
     if not standing:
         return BuildReport(position, 0)
-    made = views.build(hub.views_folder, standing, hub.blobs.segment_path, progress=progress)
+    made = tables(hub, standing, set(views.views()), progress) | _reconciled(hub, until, progress)
     built = {name: {"key": t.key, "files": len(t.paths), "built": t.built} for name, t in made.items()}
     return BuildReport(position, len(standing), built)
 
@@ -59,6 +60,11 @@ def tables(
     if not standing:
         return {}
     return views.build(hub.views_folder, standing, hub.blobs.segment_path, names, progress)
+
+
+def _reconciled(hub: Hub, until: int | None, progress: Callable[[str], None] = lambda name: None) -> dict[str, views.Table]:
+    at = reconciling.moment(hub, until)
+    return reconciling.tables(hub, at, progress) if at else {}
 
 
 def query(hub: Hub, sql: str, until: int | None = None) -> "pl.DataFrame":
@@ -111,12 +117,15 @@ def reading(hub: Hub, names: set[str], until: int | None = None) -> "Iterator[du
         raise WrongUsage("aucune transmission acceptée à cette date : rien à lire")
     open_tables = {table for head in standing.values() for table in head.tables if not table.startswith(RESTRICTED)}
     segments = {f"{views.SEGMENT}{table}" for table in open_tables}
-    known = {*views.views(), *views.REFERENCES, *segments}
+    known = {*views.views(), *views.REFERENCES, *segments, *reconciling.names()}
     if names - known:
         raise WrongUsage(f"table inconnue : {', '.join(sorted(names - known))} ; tables : {', '.join(sorted(known))}")
     made = tables(hub, standing, names & set(views.views()))
+    if names & reconciling.names():
+        made |= _reconciled(hub, until)
     asked = {name: made[name] for name in names & set(made)}
-    if empty := sorted(name for name, table in asked.items() if not table.paths):
+    unmade = {name for name in names & reconciling.names() if name not in made}
+    if empty := sorted(unmade | {name for name, table in asked.items() if not table.paths}):
         raise WrongUsage(f"rien à lire dans {', '.join(empty)} : rien n'a été reçu de ce dont ces tables sont faites")
     others = names - set(asked)
     with views.reading(hub.views_folder, asked, standing, hub.blobs.segment_path, others) as engine:

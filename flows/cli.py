@@ -14,6 +14,9 @@ from typing import Annotated, Any
 
 import typer
 
+from flows import cli_lines
+from flows.commands import AsJson, AsOf, hub_of, print_json
+
 app = typer.Typer(
     name="ecluse",
     help="Écluse : reçoit les exports des structures de santé, les contrôle ligne à ligne, publie des tables expliquées.",
@@ -21,12 +24,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-
-AsJson = Annotated[bool, typer.Option("--json", help="Réponse en JSON.")]
-AsOf = Annotated[
-    str | None, typer.Option("--as-of", metavar="DATE|POSITION", help="Tel que connu à cette date ou position du journal.")
-]
-
 
 DAY = ["%Y-%m-%d"]
 
@@ -86,7 +83,7 @@ def provision(context: typer.Context, as_json: AsJson = False) -> None:
     from flows.provision import provision as make
 
     answer = make(read_settings(context.obj["home"]))
-    _print_json(answer) if as_json else display.provisioned(answer)
+    print_json(answer) if as_json else display.provisioned(answer)
 
 
 @app.command()
@@ -95,8 +92,8 @@ def doctor(context: typer.Context, as_json: AsJson = False) -> None:
     from flows import display
     from flows.doctor import examine
 
-    answer = examine(_hub(context))
-    _print_json(answer) if as_json else display.examined(answer)
+    answer = examine(hub_of(context))
+    print_json(answer) if as_json else display.examined(answer)
     if not answer["sound"]:
         raise typer.Exit(1)
 
@@ -119,15 +116,19 @@ def ingest(
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Processus (un par cœur quand les établissements sont nombreux).")
     ] = None,
+    caisse: Annotated[
+        str | None,
+        typer.Option(metavar="CODE", help="Caisse qui reçoit les bordereaux (sinon dossier cpam-311, réglages ou en-tête)."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Reçoit des exports, contrôle chaque ligne, décide. Les mêmes octets une seconde fois ne changent rien."""
     from flows import deliveries, display, parallel
     from flows.hub import parse_instant
 
-    hub = _hub(context)
+    hub = hub_of(context)
     stated = parse_instant(received_at) if received_at else None
-    found, reports = deliveries.find(paths)
+    found, reports = deliveries.find(paths, caisse, hub.settings)
     count = parallel.workers(found, jobs)
     if count > 1:
         with display.counter(len(found), quiet=as_json) as done:
@@ -137,7 +138,7 @@ def ingest(
             reports += [deliveries.ingest(hub, one, stated, progress(one.name)) for one in found]
     left = [path.name for path in deliveries.passed_over(paths)]
     if as_json:
-        _print_json({"deliveries": [report.as_json() for report in reports], "passed_over": left})
+        print_json({"deliveries": [report.as_json() for report in reports], "passed_over": left})
     else:
         display.ingested(reports)
         display.passed_over(left)
@@ -150,9 +151,9 @@ def status(context: typer.Context, as_of: AsOf = None, as_json: AsJson = False) 
     """Réglages, transmissions en place, transmissions retenues, publications."""
     from flows import display, state
 
-    hub = _hub(context)
+    hub = hub_of(context)
     answer = state.status(hub, state.position_of(hub, as_of))
-    _print_json(answer) if as_json else display.status(answer)
+    print_json(answer) if as_json else display.status(answer)
 
 
 @app.command()
@@ -166,10 +167,10 @@ def quarantine(
     """Lignes mises à l'écart : fichier, numéro de ligne, règle, champs. Jamais leur contenu."""
     from flows import display, explanation, state
 
-    hub = _hub(context)
+    hub = hub_of(context)
     found = explanation.quarantine(hub, state.position_of(hub, as_of), delivery)
     if as_json:
-        _print_json({"deliveries": [
+        print_json({"deliveries": [
             {"delivery_id": q.delivery_id, "scope": q.scope, "file": q.file, "status": q.status, "lines": q.lines.to_dicts()}
             for q in found
         ]})  # fmt: skip
@@ -189,8 +190,8 @@ def waive(
     """Laisse entrer une transmission retenue : qui, pourquoi, jusqu'à quand."""
     from flows import decisions, display
 
-    report = decisions.waive(_hub(context), delivery, reason, until.date(), reference)
-    _print_json(report.as_json()) if as_json else display.ingested([report])
+    report = decisions.waive(hub_of(context), delivery, reason, until.date(), reference)
+    print_json(report.as_json()) if as_json else display.ingested([report])
 
 
 @app.command()
@@ -203,8 +204,8 @@ def withdraw(
     """Retire une transmission acceptée : la précédente reprend sa place. Ses octets restent."""
     from flows import decisions
 
-    answer = decisions.withdraw(_hub(context), delivery, reason)
-    _print_json(answer) if as_json else typer.echo(f"retirée : {answer['scope']} (position {answer['position']})")
+    answer = decisions.withdraw(hub_of(context), delivery, reason)
+    print_json(answer) if as_json else typer.echo(f"retirée : {answer['scope']} (position {answer['position']})")
 
 
 @app.command()
@@ -216,8 +217,8 @@ def redecide(
     """Juge à nouveau les octets gardés, après un changement de format, de contrat ou de règle."""
     from flows import decisions, display
 
-    reports = decisions.redecide(_hub(context), delivery)
-    _print_json({"deliveries": [report.as_json() for report in reports]}) if as_json else display.ingested(reports)
+    reports = decisions.redecide(hub_of(context), delivery)
+    print_json({"deliveries": [report.as_json() for report in reports]}) if as_json else display.ingested(reports)
 
 
 @app.command()
@@ -231,9 +232,9 @@ def missing(
     """Qui n'a pas envoyé quoi : mois reçus, retenus, manquants, par établissement. Code 1 s'il en manque."""
     from flows import display, expected, state
 
-    hub = _hub(context)
+    hub = hub_of(context)
     answer = expected.missing(hub, year, month, state.position_of(hub, as_of))
-    _print_json(answer) if as_json else display.missing(answer)
+    print_json(answer) if as_json else display.missing(answer)
     if answer["missing"]:
         raise typer.Exit(1)
 
@@ -248,10 +249,10 @@ def reject_report(
     """Ce qu'il faut dire à l'émetteur : fichiers, lignes, règles et champs ; jamais une valeur."""
     from flows import display, expected
 
-    rows = expected.reject_report(_hub(context), delivery)
+    rows = expected.reject_report(hub_of(context), delivery)
     if output:
         expected.write_reject_report(rows, output)
-    _print_json({"lines": rows}) if as_json else display.reject_report(rows, output)
+    print_json({"lines": rows}) if as_json else display.reject_report(rows, output)
 
 
 @app.command()
@@ -259,11 +260,11 @@ def build(context: typer.Context, as_of: AsOf = None, as_json: AsJson = False) -
     """Construit les vues dont une entrée a changé ; les autres restent telles quelles."""
     from flows import building, display, state
 
-    hub = _hub(context)
+    hub = hub_of(context)
     until = state.position_of(hub, as_of)
     with display.spinner("construction", quiet=as_json) as step:
         report = building.build(hub, until, step)
-    _print_json(report.as_json()) if as_json else display.built(report)
+    print_json(report.as_json()) if as_json else display.built(report)
 
 
 @app.command()
@@ -278,7 +279,7 @@ def query(
     """Interroge les vues en lecture seule, telles qu'elles sont ou telles qu'elles étaient."""
     from flows import building, display, state
 
-    hub = _hub(context)
+    hub = hub_of(context)
     until, form = state.position_of(hub, as_of), Format.json if as_json else format_
     if form in (Format.csv, Format.parquet) or (form is Format.table and output):
         display.frame(building.query(hub, sql, until), output, in_parquet=form is Format.parquet)
@@ -308,14 +309,14 @@ def publish(
 
     if (as_of is None) != (output is None):
         raise WrongUsage("--as-of et --output vont ensemble : le passé se recrée dans un dossier, il ne se republie pas")
-    hub = _hub(context)
+    hub = hub_of(context)
     until = state.position_of(hub, as_of)
     with display.spinner("publication", quiet=as_json) as step:
         if until is None or output is None:
             reports = publication.publish(hub, recipient, step)
         else:
             reports = publication.recreate(hub, until, output, recipient, step)
-    _print_json({"publications": [report.as_json() for report in reports]}) if as_json else display.published(reports)
+    print_json({"publications": [report.as_json() for report in reports]}) if as_json else display.published(reports)
     if any(report.status == "refused" for report in reports):
         raise typer.Exit(1)
 
@@ -337,9 +338,9 @@ def explain(
     pairs = [key.partition("=") for key in keys]
     if any(not sign for _, sign, _ in pairs):
         raise WrongUsage("les clés s'écrivent CLÉ=VALEUR, par exemple finess=990000010")
-    hub, chosen = _hub(context), {name: value for name, _, value in pairs}
+    hub, chosen = hub_of(context), {name: value for name, _, value in pairs}
     answer = explanation.explain(hub, product, table, chosen, number, state.position_of(hub, as_of))
-    _print_json(answer) if as_json else display.explained(answer)
+    print_json(answer) if as_json else display.explained(answer)
 
 
 @app.command()
@@ -357,7 +358,7 @@ def diff(
     from flows import difference, display, state
     from flows.hub import WrongUsage
 
-    hub = _hub(context)
+    hub = hub_of(context)
     start, end = (state.position_of(hub, given) for given in (before, after))
     if start is None:
         if scope is None:
@@ -365,7 +366,7 @@ def diff(
         start, end = difference.last_change(hub, scope)
     with display.spinner("différence", quiet=as_json) as step:
         answer = difference.difference(hub, start, hub.log.head()[0] if end is None else end, scope, step)
-    _print_json(answer) if as_json else display.difference(answer, limit)
+    print_json(answer) if as_json else display.difference(answer, limit)
 
 
 @app.command()
@@ -385,10 +386,10 @@ def verify(
 
     if chain and not receipt:
         raise WrongUsage("--chain demande --receipt : les maillons partent d'un reçu")
-    hub = _hub(context)
+    hub = hub_of(context)
     answer = receipts.verify(hub, receipt, chain) if receipt else state.verify(hub)
     if as_json:
-        _print_json(answer)
+        print_json(answer)
     else:
         (display.receipt if receipt else display.verified)(answer)
     if not answer["sound"]:
@@ -411,10 +412,10 @@ def acknowledge(
     """Inscrit la réponse d'un destinataire à une publication."""
     from flows import receipts
 
-    told = receipts.acknowledge(_hub(context), product, number, answer.value, reason, reference, receipt)
+    told = receipts.acknowledge(hub_of(context), product, number, answer.value, reason, reference, receipt)
     already = ", déjà inscrite" if told["already"] else ""
     line = f"réponse de {told['recipient']} à {told['product']} n° {told['number']} : {told['answer']}{already}"
-    _print_json(told) if as_json else typer.echo(f"{line} (position {told['position']})")
+    print_json(told) if as_json else typer.echo(f"{line} (position {told['position']})")
 
 
 Motive = Annotated[str, typer.Option("--reason", help="Pourquoi (obligatoire, sauf pour attester).")]
@@ -439,12 +440,12 @@ def law(
     """Tarifs, périodes et politiques : valeur, statut (ferme ou sous réserve), référence, et ce qui manque."""
     from flows import display, law_shown, law_table, state
 
-    hub = _hub(context)
+    hub = hub_of(context)
     days = (_day(on), _day(known_on))
     answer = law_shown.show(hub, parameter, *days, organisation, state.position_of(hub, as_of))
     if output:
         law_table.write_table(answer["values"], output)
-    _print_json(answer) if as_json else display.law(answer, output)
+    print_json(answer) if as_json else display.law(answer, output)
 
 
 @app.command()
@@ -473,7 +474,7 @@ def attest(
     from flows import law_table
     from flows.hub import WrongUsage
 
-    hub = _hub(context)
+    hub = hub_of(context)
     if withdraw is not None:
         answer = decisions.withdraw_attestation(hub, withdraw, organisation, reason)
     elif file:
@@ -486,7 +487,7 @@ def attest(
         answer = decisions.attest(hub, rows, organisation, role, reason)
     else:
         raise WrongUsage("donnez PARAMÈTRE, --value, --from et --reference, ou --file TABLE, ou --withdraw POSITION")
-    _print_json(answer) if as_json else _told_decision(answer, "attestation", retired=withdraw is not None)
+    print_json(answer) if as_json else _told_decision(answer, "attestation", retired=withdraw is not None)
 
 
 @app.command("decide-policy")
@@ -502,12 +503,12 @@ def decide_policy(
     """Règle une politique, là où les textes laissent le choix ; pour une caisse ou pour toutes."""
     from flows import law as decisions
 
-    hub = _hub(context)
+    hub = hub_of(context)
     if withdraw:
         answer = decisions.withdraw_policy(hub, policy, reason, caisse)
     else:
         answer = decisions.decide_policy(hub, policy, value, reason, caisse)
-    _print_json(answer) if as_json else _told_decision(answer, "politique", retired=withdraw)
+    print_json(answer) if as_json else _told_decision(answer, "politique", retired=withdraw)
 
 
 @app.command()
@@ -525,8 +526,11 @@ def alias(
     from flows import law as decisions
 
     decide = decisions.withdraw_link if withdraw else decisions.link
-    answer = decide(_hub(context), kind, from_key, to_key, reason, caisse)
-    _print_json(answer) if as_json else _told_decision(answer, "lien", retired=withdraw)
+    answer = decide(hub_of(context), kind, from_key, to_key, reason, caisse)
+    print_json(answer) if as_json else _told_decision(answer, "lien", retired=withdraw)
+
+
+app.add_typer(cli_lines.app)
 
 
 def main() -> None:
@@ -576,12 +580,6 @@ def _fail(message: str, code: int) -> None:
     sys.exit(code)
 
 
-def _hub(context: typer.Context) -> Any:
-    from flows.hub import open_hub
-
-    return open_hub(context.obj["home"], context.obj["actor"])
-
-
 def _day(given: datetime | None) -> date | None:
     return given.date() if given else None
 
@@ -591,12 +589,6 @@ def _told_decision(answer: dict[str, Any], what: str, *, retired: bool) -> None:
     state = "déjà inscrite" if answer["already"] else "inscrite"
     whose = "tout le hub" if answer["organisation"] == "hub" else answer["organisation"]
     typer.echo(f"{done} ({what}, {whose}) : {state} (position {answer['position']})")
-
-
-def _print_json(answer: Any) -> None:
-    from flows.display import as_json
-
-    typer.echo(as_json(answer))
 
 
 if __name__ == "__main__":

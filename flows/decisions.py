@@ -7,7 +7,7 @@ from datetime import date
 from typing import Any
 
 from contracts_schema.fingerprint import fingerprint
-from flows.deliveries import DECIDED, Report, active_waiver, alerts_now, judge_again, reception, report, verdict_of
+from flows.deliveries import DECIDED, Report, active_waiver, judge_again, reception, report, settled_now, verdict_of
 from flows.hub import Hub, WrongUsage
 from warehouse.log import Event, KeyConflict, NewEvent, VersionConflict
 
@@ -34,10 +34,11 @@ def waive(hub: Hub, delivery: str, reason: str, until: date, reference: str | No
     waiver = {"kind": "waiver", "subject": data["delivery_id"], "value": data["reasons"], "reason": _said(reason),
               "until": until.isoformat(), "reference": reference}  # fmt: skip
     accepted = {name: value for name, value in data.items() if name not in ("held", "reasons", "resembles", "schema_version")}
-    accepted |= {"waiver": key, "waived": data["reasons"], "alerts": alerts_now(hub, decided)}
-    taken = NewEvent(decided.stream, "DecisionTaken", waiver, key, expected_version=version)
+    settled, unmoved = settled_now(hub, decided)
+    accepted |= {"waiver": key, "waived": data["reasons"], **settled}
+    taken = NewEvent(decided.stream, "DecisionTaken", waiver, key, expected_version=version, unmoved=unmoved)
     acceptance = NewEvent(decided.stream, "DeliveryAccepted", accepted, f"{key}/accepted")
-    return report(_record(hub, decided, taken, acceptance)[1], already=False)
+    return report(hub, _record(hub, decided, taken, acceptance)[1], already=False)
 
 
 def withdraw(hub: Hub, delivery: str, reason: str) -> dict[str, Any]:
@@ -54,7 +55,8 @@ def withdraw(hub: Hub, delivery: str, reason: str) -> dict[str, Any]:
 def redecide(hub: Hub, delivery: str | None = None) -> list[Report]:
     """Judge kept bytes again under the present contracts: one delivery, or every one judged under others, or held.
 
-    A withdrawn delivery stays withdrawn. The older decision stays in the log; the same contracts give the same decision.
+    A withdrawn delivery stays withdrawn; one that could not be read is read once more when it is named.
+    The older decision stays in the log; the same contracts give the same decision.
     """
     chosen = [last_decision(hub, delivery)] if delivery else list(last_decisions(hub).values())
     found = []
@@ -62,8 +64,10 @@ def redecide(hub: Hub, delivery: str | None = None) -> list[Report]:
         received = reception(hub, decided.data["delivery_id"])
         held = verdict_of(decided) == "held"
         waived = held and active_waiver(hub, received, tuple(decided.data["reasons"])) is not None
-        if verdict_of(decided) == "withdrawn" or (decided.data["basis"] == fingerprint() and not waived):
-            found.append(report(decided, already=True))
+        unread = delivery is not None and "refusal" in decided.data  # the machine may have been too busy: it is read once more
+        same_basis = decided.data["basis"] == fingerprint() and not waived and not unread
+        if verdict_of(decided) == "withdrawn" or same_basis:
+            found.append(report(hub, decided, already=True))
         else:
             found.append(judge_again(hub, received, before=decided))
     return found

@@ -6,7 +6,7 @@ decision. Whoever calls gets counts, hashes and rule ids, never a row.
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import date, datetime
 from importlib import import_module
 from pathlib import Path
@@ -14,10 +14,12 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from connectors import transmissions
-from connectors.transmissions import Transmission
 from contracts_schema.fingerprint import fingerprint
-from flows.hub import Hub, WrongUsage
-from warehouse.heads import FOLDED, Head, fold, newer
+from flows import arrivals
+from flows.arrivals import Arrival
+from flows.arrivals import passed_over as passed_over
+from flows.hub import PARIS, Hub, Settings, WrongUsage
+from warehouse.heads import FOLDED, Head, fold, fold_all, newer
 from warehouse.log import Event, KeyConflict, NewEvent, VersionConflict, canonical
 
 if TYPE_CHECKING:
@@ -29,14 +31,13 @@ if TYPE_CHECKING:
 READ_BYTES = 16 << 20
 """Bytes of a file read at a time: bounds memory."""
 
-CARRIED = ("delivery_id", "source", "scope", "finess", "year", "period", "flow", "stamp", "field_of_care", "received", "files")
+CARRIED = ("delivery_id", "source", "scope", "finess", "year", "period", "flow", "stamp", "field_of_care", "caisse",
+           "dataset", "layout", "reduced", "received", "files")  # fmt: skip
 """What a decision repeats of the reception, so that it can be read alone."""
 
-IDENTIFYING = ("scope", "flow", "period")
-"""What makes a delivery another one though its bytes are the same."""
-
-GATES = {"pmsi": "flows.gate"}
-"""The module that judges the deliveries of each source: its functions ``gate`` (rows) and ``judge`` (the whole)."""
+GATES = {"pmsi": "flows.gate", "bordereau": "flows.bordereau_gate", "dataset": "flows.dataset_gate"}
+"""The module that judges the deliveries of each source: its functions ``gate`` (rows), ``settle`` (what the log makes of them)
+and ``judge`` (the whole)."""
 
 DECIDED = frozenset({"DeliveryAccepted", "DeliveryRejected", "DeliveryWithdrawn"})
 
@@ -69,33 +70,18 @@ class Report:
         return asdict(self)
 
 
-def find(paths: Iterable[Path]) -> tuple[list[Transmission], list[Report]]:
-    """The transmissions among these files and folders, month after month; and a report for each file refused at the door.
+def find(
+    paths: Iterable[Path], caisse: str | None = None, settings: Settings | None = None
+) -> tuple[list[Arrival], list[Report]]:
+    """The deliveries among these files and folders, transmissions month after month, then bordereaux; and a report for each
+    file refused at the door.
 
-    Under a folder, files whose names say nothing are passed over. WrongUsage when a path does not exist or a folder holds
+    Under a folder, files that say nothing by their names are passed over. ``caisse`` received the bordereaux; by default a
+    folder ``cpam-<code>`` tells it, else the settings, else the file. WrongUsage when a path does not exist or a folder holds
     nothing to read.
     """
-    files: list[Path] = []
-    for path in paths:
-        if path.is_dir():
-            inside = sorted(entry for entry in path.rglob("*") if entry.is_file() and transmissions.is_known(entry.name))
-            if not inside:
-                example = "par exemple 990000010.2025.3.rsa ou 990000010.2025.3.20250420101500.out.zip"
-                raise WrongUsage(f"rien à ingérer dans {path} : aucun fichier au nom reconnu ({example})")
-            files += inside
-        elif path.exists():
-            files.append(path)
-        else:
-            raise WrongUsage(f"fichier introuvable : {path}")
-    found, refused = transmissions.gather(dict.fromkeys(files))
+    found, refused = arrivals.gather(paths, caisse, settings)
     return found, [refusal_report(path.name, refusal) for path, refusal in refused]
-
-
-def passed_over(paths: Iterable[Path]) -> list[Path]:
-    """The files under these folders whose names say nothing: hidden ones aside, someone may have meant them to be read."""
-    folders = [path for path in paths if path.is_dir()]
-    files = (entry for folder in folders for entry in sorted(folder.rglob("*")) if entry.is_file())
-    return [path for path in files if not (transmissions.is_known(path.name) or path.name.startswith("."))]
 
 
 def refusal_report(name: str, refusal: transmissions.Refused) -> Report:
@@ -104,35 +90,37 @@ def refusal_report(name: str, refusal: transmissions.Refused) -> Report:
     return Report("rejected", [{"name": name}], reasons=reasons, message=str(refusal), decision="rejected")
 
 
-def ingest(
-    hub: Hub, found: Transmission, received_at: datetime | None = None, progress: "Progress" = lambda *_: None
-) -> Report:
-    """Ingest one transmission: land it, judge it, decide; ``already_known`` when these bytes were decided before."""
+def ingest(hub: Hub, found: Arrival, received_at: datetime | None = None, progress: "Progress" = lambda *_: None) -> Report:
+    """Ingest one delivery: land it, judge it, decide; ``already_known`` when these bytes were decided before."""
     delivery = receive(hub, found, received_at, progress)
     return delivery if isinstance(delivery, Report) else decide(hub, delivery, progress)
 
 
 def receive(
-    hub: Hub, found: Transmission, received_at: datetime | None = None, progress: "Progress" = lambda *_: None
+    hub: Hub, found: Arrival, received_at: datetime | None = None, progress: "Progress" = lambda *_: None
 ) -> Report | str:
-    """Land a transmission's exact bytes and record its reception; gives its id, or a report when there is no more to do."""
+    """Land a delivery's exact bytes and record its reception; gives its id, or a report when there is no more to do."""
     try:
-        received = [_described(path, progress) for path in found.received]
-        facts = found.facts(received)
-        identity = {name: facts[name] for name in IDENTIFYING if name in facts}
+        received = [_described(found, path, progress) for path in found.received]
+        identity = found.identity(received)
         identity["received"] = sorted(file["sha256"] for file in received)
-        delivery_id = hashlib.sha256(canonical(identity).encode()).hexdigest()
-        known = decision(hub, facts["scope"], delivery_id)
+        delivery_id, known = _known(hub, identity)
+        if known and (wrong := found.correction(known.data)):
+            if verdict_of(known) == "accepted":
+                return replace(report(hub, known, already=True), message=wrong.format(id=delivery_id[:8]))
+            delivery_id, known = _known(hub, identity | {"corrects": known.position})
         if known:
-            return report(known, already=True)
+            return report(hub, known, already=True)
         hub.blobs.sweep()
         key = f"received/{delivery_id}"
         if hub.log.find(key) is None:
+            day = received_at.astimezone(PARIS).date() if received_at else hub.today()
+            facts = found.facts(received, day)
             files = _members(found, received)
             # compressing leaves the interpreter free: what judges is imported meanwhile
             Thread(target=import_module, args=(GATES[facts["source"]],)).start()
             for path, file in zip(found.received, received, strict=True):
-                _land(hub, path, file["sha256"], progress)
+                _land(hub, found, path, file["sha256"], progress)
             data = {"delivery_id": delivery_id, **facts, "received": received, "files": files}
             if received_at:
                 data["received_at"] = received_at.isoformat()
@@ -149,7 +137,7 @@ def decide(hub: Hub, delivery_id: str, progress: "Progress" = lambda *_: None) -
     received = reception(hub, delivery_id)
     known = decision(hub, received.stream, delivery_id)
     if known:
-        return report(known, already=True)
+        return report(hub, known, already=True)
     return judge_again(hub, received, progress)
 
 
@@ -160,11 +148,11 @@ def judge_again(hub: Hub, received: Event, progress: "Progress" = lambda *_: Non
         version = hub.log.version(received.stream)
         last = decision(hub, received.stream, received.data["delivery_id"])
         if last and last != before:  # decided elsewhere in the meantime, or withdrawn
-            return report(last, already=True)
+            return report(hub, last, already=True)
         event = _decision(hub, received, judged, version, before)
         try:
             decided, ours = hub.log.append(event, hub.meta(caused_by=received.position))
-            return report(decided, already=not ours)
+            return report(hub, decided, already=not ours)
         except (VersionConflict, KeyConflict):
             continue  # another event of this scope came in between: what stands may have changed
 
@@ -187,11 +175,16 @@ def decision(hub: Hub, scope: str, delivery_id: str) -> Event | None:
 
 
 def heads(hub: Hub, until: int | None = None) -> dict[str, Head]:
-    """Heads by scope, now or as of a position of the log."""
+    """The heads that stand, by scope, now or as of a position of the log."""
     return fold(hub.log.read(until=until, types=FOLDED))
 
 
-def report(decided: Event, *, already: bool) -> Report:
+def all_heads(hub: Hub, until: int | None = None, under: str | None = None) -> dict[str, Head]:
+    """The same with those that others supersede; ``under`` is how the scopes asked for begin (``bordereau/``)."""
+    return fold_all(hub.log.read(until=until, types=FOLDED, under=under))
+
+
+def report(hub: Hub, decided: Event, *, already: bool) -> Report:
     """What a decision says, as the answer to who asks."""
     data = decided.data
     verdict = verdict_of(decided)
@@ -214,13 +207,25 @@ def report(decided: Event, *, already: bool) -> Report:
         rules=dict(sorted(rules.items())),
         reasons=data.get("reasons", []),
         alerts=data["alerts"],
-        message=f"le contenu ressemble à {data['resembles']}" if data.get("resembles") else None,
+        message=_message(hub, data),
         families={
             name: {"rows_in": tally["rows_in"], "rows_accepted": tally["rows_accepted"],
                    "rows_quarantined": tally["rows_quarantined"]}
             for name, tally in families.items()
         },
     )  # fmt: skip
+
+
+def _message(hub: Hub, data: Mapping[str, Any]) -> str | None:
+    """What to say of a delivery besides its rules; what the gate said of a file that it could not read lies in a segment."""
+    if data.get("resembles"):
+        return f"le contenu ressemble à {data['resembles']}"
+    if "refusal" in data:
+        import polars as pl
+
+        said = pl.read_parquet(hub.blobs.segment_path(data["refusal"]), columns=["message_fr"])
+        return " ; ".join(said["message_fr"])
+    return None
 
 
 def set_aside(hub: Hub, data: Mapping[str, Any]) -> "pl.DataFrame":
@@ -251,16 +256,16 @@ def verdict_of(decided: Event) -> str:
     return "accepted" if decided.type == "DeliveryAccepted" else "withdrawn"
 
 
-def _described(path: Path, progress: "Progress") -> dict[str, Any]:
+def _described(found: Arrival, path: Path, progress: "Progress") -> dict[str, Any]:
     digest, size, total = hashlib.sha256(), 0, path.stat().st_size
-    for chunk in _chunks(path):
+    for chunk in found.content(path) or _chunks(path):
         digest.update(chunk)
         size += len(chunk)
         progress("lecture", size, total)
     return {"name": path.name, "sha256": digest.hexdigest(), "size": size}
 
 
-def _members(found: Transmission, received: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _members(found: Arrival, received: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The files to read: entries of the archive, or the files received themselves, whose hash is known already."""
     hashes = (
         [(file["sha256"], file["size"]) for file in received]
@@ -279,12 +284,18 @@ def _chunks(path: Path) -> Iterator[bytes]:
             yield chunk
 
 
-def _land(hub: Hub, path: Path, sha256: str, progress: "Progress") -> None:
+def _known(hub: Hub, identity: Mapping[str, Any]) -> tuple[str, Event | None]:
+    """The id of the delivery of this identity, and the last decision on it, if any."""
+    delivery_id = hashlib.sha256(canonical(identity).encode()).hexdigest()
+    return delivery_id, decision(hub, identity["scope"], delivery_id)
+
+
+def _land(hub: Hub, found: Arrival, path: Path, sha256: str, progress: "Progress") -> None:
     total = path.stat().st_size
 
     def counted() -> Iterator[bytes]:
         done = 0
-        for chunk in _chunks(path):
+        for chunk in found.content(path) or _chunks(path):
             yield chunk
             done += len(chunk)
             progress("réception", done, total)
@@ -306,8 +317,9 @@ def _append_once(hub: Hub, event: NewEvent, meta: dict[str, Any]) -> None:
 def _decision(hub: Hub, received: Event, judged: "Judged", version: int, before: Event | None) -> NewEvent:
     """The event that decides, given what stands for the scope at this version of its stream."""
     data = received.data
-    judgement: Judgement = import_module(GATES[data["source"]]).judge(hub, received, judged)
-    same = _same_content(hub, received, judged.tables)
+    source = import_module(GATES[data["source"]])
+    judged = source.settle(hub, received, judged)
+    judgement: Judgement = source.judge(hub, received, judged)
     decided = {
         **{name: data[name] for name in CARRIED if name in data},
         "reception": received.position,
@@ -316,7 +328,6 @@ def _decision(hub: Hub, received: Event, judged: "Judged", version: int, before:
         "tables": judged.tables,
         "quarantine": judged.quarantine,
         "restricted_quarantine": judged.restricted_quarantine,
-        "same_content": same,
         "alerts": list(judgement.alerts),
         **totals(judged),
     }
@@ -329,7 +340,7 @@ def _decision(hub: Hub, received: Event, judged: "Judged", version: int, before:
         decided |= {"held": judgement.outcome == "held", "reasons": list(judgement.rules), "resembles": judged.resembles}
     # contracts may go back to what they were: what is replaced is part of the fact
     key = f"decided/{data['delivery_id']}/{fingerprint()}" + (f"/{before.position}" if before else "")
-    return NewEvent(received.stream, kind, decided, key, expected_version=version)
+    return NewEvent(received.stream, kind, decided, key, expected_version=version, unmoved=judged.unmoved)
 
 
 def totals(judged: "Judged") -> dict[str, Any]:
@@ -355,8 +366,10 @@ def active_waiver(hub: Hub, received: Event, rules: tuple[str, ...]) -> Event | 
     return found
 
 
-def alerts_now(hub: Hub, decided: Event) -> list[str]:
-    """The alerts of a decided delivery, its counts set against what stands at present."""
+def settled_now(hub: Hub, decided: Event) -> tuple[dict[str, Any], tuple[str, int] | None]:
+    """What a decision says that depends on the rest of the log, as of now: its alerts, and what its source settles; with the
+    streams that must not have moved since (see ``NewEvent``).
+    """
     from checks.deliveries import Tally
     from flows.gate import Judged
 
@@ -366,8 +379,12 @@ def alerts_now(hub: Hub, decided: Event) -> list[str]:
                     quarantined=counts["quarantined"], warnings=counts["warnings"])
         for name, counts in data["families"].items()
     }  # fmt: skip
-    judge = import_module(GATES[data["source"]]).judge
-    return list(judge(hub, reception(hub, data["delivery_id"]), Judged(tallies)).alerts)
+    source = import_module(GATES[data["source"]])
+    received = reception(hub, data["delivery_id"])
+    facts = {name: data[name] for name in source.SETTLED if name in data}
+    judged = source.settle(hub, received, Judged(tallies, dict(data["tables"]), facts=facts))
+    alerts = list(source.judge(hub, received, judged).alerts)
+    return {**judged.facts, "tables": judged.tables, "alerts": alerts}, judged.unmoved
 
 
 def standing(hub: Hub, received: Event) -> "Standing | None":
@@ -381,12 +398,3 @@ def standing(hub: Hub, received: Event) -> "Standing | None":
         return None
     rows = {name: tally["rows_accepted"] for name, tally in head.data["families"].items()}
     return Standing(rows, displaced=newer(received.data, received.position, head))
-
-
-def _same_content(hub: Hub, received: Event, tables: dict[str, str]) -> str | None:
-    """An earlier delivery of the scope whose rows are the same to the cell, though its bytes differ."""
-    same = None
-    for event in hub.log.read(stream=received.stream, types={"DeliveryAccepted"}):
-        if event.data["tables"] == tables and event.data["delivery_id"] != received.data["delivery_id"]:
-            same = event.data["delivery_id"]
-    return same

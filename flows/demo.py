@@ -16,10 +16,10 @@ from rich.text import Text
 
 from connectors.synthetic import Recipe, fictional_finess, write_rsa
 from contracts_schema.rules import label
-from flows import display
-from flows.deliveries import Report
+from flows import demo_bordereaux, display, display_lines, lines
+from flows.deliveries import Report, heads
 from flows.explanation import quarantine
-from flows.hub import init_hub, open_hub
+from flows.hub import CONFIG, init_hub, open_hub
 from flows.prefect_settings import set_prefect_defaults
 from flows.publication import PublishReport
 
@@ -29,6 +29,7 @@ NORTH, EAST, SOUTH = (fictional_finess(number=number) for number in (1, 2, 3))
 SHOWN = 3
 """Quarantined lines told per file."""
 
+BORDEREAU_SHOWN = "msp-tilleuls-2026-03.xlsx"
 INPUT_ARCHIVE = f"{NORTH}.{YEAR}.4.20260512101500.in.zip"
 
 
@@ -55,9 +56,11 @@ def run(folder: Path) -> None:
     out.print(Panel(Text("Écluse — démonstration sur des données fictives"), expand=False))
     count = _step(out, "Écriture des exports fictifs de trois établissements", lambda: write_exports(exports))
     out.print(f"      {count} fichiers dans {display.plain(_short(exports))}")
+    demo_bordereaux.write(folder / "bordereaux")
     init_hub(home, recipients=["ars-99"])
+    _name_caisse(home)
     reports = _step(out, "Ingestion par le flow Prefect (le serveur met quelques secondes à démarrer)",
-                    lambda: _ingest(exports, home))  # fmt: skip
+                    lambda: _ingest(exports, home) + _ingest_bordereaux(folder / "bordereaux", home))  # fmt: skip
     published = _step(out, "Construction des vues et publication par le flow Prefect", lambda: _publish(home))
     _tell(out, reports, published, home)
 
@@ -99,6 +102,22 @@ def _ingest(exports: Path, home: Path) -> list[Report]:
     from flows.ingest import ingest
 
     return [Report(**report) for report in ingest(paths=[str(exports)], home=str(home))]
+
+
+def _name_caisse(home: Path) -> None:
+    """A caisse receives lines about acts, which is more than counts: its settings must say so."""
+    settings = home / CONFIG
+    told = settings.read_text(encoding="utf-8")
+    if f"[recipients.{demo_bordereaux.FOLDER}]" not in told:
+        settings.write_text(f'{told}\n[recipients.{demo_bordereaux.FOLDER}]\nclearance = "individual"\n', encoding="utf-8")
+
+
+def _ingest_bordereaux(bordereaux: Path, home: Path) -> list[Report]:
+    from flows.ingest import ingest
+
+    demo_bordereaux.attest(open_hub(home))
+    received = min(demo_bordereaux.RECEIVED_ON, open_hub(home).today())
+    return [Report(**report) for report in ingest(paths=[str(bordereaux)], home=str(home), received_at=received.isoformat())]
 
 
 def _publish(home: Path) -> list[PublishReport]:
@@ -143,19 +162,23 @@ def _tell(out: Console, reports: list[Report], published: list[PublishReport], h
     out.print()
     out.print(Text("Ce qui a été publié", "bold"))
     display.published(published)
-    _next(out, published, home)
+    out.print(Text("Un bordereau rapproché : d'abord ce qui attend quelqu'un", "bold"))
+    shown = next(head.scope for head in heads(hub).values() if BORDEREAU_SHOWN in str(head.data["received"]))
+    display_lines.bordereau(lines.bordereau(hub, shown.rpartition("/")[2]), 6)
+    _next(out, shown.rpartition("/")[2][:8], home)
 
 
-def _next(out: Console, published: list[PublishReport], home: Path) -> None:
+def _next(out: Console, bordereau: str, home: Path) -> None:
     ecluse = f".venv/bin/ecluse --home {_short(home)}"
-    product = f"{published[0].recipient}/{published[0].product}"
+    out.print()
     out.print(Text("À essayer ensuite", "bold"))
     for command, why in (
         ("status", "ce qui est en place, ce qui attend une décision"),
         (
-            f"explain {product} activity finess={NORTH} exit_year={YEAR} exit_month=2",
+            f"explain ars-99/pmsi-activity activity finess={NORTH} exit_year={YEAR} exit_month=2",
             "d'un chiffre publié aux lignes du fichier",
         ),
+        (f"bordereau {bordereau}", "chaque ligne d'un bordereau, son résultat et son motif ; puis « line » et « decide »"),
         (
             'query "select finess, exit_month, stays from out_ars__pmsi_activity" --as-of 8',
             "l'activité telle que connue à la position 8",

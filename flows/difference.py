@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from contracts_schema.families import RESTRICTED
-from contracts_schema.products import Table, products
+from contracts_schema.products import VIEWS, Table, products
 from flows.deliveries import heads
 from flows.hub import Hub, WrongUsage
 from warehouse import views
 from warehouse.differences import rows_changed
-from warehouse.heads import FOLDED, Head, fold
+from warehouse.heads import BORDEREAU, FOLDED, Folding, Head, links
 from warehouse.log import Event
 from warehouse.masking import TYPES
 
@@ -87,22 +87,37 @@ def last_change(hub: Hub, scope: str) -> tuple[int, int]:
 
 
 def _moves(hub: Hub, before: int, after: int, scope: str | None) -> Iterator[Move]:
-    history: dict[str, list[Event]] = {}
-    for event in hub.log.read(until=after, types=FOLDED, stream=scope):
-        moved = event.data["scope"]
-        past = history.setdefault(moved, [])
-        past.append(event)
-        if event.position > before:
-            left, right = (fold(known).get(moved) for known in (past[:-1], past))
-            if left != right:
+    """Every change of what stands: one event moves several scopes when a bordereau replaces another."""
+    alone = scope if scope and not scope.startswith(f"{BORDEREAU}/") else None  # bordereaux stand by the others' decisions
+    folding = Folding()
+    for event in hub.log.read(until=after, types=FOLDED, stream=alone):
+        if event.position <= before:
+            folding.add(event)
+            continue
+        linked = {event.stream, *(scope for pair in links(event.data) for scope in pair)}
+        touched = {tied for one in linked for tied in folding.chain(one)}
+        then = folding.heads(touched)
+        folding.add(event)
+        now = folding.heads(touched)
+        for moved in sorted({*then, *now} if scope is None else {scope} & {*then, *now}):
+            left, right = (_if_stands(side.get(moved)) for side in (then, now))
+            if _place(left) != _place(right):
                 yield Move(event, moved, left, right)
+
+
+def _if_stands(head: Head | None) -> Head | None:
+    return head if head and head.superseded_by is None else None
+
+
+def _place(head: Head | None) -> tuple[str, int] | None:
+    return (head.delivery_id, head.position) if head else None
 
 
 def _ends(moves: list[Move]) -> list[tuple[str, Head | None, Head | None]]:
     """Each scope that moved, with its first head and its last; not those that came back to where they were."""
     first = {move.scope: move.left for move in reversed(moves)}
     last = {move.scope: move.right for move in moves}
-    return [(scope, first[scope], last[scope]) for scope in sorted(first) if first[scope] != last[scope]]
+    return [(scope, first[scope], last[scope]) for scope in sorted(first) if _place(first[scope]) != _place(last[scope])]
 
 
 def _told(move: Move) -> dict[str, Any]:
@@ -189,7 +204,7 @@ def _figures(hub: Hub, standing: dict[str, Head], moves: list[Move], progress: C
 
 
 def _build(hub: Hub, standing: Mapping[str, Head], progress: Callable[[str], None]) -> dict[str, views.Table]:
-    names = {table.view for product in products().values() for table in product.tables}
+    names = {table.view for product in products().values() if product.made_by == VIEWS for table in product.tables}
     in_order = dict(sorted(standing.items()))
     return views.build(hub.views_folder, in_order, hub.blobs.segment_path, names, progress) if standing else {}
 
@@ -202,7 +217,7 @@ def _changed(left: Mapping[str, views.Table], right: Mapping[str, views.Table]) 
     import polars as pl
 
     for product in products().values():
-        for table in product.tables:
+        for table in product.tables if product.made_by == VIEWS else ():
             sides = [set(state[table.view].paths) if table.view in state else set() for state in (left, right)]
             frames = [_read(table, mine - other) for mine, other in (sides, sides[::-1])]
             columns = {column: f"{column}_right" for column in _figure_columns(table)}

@@ -6,6 +6,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,7 @@ from flows.deliveries import names_of
 if TYPE_CHECKING:
     import polars as pl
 
-    from connectors.transmissions import Transmission
+    from flows.arrivals import Arrival
     from flows.building import BuildReport, Rows
     from flows.deliveries import Report
     from flows.explanation import Quarantined
@@ -85,14 +86,14 @@ def progress(*, quiet: bool = False) -> Iterator[Callable[[str], Callable[[str, 
 
 
 @contextmanager
-def counter(total: int, *, quiet: bool = False) -> "Iterator[Callable[[Transmission, Report], None]]":
-    """Gives a function to tell that a transmission is done; a bar of all of them is shown on a terminal only."""
+def counter(total: int, *, quiet: bool = False) -> "Iterator[Callable[[Arrival, Report], None]]":
+    """Gives a function to tell that a delivery is done; a bar of all of them is shown on a terminal only."""
     shown = Progress(
         SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(),
         console=Console(stderr=True), transient=True, disable=quiet or not sys.stderr.isatty(),
     )  # fmt: skip
     with shown:
-        task = shown.add_task("transmissions", total=total)
+        task = shown.add_task("livraisons", total=total)
         yield lambda one, report: shown.update(task, description=plain(one.name), advance=1)
 
 
@@ -110,7 +111,7 @@ def spinner(title: str, *, quiet: bool = False) -> Iterator[Callable[[str], None
 
 def ingested(reports: "Sequence[Report]") -> None:
     out = console()
-    table = _table("fichier", "état", "lignes >", "acceptées >", "à l'écart >")
+    table = grid("fichier", "état", "lignes >", "acceptées >", "à l'écart >")
     for report in reports:
         word, colour = STATUS[report.status]
         table.add_row(plain(names_of(report.files)), Text(word, colour), number(report.rows_in),
@@ -141,12 +142,14 @@ def status(answer: Mapping[str, Any]) -> None:
         out.print(f"pour     {', '.join(one['name'] for one in settings['recipients'])}", soft_wrap=True)
     log = answer["log"]
     out.print(f"position {log['as_of']} sur {log['position']}, empreinte {log['hash'][:16]}…")
-    heads = _table("id", "en place", "période >", "lignes >", "à l'écart >", "alertes")
+    heads = grid("id", "en place", "période >", "lignes >", "à l'écart >", "alertes")
     for head in answer["heads"]:
         counts = (str(head["period"] or ""), number(head["rows"]), number(head["rows_quarantined"]))
         told = [*map(label, head["alerts"]), *(["laissée entrer par dérogation"] if head["waived"] else [])]
         heads.add_row(head["delivery_id"][:SHORT], head["scope"], *counts, "\n".join(told))
     out.print(heads if answer["heads"] else "Aucune transmission en place.")
+    if answer["bordereaux"]:
+        _bordereaux(out, answer["bordereaux"])
     for entry in answer["held"]:
         out.print(Text.assemble(("retenue", "yellow"), f" {entry['delivery_id'][:SHORT]}  {plain(entry['file'])}"))
         for rule in entry["reasons"]:
@@ -155,6 +158,27 @@ def status(answer: Mapping[str, Any]) -> None:
         answer_fr = {"accepted": ", accepté par le destinataire", "refused": ", refusé par le destinataire"}
         made = f"{entry['recipient']}/{entry['product']} n° {entry['number']}{answer_fr.get(entry['answer'], '')}"
         out.print(f"publié   {made} → {plain(entry['folder'])}", soft_wrap=True)
+
+
+def _bordereaux(out: Console, found: Sequence[Mapping[str, Any]]) -> None:
+    """One line a bordereau, those that others supersede included, named by the start of their delivery's id."""
+    ids = {one["scope"]: one["delivery_id"][:SHORT] for one in found}
+    table = grid("id", "bordereau", "lignes >", "à l'écart >", "réclamé >", "état")
+    for one in found:
+        told = [f"remplacé par {ids[one['superseded_by']]}"] if one["superseded_by"] else ["en place"]
+        told += [f"remplace {ids[one['replaces']]}"] if one["replaces"] else []
+        told += [*map(label, one["alerts"]), *(["laissé entrer par dérogation"] if one["waived"] else [])]
+        ends = [date.fromisoformat(day).strftime("%d/%m/%Y") for day in (one["period_from"], one["period_to"]) if day]
+        days = ends[:1] + [f"au {end}" for end in ends[1:]]
+        table.add_row(
+            one["delivery_id"][:SHORT],
+            "\n".join([plain(one["structure"] or "structure non dite"), *days, f"caisse {one['caisse']}", plain(one["file"])]),
+            number(one["lines"]),
+            number(one["rows_quarantined"]),
+            euros(one["claimed_cents"]),
+            "\n".join(told),
+        )
+    out.print(table)
 
 
 def provisioned(answer: Mapping[str, Any]) -> None:
@@ -191,7 +215,7 @@ def quarantine(found: "Sequence[Quarantined]", limit: int) -> None:
     for entry in found:
         word, colour = STATUS[entry.status]
         out.print(Text.assemble(plain(entry.file), "  ", (word, colour), f"  {number(entry.lines.height)} lignes à l'écart"))
-        table = _table("famille", "ligne >", "règle", "ce qui ne va pas", "champs")
+        table = grid("famille", "ligne >", "règle", "ce qui ne va pas", "champs")
         for line in entry.lines.head(limit).iter_rows(named=True):
             table.add_row(
                 line["family"], str(line["line_number"]), line["rule"], label(line["rule"]), ", ".join(line["fields"])
@@ -205,7 +229,7 @@ def missing(answer: Mapping[str, Any]) -> None:
     out = console()
     signs = {"accepted": ("✓", "green"), "held": ("retenu", "yellow"), "rejected": ("refusé", "red"),
              "withdrawn": ("retiré", "red"), "missing": ("—", "red")}  # fmt: skip
-    table = _table("établissement", *(f"{month:02d}" for month in range(1, answer["month"] + 1)), "à jour")
+    table = grid("établissement", *(f"{month:02d}" for month in range(1, answer["month"] + 1)), "à jour")
     for row in answer["establishments"]:
         covered = Text("oui", "green") if row["covered"] else Text("non", "red")
         table.add_row(row["finess"], *(Text(*signs[state]) for state in row["months"].values()), covered)
@@ -232,7 +256,7 @@ def built(report: "BuildReport") -> None:
     elif not report.built:
         out.print(f"Rien n'a changé : {len(report.views)} vues à jour pour {report.heads} transmissions en place.")
     else:
-        table = _table("vue", "fichiers >", "calculés >")
+        table = grid("vue", "fichiers >", "calculés >")
         for name, view in report.views.items():
             table.add_row(name, str(view["files"]), str(view["built"]))
         out.print(table)
@@ -271,7 +295,7 @@ def explained(answer: Mapping[str, Any]) -> None:
         f"{publication['recipient']}/{publication['product']} n° {publication['number']}, "
         f"publié le {publication['published_at']}, journal à la position {publication['log_position']}"
     )
-    row = _table("colonne", "valeur publiée")
+    row = grid("colonne", "valeur publiée")
     for name, value in answer["row"].items():
         row.add_row(name, "" if value is None else plain(value))
     out.print(row)
@@ -279,12 +303,12 @@ def explained(answer: Mapping[str, Any]) -> None:
         told = "Vide : masqué, étant un petit effectif ou ce qui en ferait connaître un. Les nombres de lignes qui suivent sont"
         out.print(f"{told} d'avant masquage : ne pas les diffuser.", soft_wrap=True)
     for delivery in answer["deliveries"]:
-        file = next(file for file in delivery["files"] if file["family"] == "rsa")
+        file = next((file for file in delivery["files"] if file["family"] == "rsa"), delivery["files"][0])
         out.print(f"{plain(file['name'])}  sha256 {file['sha256']}", soft_wrap=True)
         received, accepted = delivery["received"], delivery["accepted"]
         when = f"{received['stated']} (déclaré)" if received["stated"] else received["at"]
         out.print(f"  reçu le {when} par {plain(received['by'])} (position {received['position']}),")
-        out.print(f"  accepté à la position {accepted['position']}, segment {delivery['segments']['pmsi_rsa'][:16]}…")
+        out.print(f"  accepté à la position {accepted['position']}, segment {_main_segment(delivery)[:16]}…")
         if waiver := delivery["waiver"]:
             out.print(f"  retenu, puis laissé entrer par {plain(waiver['by'])} (position {waiver['position']}, jusqu'au "
                       f"{waiver['until']}) : {plain(waiver['reason'])}", soft_wrap=True)  # fmt: skip
@@ -296,10 +320,15 @@ def explained(answer: Mapping[str, Any]) -> None:
             out.print(f"  {measures} : {number(found['lines'])} lignes du fichier : {_ranges(found['ranges'])}", soft_wrap=True)
 
 
+def _main_segment(delivery: Mapping[str, Any]) -> str:
+    segments = delivery["segments"]
+    return str(next((segments[name] for name in ("pmsi_rsa", "snp_line") if name in segments), next(iter(segments.values()))))
+
+
 def rows(found: "Rows", output: Path | None, *, in_json: bool) -> None:
     """Show rows as a table; or as JSON, there or in a file."""
     if not in_json:
-        table = _table(*found.columns)
+        table = grid(*found.columns)
         for line in found.content:
             table.add_row(*("" if value is None else plain(value) for value in line))
         console().print(table)
@@ -343,7 +372,7 @@ def difference(answer: Mapping[str, Any], limit: int) -> None:
     if not answer["moves"]:
         out.print("Aucune transmission en place n'a changé.")
         return
-    moves = _table("position >", "ce qui a changé", "transmission")
+    moves = grid("position >", "ce qui a changé", "transmission")
     for move in answer["moves"]:
         moves.add_row(str(move["position"]), f"{move['scope']}\n{MOVED[move['type']]}", plain(", ".join(move["files"])))
     out.print(moves)
@@ -355,11 +384,13 @@ def difference(answer: Mapping[str, Any], limit: int) -> None:
 
 
 def _named(stood: Mapping[str, Any] | None) -> str:
-    return f"{plain(', '.join(stood['files']))} (mois {stood['period']})" if stood else "rien"
+    if not stood:
+        return "rien"
+    return plain(", ".join(stood["files"])) + (f" (mois {stood['period']})" if stood["period"] else "")
 
 
 def _rows_changed(out: Console, tables: Sequence[Mapping[str, Any]]) -> None:
-    shown = _table("lignes", "avant >", "retirées >", "inchangées >", "ajoutées >", "après >")
+    shown = grid("lignes", "avant >", "retirées >", "inchangées >", "ajoutées >", "après >")
     for table in tables:
         counts = (number(table[name]) for name in ("before", "removed", "unchanged", "added", "after"))
         shown.add_row(table["table"], *counts)
@@ -448,7 +479,7 @@ def law(answer: Mapping[str, Any], output: Path | None) -> None:
     if output:
         out.print(f"{number(len(answer['values']))} valeurs écrites dans {plain(output)}")
         return
-    table = _table("paramètre", "pour", "du", "au (exclu)", "valeur >", "statut", "référence")
+    table = grid("paramètre", "pour", "du", "au (exclu)", "valeur >", "statut", "référence")
     for one in gathered(answer["values"]):
         what = one["parameter"] + (f" {one['name']}" if one["name"] else "")
         firm, colour = ("ferme", "green") if one["firm"] else ("sous réserve", "yellow")
@@ -461,7 +492,7 @@ def law(answer: Mapping[str, Any], output: Path | None) -> None:
     for lack in gathered(answer["missing"]):
         out.print(Text(f"manque : {lack['parameter']} {lack['dimensions']} ({lack['why']})"))
     if answer["policies"]:
-        table = _table("politique", "ce qu'elle règle", "valeur", "par défaut", "décision")
+        table = grid("politique", "ce qu'elle règle", "valeur", "par défaut", "décision")
         for one in answer["policies"]:
             default = "" if one["value"] == one["default"] else one["default"]
             table.add_row(one["policy"], one["label_fr"], one["value"], default, str(one["position"] or ""))
@@ -483,7 +514,7 @@ def number(value: int) -> str:
     return f"{value:,}".replace(",", "\u202f")
 
 
-def _table(*columns: str) -> Table:
+def grid(*columns: str) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for column in columns:
         right = column.endswith(" >")

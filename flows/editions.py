@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 from contracts_schema import parameters
 from contracts_schema.families import RESTRICTED
 from contracts_schema.fingerprint import fingerprint
-from contracts_schema.products import Product, products
-from flows import building
+from contracts_schema.products import RECONCILIATION, VIEWS, Product, products
+from flows import building, reconciling
 from flows.deliveries import heads
 from flows.hub import Hub, WrongUsage
 from flows.published import publications, published_rows
 from warehouse import views
-from warehouse.heads import FOLDED
+from warehouse.heads import BORDEREAU, FOLDED, PMSI
 from warehouse.log import Event
 
 if TYPE_CHECKING:
@@ -43,19 +43,35 @@ class Edition:
     """Build key of each view."""
     frames: "Mapping[str, pl.DataFrame]"
     """Rows of each view of the product, of every territory, before masking."""
+    judged_on: date | None = None
+    """The day for which lines were judged; None for a product of views."""
 
 
-def editions(hub: Hub, recipients: "list[Recipient]", receipt: "Receipt", progress: Callable[[str], None]) -> list[Edition]:
-    """What each recipient could be given as of a receipt: its products, with views built. WrongUsage above its clearance."""
+def editions(hub: Hub, recipients: "list[Recipient]", until: int | None, progress: Callable[[str], None]) -> list[Edition]:
+    """What each recipient could be given, now or as of a position: its products, with views built.
+
+    WrongUsage above its clearance, and when nothing that a publication is made of was ever accepted.
+    """
     from warehouse.recipients import AboveClearance, refuse_above_clearance
 
-    standing, found = heads(hub, receipt.position), []
+    if reconciling.last_change(hub, until) is None and _last_move(hub, until) is None:
+        raise WrongUsage("rien à publier : aucune transmission acceptée")
+    found = []
     for product in products().values():
+        if product.made_by not in (VIEWS, RECONCILIATION):
+            continue  # its tables are computed, and no flow brings their facts yet
         _refuse_restricted(product)
         concerned = [one for one in recipients if one.kind == product.recipient_kind]
-        if not concerned:
+        receipt = _receipt(hub, product, until)
+        if not concerned or receipt is None:
             continue
-        tables = building.tables(hub, standing, {table.view for table in product.tables}, progress)
+        standing, at = heads(hub, receipt.position), None
+        if product.made_by == VIEWS:
+            tables = building.tables(hub, standing, {table.view for table in product.tables}, progress)
+        else:
+            at = reconciling.moment(hub, until)
+            made = reconciling.tables(hub, at, progress) if at else {}
+            tables = {table.view: made[table.view] for table in product.tables if table.view in made}
         if not (tables and all(tables[table.view].paths for table in product.tables)):
             continue  # nothing of what it is made from was ever delivered
         frames = {table.view: _frame(tables[table.view]) for table in product.tables}
@@ -66,7 +82,7 @@ def editions(hub: Hub, recipients: "list[Recipient]", receipt: "Receipt", progre
             except AboveClearance as refusal:
                 raise WrongUsage(str(refusal)) from None
             progress(f"{one.name}/{product.id}")
-            found.append(Edition(one, product, receipt, standing, keys, frames))
+            found.append(Edition(one, product, receipt, standing, keys, frames, at.on if at else None))
     return found
 
 
@@ -118,6 +134,7 @@ def written(edition: Edition, publication: "Publication", gate: "TableGate", fol
         "manifest": made.manifest_hash(folder),
         "documents": made.document_hashes(folder, beside),
         "log": {"position": receipt.position, "hash": receipt.hash},
+        **({"judged_on": edition.judged_on.isoformat()} if edition.judged_on else {}),
         "build_keys": dict(edition.keys),
         "contracts": fingerprint(),
         "tables": {
@@ -151,19 +168,23 @@ def recipients(hub: Hub, name: str | None) -> "list[Recipient]":
     return [configured[name]]
 
 
-def receipt(hub: Hub, until: int | None = None) -> "Receipt":
-    """The last event that moved a head, up to a position: publishing itself must not change what is published."""
+def _receipt(hub: Hub, product: Product, until: int | None) -> "Receipt | None":
+    """The last event that the product depends on, up to a position: publishing itself must not change what is published."""
     from warehouse.products import Receipt
 
+    last = reconciling.last_change(hub, until) if product.made_by == RECONCILIATION else _last_move(hub, until)
+    return Receipt(last.position, last.hash, last.recorded_at) if last else None
+
+
+def _last_move(hub: Hub, until: int | None) -> Event | None:
+    """The last event that moved a head."""
     last, let_in = None, set[str]()
     for event in hub.log.read(types=FOLDED, until=until):
         if event.type == "DeliveryAccepted":
             let_in.add(event.data["delivery_id"])
         if event.data["delivery_id"] in let_in:
             last = event
-    if last is None:
-        raise WrongUsage("rien à publier : aucune transmission acceptée")
-    return Receipt(last.position, last.hash, last.recorded_at)
+    return last
 
 
 def facts(edition: Edition, content: str, number: int) -> dict[str, Any]:
@@ -186,15 +207,25 @@ def _tables(hub: Hub, event: Event) -> "dict[str, pl.DataFrame]":
 
 
 def _provenance(edition: Edition) -> dict[str, dict[str, str]]:
-    """The deliveries of a recipient's territory, for the page that says where figures come from."""
+    """The deliveries that a product is made of, for the page that says where figures come from."""
+    told = {
+        head.scope: (f"mois {head.period}, " if head.period else "") + f"position {head.position}, empreinte {head.delivery_id}"
+        for head in edition.heads.values()
+        if _is_from(edition, head)
+    }
+    judged = {"Jugement": {"Jour": f"{edition.judged_on:%d/%m/%Y}"}} if edition.judged_on else {}
+    return ({"Transmissions": told} if told else {}) | judged
+
+
+def _is_from(edition: Edition, head: "Head") -> bool:
+    """Whether a recipient's tables rest on a head and may name it: of its territory; references are of all."""
     from warehouse.masking import is_of
 
-    told = {
-        head.scope: f"mois {head.period}, position {head.position}, empreinte {head.delivery_id}"
-        for head in edition.heads.values()
-        if "finess" in head.data and is_of(edition.product, head.data["finess"], edition.recipient.territory)
-    }
-    return {"Transmissions": told} if told else {}
+    product, recipient = edition.product, edition.recipient
+    if product.made_by == VIEWS:
+        return head.source == PMSI and is_of(product, head.data["finess"], recipient.territory)
+    mine = recipient.kind == "cpam" and head.data.get("caisse") == recipient.territory
+    return mine if head.source == BORDEREAU else head.source != PMSI
 
 
 def _day(receipt: "Receipt") -> date:

@@ -187,7 +187,7 @@ def _origin(hub: Hub, head: "Head", measures: dict[str, Any]) -> dict[str, Any]:
         "delivery_id": head.delivery_id,
         "received_files": head.data["received"],
         "files": head.data["files"],
-        "uid": head.data["uid"],
+        "uid": head.data.get("uid"),
         "received": {"position": received.position, "at": received.recorded_at, "by": received.meta["actor"],
                      "stated": received.data.get("received_at")},
         "accepted": {"position": accepted.position, "at": accepted.recorded_at, "by": accepted.meta["actor"]},

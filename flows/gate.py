@@ -24,6 +24,8 @@ from warehouse.segments import SegmentWriter
 
 UNKNOWN_FORMAT = "pmsi.unknown_format"
 ASIDE = pl.Schema({"family": pl.String(), **QUARANTINE})
+SETTLED = ("uid",)
+"""Facts of a decision that are settled again with it when it is waived."""
 
 Progress = Callable[[str, int, int], None]
 """Called with a step's name, bytes done and bytes in all."""
@@ -40,6 +42,10 @@ class Judged:
     """Segment of the lines set aside of families whose lines may be read by no view and no product."""
     facts: dict[str, Any] = field(default_factory=dict)
     """What the source has to say of the whole, for the decision to record."""
+    standing: Any = None
+    """What the log makes of it, for its judgement; not recorded."""
+    unmoved: tuple[str, int] | None = None
+    """The streams, and the position, that what was settled rests on (see ``NewEvent``)."""
 
     @property
     def resembles(self) -> str | None:
@@ -68,6 +74,15 @@ def gate(hub: Hub, received: Event, progress: Progress = lambda *_: None) -> Jud
             judged.restricted_quarantine = hub.blobs.adopt_segment(paths[True])
     judged.facts["uid"] = _uid(hub, judged.tables)
     return judged
+
+
+def settle(hub: Hub, received: Event, judged: Judged) -> Judged:
+    """Adds ``same_content``: an earlier delivery of the scope whose rows are the same to the cell, though its bytes differ."""
+    same = None
+    for event in hub.log.read(stream=received.stream, types={"DeliveryAccepted"}):
+        if event.data["tables"] == judged.tables and event.data["delivery_id"] != received.data["delivery_id"]:
+            same = event.data["delivery_id"]
+    return replace(judged, facts=judged.facts | {"same_content": same})
 
 
 def judge(hub: Hub, received: Event, judged: Judged) -> Judgement:

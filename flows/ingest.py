@@ -4,6 +4,7 @@ Tasks pass ids, hashes and counts, never rows. What happened is in the event log
 run executed twice changes nothing.
 """
 
+from itertools import groupby
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,14 +12,11 @@ from prefect import flow, runtime
 from prefect.artifacts import create_table_artifact
 from pydantic import AfterValidator, Field
 
-from connectors import transmissions
-from flows import deliveries, lineage
+from contracts_schema.geography import CAISSE
+from flows import arrivals, deliveries, lineage
 from flows.hub import WrongUsage, open_hub, parse_instant
 from flows.steps import StepError, hub_of, one_run_per_source, step
-from warehouse.heads import FOLDED, fold
-
-SOURCE = "pmsi"
-"""The source of all that can be ingested now."""
+from warehouse.heads import BORDEREAU
 
 ISO_INSTANT = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}.*)?$"
 
@@ -31,17 +29,19 @@ def _readable(received_at: str) -> str:
     return received_at
 
 
+Caisse = Annotated[str, Field(pattern=rf"^({CAISSE.pattern})$")]
 ReceivedAt = Annotated[str, Field(pattern=ISO_INSTANT), AfterValidator(_readable)]
 
 
 @step
-def receive(paths: list[str], received_at: str | None, home: str | None, run: str) -> dict[str, Any] | str:
-    """Land the files of one transmission: the id of its delivery, or the report when there is no more to do."""
+def receive(paths: list[str], received_at: str | None, caisse: str | None, home: str | None, run: str) -> dict[str, Any] | str:
+    """Land the files of one delivery: the id of its delivery, or the report when there is no more to do."""
     stated = parse_instant(received_at) if received_at else None
-    found, refused = deliveries.find(map(Path, paths))
+    hub = hub_of(home, run)
+    found, refused = deliveries.find(map(Path, paths), caisse, hub.settings)
     if refused:  # it was readable when the flow looked at it
         return refused[0].as_json()
-    received = deliveries.receive(hub_of(home, run), found[0], stated)
+    received = deliveries.receive(hub, found[0], stated)
     return received if isinstance(received, str) else received.as_json()
 
 
@@ -54,15 +54,20 @@ def decide(delivery_id: str, home: str | None, run: str) -> dict[str, Any]:
 @step
 def stands(scope: str, delivery_id: str, home: str | None, run: str) -> bool:
     """Whether a delivery stands for its scope: an earlier month, sent late, does not."""
-    head = fold(hub_of(home, run).log.read(stream=scope, types=FOLDED)).get(scope)
-    return head is not None and head.delivery_id == delivery_id
+    bordereaux = f"{BORDEREAU}/"  # a bordereau stands by what the others say, too
+    under = bordereaux if scope.startswith(bordereaux) else scope
+    head = deliveries.all_heads(hub_of(home, run), under=under).get(scope)
+    return head is not None and head.delivery_id == delivery_id and head.superseded_by is None
 
 
 @flow(name="ingest", persist_result=False)
 def ingest(
-    paths: Annotated[list[str], Field(min_length=1)], home: str | None = None, received_at: ReceivedAt | None = None
+    paths: Annotated[list[str], Field(min_length=1)],
+    home: str | None = None,
+    received_at: ReceivedAt | None = None,
+    caisse: Caisse | None = None,
 ) -> list[dict[str, Any]]:
-    """Ingest the transmissions among these files and folders, one by one; gives their reports, in order.
+    """Ingest the deliveries among these files and folders, one by one; gives their reports, in order.
 
     A refused delivery is a report; one that cannot be judged fails the run, after the others had their turn. A folder
     without any known file is a night without deliveries, and so is a landing folder that nobody has made yet.
@@ -71,22 +76,25 @@ def ingest(
         paths: files and folders; a relative path starts from the hub's home.
         home: the hub's home; by default ECLUSE_HOME, else ~/.ecluse.
         received_at: when the files were received, if not now: 2026-03-31 or 2026-03-31T18:00.
+        caisse: the caisse that received the bordereaux, if no folder cpam-<code> and no setting tells it: 311.
     """
     hub = open_hub(Path(home) if home else None)
     if received_at and parse_instant(received_at).date() > hub.today():
         raise WrongUsage(f"received_at : {received_at} est dans l'avenir")
     given = [hub.settings.home / Path(path).expanduser() for path in paths]
-    found, refused = deliveries.find(path for path in given if not _without_files(path, hub.settings.home / "landing"))
+    with_files = [path for path in given if not _without_files(path, hub.settings.home / "landing")]
+    found, refused = deliveries.find(with_files, caisse, hub.settings)
     run = str(runtime.flow_run.id)
     reports, failures = [report.as_json() for report in refused], []
-    with one_run_per_source(SOURCE):
-        for transmission in found:
-            try:
-                received = receive([str(path) for path in transmission.received], received_at, home, run)
-                reports.append(decide(received, home, run) if isinstance(received, str) else received)
-                _record_lineage(reports[-1], home, run)
-            except StepError as failure:
-                failures.append(str(failure))
+    for source, of_source in groupby(found, key=lambda one: one.source):
+        with one_run_per_source(source):
+            for one in of_source:
+                try:
+                    received = receive([str(path) for path in one.received], received_at, caisse, home, run)
+                    reports.append(decide(received, home, run) if isinstance(received, str) else received)
+                    _record_lineage(reports[-1], home, run)
+                except StepError as failure:
+                    failures.append(str(failure))
     create_table_artifact(_summary(reports), key="ingest", description=f"Livraisons traitées : {len(reports)}")
     if failures:
         told = "; ".join(sorted(set(failures)))
@@ -98,7 +106,7 @@ def _without_files(path: Path, landing: Path) -> bool:
     """Whether this is a folder that brings nothing; a file that is missing is a mistake."""
     if not path.is_dir():
         return path == landing and not path.exists()
-    return not any(transmissions.is_known(entry.name) for entry in path.rglob("*") if entry.is_file())
+    return not any(arrivals.is_known(entry) for entry in path.rglob("*") if entry.is_file())
 
 
 def _record_lineage(report: dict[str, Any], home: str | None, run: str) -> None:
@@ -108,7 +116,8 @@ def _record_lineage(report: dict[str, Any], home: str | None, run: str) -> None:
         return
     facts = {name: report[name] for name in ("status", "period", "rows_in", "rows_accepted", "rows_quarantined")}
     made_from = lineage.delivery(scope, delivery_id)
-    lineage.record(made_from, f"{scope}, mois {report['period']}", facts)
+    month = f", mois {report['period']}" if report["period"] else ""
+    lineage.record(made_from, f"{scope}{month}", facts)
     if stands(scope, delivery_id, home, run):
         lineage.record(lineage.head(scope), scope, {"period": report["period"]}, upstream=[made_from])
 

@@ -10,10 +10,10 @@ from typing import Any
 from prefect.assets import Asset, AssetProperties, materialize
 from prefect.assets.core import add_asset_metadata
 from prefect.cache_policies import NO_CACHE
-from prefect.settings.context import get_current_settings
 
-FROM_THE_RUN = 10
-"""Resources that Prefect adds to each event: run, flow, deployment, work pool, tags."""
+AT_A_TIME = 80
+"""What an event names of what an asset is made from. A server on SQLite loses, with an error in its log, an event that holds
+more than 999 values: seven for each of these and for the resources that Prefect adds (run, flow, deployment, pool, tags)."""
 
 
 def delivery(scope: str, delivery_id: str) -> str:
@@ -34,19 +34,20 @@ def product(recipient: str, product_id: str) -> str:
 def record(key: str, label: str, facts: Mapping[str, Any], upstream: Iterable[str] = ()) -> None:
     """Tell Prefect, inside of a flow, that this asset was made from those; ``facts`` are counts and names of states.
 
-    An event that names more resources than Prefect's setting allows is refused whole, so what exceeds it is left out.
+    An asset made from many is told in several events, each of which names some.
     """
-    room = get_current_settings().server.events.maximum_related_resources - FROM_THE_RUN
+    made_from: list[Asset | str] = [*upstream]
+    asset = Asset(key=key, properties=AssetProperties(name=label))
 
     def lineage() -> None:
         add_asset_metadata(key, dict(facts))
 
-    made_from: list[Asset | str] = [*upstream]
-    materialize(
-        Asset(key=key, properties=AssetProperties(name=label)),
-        asset_deps=made_from[:room],
-        by="ecluse",
-        name="lineage",
-        cache_policy=NO_CACHE,
-        persist_result=False,
-    )(lineage)()
+    for start in range(0, max(len(made_from), 1), AT_A_TIME):
+        materialize(
+            asset,
+            asset_deps=made_from[start : start + AT_A_TIME],
+            by="ecluse",
+            name="lineage",
+            cache_policy=NO_CACHE,
+            persist_result=False,
+        )(lineage)()

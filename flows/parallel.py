@@ -1,4 +1,4 @@
-"""Many transmissions over the cores of one machine: each establishment's in their order, establishments side by side.
+"""Many deliveries over the cores of one machine: each establishment's in their order, establishments side by side.
 
 What is decided never depends on who came first: supersession is judged within a scope, and a scope has one worker. Stopped
 half-way, the same call goes on where it was, since what is decided is known.
@@ -13,7 +13,7 @@ from datetime import datetime
 from itertools import groupby
 from pathlib import Path
 
-from connectors.transmissions import Transmission
+from flows.arrivals import Arrival
 from flows.deliveries import Report, ingest
 from flows.hub import Hub, open_hub
 
@@ -21,9 +21,9 @@ FEW_SCOPES = 4
 """Under this many establishments one process is quicker: starting another costs about a second."""
 
 
-def workers(found: Sequence[Transmission], jobs: int | None) -> int:
+def workers(found: Sequence[Arrival], jobs: int | None) -> int:
     """How many processes to use: as asked, else one per core, never more than there are establishments."""
-    scopes = len({one.stated.scope for one in found})
+    scopes = len({one.lane for one in found})
     if jobs is None:
         jobs = 1 if scopes < FEW_SCOPES else os.cpu_count() or 1
     return max(1, min(jobs, scopes))
@@ -31,13 +31,13 @@ def workers(found: Sequence[Transmission], jobs: int | None) -> int:
 
 def ingest_all(
     hub: Hub,
-    found: Sequence[Transmission],
+    found: Sequence[Arrival],
     count: int,
     received_at: datetime | None = None,
-    done: Callable[[Transmission, Report], None] = lambda *_: None,
+    done: Callable[[Arrival, Report], None] = lambda *_: None,
 ) -> list[Report]:
     """Ingest transmissions over ``count`` processes; reports in the order given. The first error is raised at the end."""
-    by_scope = [list(group) for _, group in groupby(found, key=lambda one: one.stated.scope)]
+    by_scope = [list(group) for _, group in groupby(found, key=lambda one: one.lane)]
     reports: dict[str, Report] = {}
     with _single_threaded_polars(), _pool(count) as pool:
         arguments = (hub.settings.home, hub.actor, received_at)
@@ -49,12 +49,12 @@ def ingest_all(
     return [reports[_name(one)] for one in found]
 
 
-def _ingest_scope(home: Path, actor: str, received_at: datetime | None, group: Iterable[Transmission]) -> list[Report]:
+def _ingest_scope(home: Path, actor: str, received_at: datetime | None, group: Iterable[Arrival]) -> list[Report]:
     hub = open_hub(home, actor)
     return [ingest(hub, one, received_at) for one in group]
 
 
-def _name(one: Transmission) -> str:
+def _name(one: Arrival) -> str:
     return "\0".join(map(str, one.received))
 
 

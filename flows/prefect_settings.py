@@ -16,8 +16,6 @@ QUIET = {
     "PREFECT_RESULTS_PERSIST_BY_DEFAULT": "false",
     # the default keeps leases in memory: a server that restarts would never give back the place of the run that it forgot
     "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
-    # a product is made from the heads of a region, several hundreds; the default of 100 refuses the whole event
-    "PREFECT_SERVER_EVENTS_MAXIMUM_RELATED_RESOURCES": "5000",
 }
 
 

@@ -17,7 +17,6 @@ from flows.editions import (
     facts,
     judged,
     masked,
-    receipt,
     recipients,
     written,
 )
@@ -62,7 +61,7 @@ def publish(hub: Hub, recipient: str | None = None, progress: Callable[[str], No
     Publishes nothing new when the content is that of the last publication. WrongUsage when nothing can be published, or when
     a product holds more than its recipient is cleared for. BrokenCheck when the table gate could not answer.
     """
-    found = editions(hub, recipients(hub, recipient), receipt(hub), progress)
+    found = editions(hub, recipients(hub, recipient), None, progress)
     reports = [_publish(hub, edition) for edition in found if concerns(hub, edition)]
     if recipient and not reports:
         raise WrongUsage(f"rien à publier pour {recipient} : aucune donnée acceptée de ce territoire")
@@ -79,7 +78,7 @@ def recreate(
     """
     if output.exists() and any(output.iterdir()):
         raise WrongUsage(f"{output} n'est pas vide : donnez un dossier neuf")
-    found = editions(hub, recipients(hub, recipient), receipt(hub, until), progress)
+    found = editions(hub, recipients(hub, recipient), until, progress)
     reports = [_recreate(hub, edition, until, output) for edition in found if concerns(hub, edition, until)]
     if not reports:
         raise WrongUsage("rien n'était publiable à cette date pour ces destinataires")

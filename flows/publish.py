@@ -44,7 +44,7 @@ def heads_of(product: str, recipient: str, position: int, home: str | None, run:
         scope
         for scope, head in deliveries.heads(hub_of(home, run), position).items()
         if any(views.SEGMENT + table in inputs for table in head.tables)
-        and (kind != "ars" or region_of(head.data["finess"]) == territory)
+        and (kind != "ars" or region_of(head.data.get("finess", "")) == territory)
     ]
 
 

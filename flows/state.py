@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from flows.deliveries import heads, names_of, quarantines, verdict_of
+from flows.deliveries import all_heads, names_of, quarantines, verdict_of
 from flows.hub import Hub, Settings, WrongUsage, parse_instant
 from flows.published import folder_of, publications
+from warehouse.heads import BORDEREAU, Head
 
 DECISIONS = frozenset({"DeliveryAccepted", "DeliveryRejected", "DeliveryWithdrawn"})
 
@@ -27,9 +28,10 @@ def status(hub: Hub, until: int | None = None) -> dict[str, Any]:
     position, hash_ = hub.log.head()
     if until:
         hash_ = next(hub.log.read(after=until - 1, until=until)).hash
-    standing = heads(hub, until)
+    known = all_heads(hub, until)
+    standing = {scope: head for scope, head in known.items() if head.superseded_by is None}
     last = {event.data["delivery_id"]: event for event in hub.log.read(until=until, types=DECISIONS)}
-    since = {head.scope: head.position for head in standing.values()}  # what was held before is settled
+    since = {head.scope: head.position for head in known.values()}  # what was held before is settled
     published = {event.stream: event for event in publications(hub, until=until)}
     answered = hub.log.read(until=until, types={"ProductAcknowledged"})
     answers = {(event.stream, event.data["number"]): event.data["answer"] for event in answered}
@@ -54,11 +56,13 @@ def status(hub: Hub, until: int | None = None) -> dict[str, Any]:
                 "position": head.position,
             }
             for head in standing.values()
+            if head.source != BORDEREAU
         ],
+        "bordereaux": [_bordereau(head) for head in known.values() if head.source == BORDEREAU],
         "held": [
             {
                 "scope": event.data["scope"],
-                "period": event.data["period"],
+                "period": event.data.get("period"),
                 "file": names_of(event.data["received"]),
                 "reasons": event.data["reasons"],
                 "delivery_id": event.data["delivery_id"],
@@ -93,6 +97,7 @@ def verify(hub: Hub) -> dict[str, Any]:
         raw.update(file["sha256"] for file in event.data.get("received", []))
         segments.update(event.data.get("tables", {}).values())
         segments.update(quarantines(event.data))
+        segments.update(filter(None, [event.data.get("refusal")]))
     for name in sorted(raw):
         problems += filter(None, [hub.blobs.verify("raw", name)])
     for name in sorted(segments):
@@ -103,6 +108,26 @@ def verify(hub: Hub) -> dict[str, Any]:
     position, hash_ = hub.log.head()
     checked = {"events": position, "raw": len(raw), "segments": len(segments), "publications": len(made)}
     return {"sound": not problems, "problems": problems, "log": {"position": position, "hash": hash_}, "checked": checked}
+
+
+def _bordereau(head: Head) -> dict[str, Any]:
+    """A bordereau that stands, or that another one supersedes: of whom, when, how much."""
+    told = head.data[BORDEREAU]
+    return {
+        "scope": head.scope,
+        "file": names_of(head.data["received"]),
+        "caisse": head.data["caisse"],
+        **{name: told[name] for name in ("structure", "period_from", "period_to", "received_on", "claimed_cents")},
+        "lines": head.rows,
+        "rows_quarantined": head.data["rows_quarantined"],
+        "replaces": head.replaces,
+        "superseded_by": head.superseded_by,
+        "same_content": head.data["same_content"],
+        "alerts": head.data["alerts"],
+        "waived": head.data.get("waived", []),
+        "delivery_id": head.delivery_id,
+        "position": head.position,
+    }
 
 
 def _setting(settings: Settings, name: str) -> dict[str, str]:

@@ -142,9 +142,27 @@ def bench(folder: Path, runs: int, *, large: bool) -> None:
             [_ecluse(home, "ingest", str(big))],
             floor,
         )
+    for lines, form in ((50_000, "xlsx"), (5_000, "csv"), (50_000, "csv"), (500_000, "csv")):
+        title = f"{lines:,} lignes de bordereau, {form.upper()}".replace(",", "\u202f")
+        received, published = _bordereau(folder / f"{form}{lines}", lines, form)
+        _row(table, f"{title} : ecluse ingest", [received], floor)
+        _row(table, f"{title} : ecluse publish", [published], floor)
     out.print(table)
+    _told(
+        out,
+        "50 000 lignes de bordereau, XLSX, étape par étape",
+        _stages(["tests/bench_bordereaux.py", str(folder / "bordereaux"), "50000", "xlsx"]),
+    )
     _told(out, "où va le temps de l'ingestion", _stages(["-c", STAGES, str(source), str(folder / "stages")]))
     _told(out, "un produit d'un million de lignes, étape par étape", product)
+
+
+def _bordereau(folder: Path, lines: int, form: str) -> tuple[Run, Run]:
+    """A bordereau received, then published, by a hub that has its references."""
+    _run([sys.executable, "tests/bench_bordereaux.py", str(folder), str(lines), form, "--prepare"])
+    path, home = folder / "files" / f"bordereau.{form}", folder / "hub"
+    received = _ecluse(home, "ingest", "--caisse", "311", "--received-at", "2022-10-03", str(path))
+    return received, _ecluse(home, "publish")
 
 
 def _stages(arguments: list[str]) -> list[list[str]]:

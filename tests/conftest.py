@@ -3,6 +3,8 @@
 import itertools
 import json
 import os
+import shutil
+import socket
 import subprocess
 import sys
 import warnings
@@ -20,7 +22,7 @@ from killable import Server, copied, initialise, short_folder
 
 from connectors.synthetic import Recipe, fictional_finess, write_rsa
 from connectors.transmissions import Transmission, gather
-from flows import cli
+from flows import cli, deliveries, publication
 from flows.hub import TEST_CLOCK, Hub, init_hub, open_hub
 from warehouse.log import Log, create_log, open_log
 
@@ -30,6 +32,8 @@ Ecluse = Callable[..., "Said"]
 Export = Callable[..., Path]
 Servers = Callable[..., Server]
 Jobs = Callable[..., list[int]]
+Shelf = Callable[[str, Callable[[Path], object]], Path]
+Months = Callable[[int], object]
 
 _schemas = itertools.count(1)
 _databases = itertools.count(1)
@@ -39,21 +43,21 @@ for _name in [name for name in os.environ if name.startswith("ECLUSE_")]:
 
 
 FORKING = """
-import json, os, resource, sys
+import json, os, resource, select, signal, socket, sys
 os.environ["GX_ANALYTICS_ENABLED"] = "false"
-import duckdb, great_expectations, jinja2, pandera.polars, polars, pyarrow.parquet, sqlalchemy
+import alembic.command, duckdb, great_expectations, jinja2, pandera.polars, polars, pyarrow.parquet, sqlalchemy, xlsxwriter
 import great_expectations.expectations, great_expectations.render
 import checks.rows, checks.tables, checks.table_docs, warehouse.products, warehouse.recipient_tables, warehouse.segments
+import warehouse.blobs, warehouse.log, warehouse.views
 from flows import cli, deliveries, display, explanation, publication, state
 
 # nothing was used yet, so that no library has threads, which a fork would lose
-def start(job):
-    child = os.fork()
-    if child:
-        return child
+def work(job, streams):
+    os.chdir(job["folder"])
+    os.environ.clear()
     os.environ.update(job["environment"])
-    os.dup2(os.open(job["said"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 1)
-    os.dup2(1, 2)
+    for number, stream in enumerate(streams):
+        os.dup2(stream, number)
     resource.setrlimit(resource.RLIMIT_FSIZE, (job["file_size"], resource.RLIM_INFINITY))
     code = 0
     for arguments in job["commands"]:
@@ -65,11 +69,47 @@ def start(job):
     sys.stdout.flush()
     os._exit(code)
 
-for line in sys.stdin:
-    children = [start(job) for job in json.loads(line)]
-    ended = [os.waitpid(child, 0)[1] for child in children]
-    print(json.dumps([os.waitstatus_to_exitcode(status) for status in ended]), flush=True)
+listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+listener.bind(sys.argv[1])
+listener.listen(64)
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+print("ready", flush=True)
+while listener in select.select([listener, sys.stdin], [], [])[0]:  # until the tests end
+    asked, _ = listener.accept()
+    if os.fork():
+        asked.close()
+        continue
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    message, streams, _, _ = socket.recv_fds(asked, 1 << 20, 3)
+    child = os.fork()
+    if not child:
+        work(json.loads(message), streams)
+    asked.send(str(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])).encode())
+    os._exit(0)
 """
+"""Runs command lines in processes forked from one that has imported everything: a new interpreter each time costs minutes."""
+
+FORKED = """#!{python} -IS
+import json, os, socket, sys
+asked = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+asked.connect({address!r})
+environment = {{name: value for name, value in os.environ.items()}}
+job = {{"commands": [sys.argv[1:]], "environment": environment, "file_size": -1, "folder": os.getcwd()}}
+socket.send_fds(asked, [json.dumps(job).encode()], [0, 1, 2])
+sys.exit(int(asked.recv(64)))
+"""
+"""A program that answers as ``ecluse`` does, run in a forked process."""
+
+LONGEST_FIRST = (
+    "test_prefect", "test_faults", "test_cli", "test_docs", "test_package", "test_disk_full", "test_views", "test_privacy",
+    "test_row_gate", "test_difference", "test_decisions", "test_publication", "test_concurrency", "test_database_faults",
+)  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that take long come first, so that two processes end at about the same time."""
+    ranks = {name: rank for rank, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: ranks.get(item.path.stem, len(ranks)))
 
 
 class TickingClock:
@@ -185,21 +225,24 @@ def log(log_url: str, clock: Clock) -> Log:
     return open_log(log_url, clock)
 
 
+def started_program(source: str, *arguments: str, **environment: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-c", source, *arguments],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))} | environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
 @pytest.fixture
 def program() -> Iterator[Program]:
     """Starts Python source in a process of its own: ``program(source, *arguments, **environment)``."""
     started: list[subprocess.Popen[str]] = []
 
     def start(source: str, *arguments: str, **environment: str) -> "subprocess.Popen[str]":
-        process = subprocess.Popen(
-            [sys.executable, "-c", source, *arguments],
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))} | environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        started.append(process)
-        return process
+        started.append(started_program(source, *arguments, **environment))
+        return started[-1]
 
     yield start
     for process in started:
@@ -220,12 +263,40 @@ class Said:
         return json.loads(self.out)
 
 
+@pytest.fixture(scope="session")
+def shelf(tmp_path_factory: pytest.TempPathFactory) -> Shelf:
+    """Homes of hubs that are made once, to be copied by each test that starts from one: ``shelf(name, make)``."""
+    folder, made = tmp_path_factory.mktemp("shelf"), set[str]()
+
+    def place(name: str, make: Callable[[Path], object]) -> Path:
+        if name not in made:
+            make(folder / name)
+            made.add(name)
+        return folder / name
+
+    return place
+
+
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shelf: Shelf) -> Path:
     """The home of a test hub without deliveries, whose clock stands still."""
     monkeypatch.setenv(TEST_CLOCK, "2026-03-31T18:00")
-    init_hub(tmp_path / "hub", test=True, recipients=["ars-99"])
-    return tmp_path / "hub"
+    empty = shelf("empty", lambda place: init_hub(place, test=True, recipients=["ars-99"]))
+    return Path(shutil.copytree(empty, tmp_path / "hub"))
+
+
+@pytest.fixture
+def published(home: Path, export: Export, shelf: Shelf) -> Path:
+    """The test hub, once the file of ``export()`` was ingested and published; gives that file."""
+
+    def make(place: Path) -> None:
+        shutil.copytree(home, place)
+        assert deliveries.ingest(open_hub(place), the(path)).status == "accepted"
+        assert [report.status for report in publication.publish(open_hub(place))] == ["published"]
+
+    path = export()
+    shutil.copytree(shelf("published", make), home, dirs_exist_ok=True)
+    return path
 
 
 @pytest.fixture
@@ -273,28 +344,65 @@ def export(tmp_path: Path) -> Export:
 
 
 @pytest.fixture
-def jobs(program: Program, tmp_path: Path, home: Path) -> Jobs:
-    """Runs lists of commands, each list in a process of its own, all at once; gives their exit codes. What they said is in
-    files: ``said_0`` and so on.
+def months(home: Path, export: Export, shelf: Shelf) -> Months:
+    """Makes the test hub what it is once its first months were ingested, each published before the next: ``months(2)``."""
 
-    The processes are forked from one that has imported everything: starting a new interpreter each time would cost minutes.
-    """
-    parent = program(FORKING)
+    def make(number: int, place: Path) -> None:
+        shutil.copytree(stood(number - 1) if number > 1 else home, place)
+        assert deliveries.ingest(open_hub(place), the(export(months=number))).status == "accepted"
+        assert [report.status for report in publication.publish(open_hub(place))] == ["published"]
+
+    def stood(number: int) -> Path:
+        return shelf(f"months_{number}", lambda place: make(number, place))
+
+    return lambda number: shutil.copytree(stood(number), home, dirs_exist_ok=True)
+
+
+@pytest.fixture(scope="session")
+def forking() -> Iterator[str]:
+    """The address of the process that forks."""
+    with short_folder() as folder:
+        parent = started_program(FORKING, str(folder / "asked"))
+        assert parent.stdout
+        assert parent.stdout.readline() == "ready\n"
+        yield str(folder / "asked")
+        parent.kill()
+        parent.communicate()
+
+
+@pytest.fixture(scope="session")
+def forked_ecluse(forking: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for the PATH of a shell, with an ``ecluse`` that starts at once."""
+    folder = tmp_path_factory.mktemp("bin")
+    (folder / "ecluse").write_text(FORKED.format(python=sys.executable, address=forking))
+    (folder / "ecluse").chmod(0o755)
+    return folder
+
+
+@pytest.fixture
+def jobs(forking: str, tmp_path: Path, home: Path) -> Jobs:
+    """Runs lists of commands, each list in a process of its own, all at once; gives their exit codes. What they said is in
+    files: ``said_0`` and so on."""
+
+    def start(commands: list[list[object]], said: Path, file_size: int, environment: dict[str, str]) -> socket.socket:
+        asked = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        asked.connect(forking)
+        job = {
+            "commands": [[str(argument) for argument in arguments] for arguments in commands],
+            "environment": dict(os.environ) | environment,
+            "file_size": file_size,
+            "folder": str(tmp_path),
+        }
+        with said.open("wb") as file:
+            socket.send_fds(asked, [json.dumps(job).encode()], [0, file.fileno(), file.fileno()])
+        return asked
 
     def run(*commands: list[list[object]], file_size: int = -1, **environment: str) -> list[int]:
-        started = [
-            {
-                "commands": [[str(argument) for argument in arguments] for arguments in listed],
-                "environment": environment,
-                "file_size": file_size,
-                "said": str(tmp_path / f"said_{number}"),
-            }
-            for number, listed in enumerate(commands)
-        ]
-        assert parent.stdin
-        assert parent.stdout
-        print(json.dumps(started), file=parent.stdin, flush=True)
-        codes: list[int] = json.loads(parent.stdout.readline())
+        started = [start(listed, tmp_path / f"said_{number}", file_size, environment) for number, listed in enumerate(commands)]
+        codes = []
+        for asked in started:
+            with asked:
+                codes.append(int(asked.recv(64)))
         return codes
 
     return run

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import yaml
-
 from checks.snp.facts import Facts, frame
+from contracts_schema.yaml_files import read_yaml
 
-SPEC: dict[str, Any] = yaml.safe_load((Path(__file__).parent / "spec" / "snp_scenarios.yaml").read_text(encoding="utf-8"))
+SPEC: dict[str, Any] = read_yaml(Path(__file__).parent / "spec" / "snp_scenarios.yaml")
 FAMILIES = ("CYSTITE", "ODYNO", "RHINO", "VARICELLE", "CHEVILLE", "LOMBALGIE")
 PARIS = ZoneInfo("Europe/Paris")
 CAISSE = "C01"

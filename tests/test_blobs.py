@@ -186,7 +186,7 @@ print(blobs.put_stream([b"afterwards"]).size)
 
 
 def test_a_disk_that_takes_no_more_is_told_and_the_same_command_works_afterwards(tmp_path: Path, program: Program) -> None:
-    said = program(FULL, str(tmp_path)).communicate(timeout=60)[0].splitlines()
+    said = program(FULL, str(tmp_path)).communicate(timeout=600)[0].splitlines()
     told = "BlobUnwritable écriture impossible dans {}/tmp : File too large ; remédiez-y, puis relancez la même commande"
     assert said[:3] == [told.format(tmp_path)] * 3
     assert said[3].startswith("FileNotFoundError")
@@ -228,23 +228,23 @@ with blobs.scratch(".parquet") as path:
 def test_a_process_killed_anywhere_leaves_only_whole_blobs_and_a_rerun_converges(tmp_path: Path, program: Program) -> None:
     trace = tmp_path / "trace"
     whole = program(STORE, str(tmp_path / "whole"), ECLUSE_CRASH_TRACE=str(trace))
-    names = whole.communicate(timeout=60)[0].split()
+    names = whole.communicate(timeout=600)[0].split()
     points = trace.read_text().split()
     assert points == [point for point in faults.POINTS if point.startswith("blob.")] * 2
     for number, point in enumerate(points, start=1):
         folder = tmp_path / f"{number}"
         blobs = open_blobs(folder)
-        assert program(STORE, str(folder), ECLUSE_CRASH_AT=str(number)).wait(60) == -signal.SIGKILL
+        assert program(STORE, str(folder), ECLUSE_CRASH_AT=str(number)).wait(600) == -signal.SIGKILL
         assert [blobs.verify("raw", sha) for sha in blobs.list("raw")] == [None] * (number >= 3)
         assert [blobs.verify("segments", sha) for sha in blobs.list("segments")] == [None] * (number >= 6)
         assert blobs.sweep() == (point != "blob.renamed")
-        assert program(STORE, str(folder)).communicate(timeout=60)[0].split() == names
+        assert program(STORE, str(folder)).communicate(timeout=600)[0].split() == names
         assert files(folder) == files(tmp_path / "whole")
 
 
 def test_eight_processes_that_store_the_same_bytes_leave_one_blob(tmp_path: Path, program: Program) -> None:
     processes = [program(STORE, str(tmp_path)) for _ in range(8)]
-    said = {process.communicate(timeout=60)[0] for process in processes}
+    said = {process.communicate(timeout=600)[0] for process in processes}
     assert len(said) == 1
     assert len(files(tmp_path)) == 2
     blobs = open_blobs(tmp_path)
@@ -400,6 +400,6 @@ print(blob.size, peak() - before)
 
 
 def test_300_megabytes_pass_through_a_fraction_of_their_size_in_memory(tmp_path: Path, program: Program) -> None:
-    size, grown = map(int, program(STREAM, str(tmp_path), "300").communicate(timeout=60)[0].split())
+    size, grown = map(int, program(STREAM, str(tmp_path), "300").communicate(timeout=600)[0].split())
     assert size == 300 << 20
     assert grown < 64

@@ -271,7 +271,9 @@ def test_totals_rows_are_no_lines_and_are_compared_with_the_sums() -> None:
     read = read_rows(rows)
     assert (read.lines.height, read.header["sum_of_totals_rows_cents"], read.findings) == (3, 7500, ()), "F04"
     assert kinds(read) == {"totals": [FIRST_ROW + 2, FIRST_ROW + 4]}
+    assert read_rows(rows[:-1]).header["sum_of_totals_rows_cents"] is None, "of two lines of three"
     wrong = read_rows([*rows[:-1], ["Total", *[None] * 6, Decimal("80")]])
+    assert wrong.header["sum_of_totals_rows_cents"] == 13000
     [finding] = wrong.findings
     assert finding.message_fr.replace("\u00a0", " ") == (
         f"Bordereau!H{FIRST_ROW + 4} : total de 80,00 € alors que les lignes font 25,00 € (depuis le total précédent)"

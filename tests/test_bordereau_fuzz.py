@@ -67,7 +67,7 @@ def run(count: int, seed: int) -> set[str]:
     for _ in range(count):
         started = time.monotonic()
         outcomes.add(outcome(mutated(draw)))
-        assert time.monotonic() - started < 60
+        assert time.monotonic() - started < 180
     assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < 512 << 10
     return outcomes
 

@@ -122,11 +122,10 @@ HEAVY = {"polars", "duckdb", "pyarrow", "pandas", "numpy", "pandera", "prefect",
         (["query", "select * from out_ars__pmsi_indicator", "--json"], {"duckdb"}),
     ],
 )
+@pytest.mark.usefixtures("published")
 def test_a_command_that_must_answer_at_once_imports_no_library_that_it_does_not_need(
-    ecluse: Ecluse, export: Export, home: Path, program: Program, command: list[str], needed: set[str]
+    home: Path, program: Program, command: list[str], needed: set[str]
 ) -> None:
-    ecluse("ingest", export(stays=5))
-    ecluse("build")
     out, _ = program(IMPORTED, "--home", str(home), *command).communicate()
     code, *imported = out.splitlines()[-1].split()
     assert code == "0"
@@ -653,10 +652,8 @@ RUM_DP = {"start": 16, "zone_width": 61}
         ("select 'a' || chr(27) || chr(155) || '\u00e9' as t", [{"t": "a\x1b\x9b\u00e9"}]),
     ],
 )
-def test_a_query_may_be_any_select_and_json_says_its_values(
-    ecluse: Ecluse, export: Export, sql: str, answer: list[dict[str, Any]]
-) -> None:
-    ecluse("ingest", export())
+@pytest.mark.usefixtures("published")
+def test_a_query_may_be_any_select_and_json_says_its_values(ecluse: Ecluse, sql: str, answer: list[dict[str, Any]]) -> None:
     said = ecluse("query", sql, "--json")
     assert said.json == answer
     assert not set(said.out) & {"\x1b", "\x9b"}
@@ -696,16 +693,19 @@ FORBIDDEN = [
 ]
 
 
-def test_a_query_reads_the_views_and_nothing_else(ecluse: Ecluse, export: Export, tmp_path: Path) -> None:
-    ecluse("ingest", export(months=1, stays=5))
-    ecluse("build")
-    before = sorted(tmp_path.rglob("*"))
+@pytest.mark.usefixtures("published")
+def test_a_query_reads_the_views_and_nothing_else(ecluse: Ecluse, tmp_path: Path) -> None:
+
+    def held() -> list[Path]:
+        return sorted(path for path in tmp_path.rglob("*") if not path.name.startswith("ecluse.db-"))  # SQLite's own
+
+    before = held()
     for sql in FORBIDDEN:
         said = ecluse("query", sql.format(folder=tmp_path))
         assert (said.code, said.out) == (2, ""), sql
         assert said.err.startswith("ecluse : ")
         assert said.err.count("\n") == 1
-    assert sorted(tmp_path.rglob("*")) == before
+    assert held() == before
 
 
 def test_a_composite_column_is_refused_in_csv_and_told(ecluse: Ecluse, export: Export) -> None:
@@ -798,15 +798,12 @@ def test_a_published_figure_is_explained_down_to_exactly_the_lines_that_the_orac
         assert (said.json["publication"]["number"], said.json["publication"]["published_by"]) == (1, "ars-42")
 
 
-def test_an_explanation_on_the_terminal_names_file_hash_and_lines(ecluse: Ecluse, export: Export) -> None:
-    path = export()
-    ecluse("ingest", path)
-    ecluse("publish")
+def test_an_explanation_on_the_terminal_names_file_hash_and_lines(ecluse: Ecluse, published: Path) -> None:
     row = (f"finess={FINESS}", "exit_year=2025", "exit_month=1")
     said = ecluse("explain", "ars-99/pmsi-activity", "activity", *row)
     assert said.code == 0
     assert FEBRUARY in said.out
-    assert hashlib.sha256(path.read_bytes()).hexdigest() in said.out
+    assert hashlib.sha256(published.read_bytes()).hexdigest() in said.out
     assert "lignes du fichier" in said.out
 
 
@@ -838,11 +835,8 @@ def test_a_published_row_that_no_line_counts_for_still_names_its_delivery(ecluse
         ["ars-99/pmsi-activity", "activity", f"finess={FINESS}", "exit_year=2025", "exit_month=1", "--publication", "9"],
     ],
 )
-def test_what_was_not_published_cannot_be_explained_and_what_can_is_told(
-    ecluse: Ecluse, export: Export, asked: list[str]
-) -> None:
-    ecluse("ingest", export())
-    ecluse("publish")
+@pytest.mark.usefixtures("published")
+def test_what_was_not_published_cannot_be_explained_and_what_can_is_told(ecluse: Ecluse, asked: list[str]) -> None:
     said = ecluse("explain", *asked)
     assert (said.code, said.out) == (2, "")
     assert said.err.count("\n") == 1

@@ -74,7 +74,7 @@ def watched(shared: Hub, program: Program, postgresql: sa.Engine) -> Callable[[]
     assert reader.stdout.readline() == "ready\n"
 
     def ended() -> None:
-        said, _ = reader.communicate(timeout=60)
+        said, _ = reader.communicate(timeout=600)
         assert reader.returncode == 0
         looks, seen = map(int, said.split())
         assert looks > 1

@@ -17,7 +17,7 @@ from checks.rows import Gate
 from connectors import pmsi
 from connectors.synthetic import Recipe, fictional_finess, records
 from contracts_schema.families import FAMILIES, columns, schema, zones
-from contracts_schema.products import products
+from contracts_schema.products import VIEWS, products
 from flows import building, decisions, deliveries
 from flows.cli import app
 from flows.difference import PartsDoNotSum, _changed, difference, last_change
@@ -291,7 +291,7 @@ def figures_at(hub: Hub, position: int) -> dict[tuple[Any, ...], Any]:
     """Every number of every product table as it stood."""
     if not deliveries.heads(hub, position):
         return {}
-    tables = [table for product in products().values() for table in product.tables]
+    tables = [table for product in products().values() if product.made_by == VIEWS for table in product.tables]
     found: dict[tuple[Any, ...], Any] = {}
     with building.reading(hub, {table.view for table in tables}, position) as engine:
         for table in tables:

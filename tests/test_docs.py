@@ -37,14 +37,19 @@ def commands(page: Path) -> list[Command]:
     return found
 
 
-def run(lines: list[str], folder: Path) -> list[tuple[list[str], int]]:
-    """Run commands one after the other in one shell: what each printed, and its exit code."""
+def run(lines: list[str], folder: Path, *programs: Path) -> list[tuple[list[str], int]]:
+    """Run commands one after the other in one shell: what each printed, and its exit code. ``programs``: folders to look for
+    commands in before that of the installed ones."""
     script = "".join(f"{line}\ncode=$?; echo; echo {ENDED} $code; (exit $code)\n" for line in lines)
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("ECLUSE_", "PREFECT_"))}
-    place = {"PATH": os.pathsep.join([str(Path(sys.executable).parent), kept["PATH"]]), "HOME": str(folder), "COLUMNS": "100"}
+    place = {
+        "PATH": os.pathsep.join([*map(str, programs), str(Path(sys.executable).parent), kept["PATH"]]),
+        "HOME": str(folder),
+        "COLUMNS": "100",
+    }
     done = subprocess.run(
         ["bash"], input=script, cwd=folder, env=kept | place,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300, check=False,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=600, check=False,
     )  # fmt: skip
     answers = re.split(rf"^{ENDED} (\d+)\n", done.stdout, flags=re.MULTILINE)
     return [(text.splitlines(), int(code)) for text, code in zip(answers[::2], answers[1::2], strict=False)]
@@ -70,10 +75,15 @@ def generator() -> ModuleType:
     return module
 
 
+@pytest.mark.parametrize("installed", [False, pytest.param(True, marks=pytest.mark.soak)], ids=["forked", "installed"])
 @pytest.mark.parametrize("page", [page for page in PAGES if commands(page)], ids=lambda page: page.name)
-def test_commands_shown_in_a_page_run_and_print_what_it_shows(page: Path, tmp_path: Path) -> None:
+def test_commands_shown_in_a_page_run_and_print_what_it_shows(
+    page: Path, installed: bool, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """By the command that is installed, only in the soak: of its twenty starts each loads all libraries."""
     written = commands(page)
-    ran = run([command for command, _ in written], tmp_path)
+    programs = [] if installed else [request.getfixturevalue("forked_ecluse")]
+    ran = run([command for command, _ in written], tmp_path, *programs)
     assert len(ran) == len(written), "the shell stopped early"
     following = [command for command, _ in written[1:]]
     for (command, shown), (printed, code), after in itertools.zip_longest(written, ran, following):

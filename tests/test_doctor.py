@@ -7,6 +7,7 @@ from typing import LiteralString, cast
 import pytest
 import sqlalchemy as sa
 from conftest import Ecluse
+from killable import wait_for
 
 from flows import doctor
 from flows.doctor import examine
@@ -194,9 +195,17 @@ def test_commits_that_do_not_wait_for_the_disk_are_refused(served: Hub, database
 def careless(database_url: str) -> Iterator[None]:
     """A server that writes as if no cut could come."""
     names = ("fsync", "full_page_writes")
-    act(database_url, *(f"ALTER SYSTEM SET {name} = off" for name in names), "SELECT pg_reload_conf()", "SELECT pg_sleep(0.3)")
+
+    def shown() -> set[str]:
+        with connected(database_url) as connection:
+            rows = [connection.execute(cast(LiteralString, f"SHOW {name}")).fetchone() for name in names]
+        return {str(row[0]) for row in rows if row}
+
+    act(database_url, *(f"ALTER SYSTEM SET {name} = off" for name in names), "SELECT pg_reload_conf()")
+    wait_for(lambda: shown() == {"off"})
     yield
-    act(database_url, *(f"ALTER SYSTEM RESET {name}" for name in names), "SELECT pg_reload_conf()", "SELECT pg_sleep(0.3)")
+    act(database_url, *(f"ALTER SYSTEM RESET {name}" for name in names), "SELECT pg_reload_conf()")
+    wait_for(lambda: shown() == {"on"})
 
 
 @pytest.mark.usefixtures("careless")

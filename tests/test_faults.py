@@ -7,13 +7,14 @@ import shutil
 import signal
 import subprocess
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from conftest import Ecluse, Export, Jobs, the
+from conftest import Ecluse, Export, Jobs, Shelf, the
 from test_log import database_gone
 
 from flows import deliveries, gate, state
@@ -38,8 +39,9 @@ def assert_sound(home: Path) -> None:
     assert answer["sound"], answer["problems"]
 
 
-def steps(home: Path, path: Path) -> list[list[object]]:
-    return [["--home", home, "ingest", path], ["--home", home, "publish"]]
+def steps(home: Path, path: Path, names: Sequence[str] = ("ingest", "publish")) -> list[list[object]]:
+    arguments = {"ingest": [path], "publish": []}
+    return [["--home", home, name, *arguments[name]] for name in names]
 
 
 # --- killed at a numbered point
@@ -47,11 +49,9 @@ def steps(home: Path, path: Path) -> list[list[object]]:
 
 def numbered(trace: Path, *, all_of_them: bool) -> list[int]:
     """The numbers of the calls to stop at: all, or the first and the last of each name."""
-    names = trace.read_text().split()
     places = defaultdict(list)
-    for number, name in enumerate(names, start=1):
+    for number, name in enumerate(trace.read_text().split(), start=1):
         places[name].append(number)
-    assert set(names) == set(faults.POINTS), "a kill point that is never reached, or one without a name"
     return sorted({n for found in places.values() for n in (found if all_of_them else {found[0], found[-1]})})
 
 
@@ -66,7 +66,8 @@ def numbered(trace: Path, *, all_of_them: bool) -> list[int]:
 def test_killed_at_any_numbered_point_no_event_lacks_its_bytes_and_the_same_commands_converge(
     jobs: Jobs, export: Export, tmp_path: Path, request: pytest.FixtureRequest, database: str, all_of_them: bool
 ) -> None:
-    path, trace = export(defects={3: "month_13"}), tmp_path / "trace"
+    """In the suite each command is killed from where the one before it ended well; in the soak both are given each time."""
+    path, reached = export(defects={3: "month_13"}), set[str]()
     base = sa.make_url(request.getfixturevalue("postgresql_url")) if database == "postgresql" else None
 
     def new_hub(name: str) -> Path:
@@ -83,18 +84,31 @@ def test_killed_at_any_numbered_point_no_event_lacks_its_bytes_and_the_same_comm
         init_hub(home, test=True, recipients=["ars-99"])
         return home
 
-    whole = new_hub("undisturbed")
-    assert jobs(steps(whole, path), ECLUSE_CRASH_TRACE=str(trace)) == [0]
-    undisturbed = what_stands(whole)
+    start, recovered = new_hub, []
+    for names in [["ingest", "publish"]] if all_of_them else [["ingest"], ["publish"]]:
+        said, trace = "_".join(names), tmp_path / f"trace_{names[0]}"
+        whole = start(f"undisturbed_{said}")
+        assert jobs(steps(whole, path, names), ECLUSE_CRASH_TRACE=str(trace)) == [0]
+        undisturbed, reached = what_stands(whole), reached | set(trace.read_text().split())
+        for number in numbered(trace, all_of_them=all_of_them):
+            home = start(f"killed_{said}_{number}")
+            assert jobs(steps(home, path, names), ECLUSE_CRASH_AT=str(number)) == [-signal.SIGKILL]
+            assert_sound(home)
+            assert jobs(steps(home, path, names)) == [0]
+            assert what_stands(home) == undisturbed
+            assert not list((home / "products").rglob(".making-*"))
+        after = str(len(trace.read_text().split()) + 1)
+        assert jobs(steps(start(f"not_killed_{said}"), path, names), ECLUSE_CRASH_AT=after) == [0]
+        start = partial(copied, whole)
+        recovered.append(home)
+    assert reached == set(faults.POINTS), "a kill point that is never reached, or one without a name"
     assert len(undisturbed[0]) == 3
-    for number in numbered(trace, all_of_them=all_of_them):
-        home = new_hub(f"killed_{number}")
-        assert jobs(steps(home, path), ECLUSE_CRASH_AT=str(number)) == [-signal.SIGKILL]
-        assert_sound(home)
-        assert jobs(steps(home, path)) == [0]
-        assert what_stands(home) == undisturbed
-        assert not list((home / "products").rglob(".making-*"))
-    assert jobs(steps(new_hub("not_killed"), path), ECLUSE_CRASH_AT=str(len(trace.read_text().split()) + 1)) == [0]
+    assert jobs(steps(recovered[0], path)) == [0]
+    assert what_stands(recovered[0]) == undisturbed
+
+
+def copied(home: Path, name: str) -> Path:
+    return Path(shutil.copytree(home, home.with_name(name)))
 
 
 def test_what_a_killed_process_left_unfinished_is_removed_by_the_next_one(jobs: Jobs, export: Export, home: Path) -> None:
@@ -195,17 +209,19 @@ def fill(disk: Path, left: int) -> Path:
     return ballast
 
 
+@pytest.mark.parametrize("every_time", [False, pytest.param(True, marks=pytest.mark.soak)], ids=["each_place", "every_time"])
 def test_a_disk_that_fills_up_anywhere_is_told_in_one_line_and_the_same_commands_work_once_there_is_room(
-    small_disk: Path, ecluse: Ecluse, export: Export, home: Path
+    small_disk: Path, ecluse: Ecluse, export: Export, home: Path, every_time: bool
 ) -> None:
+    """The commands are given again once for each place that had no room; in the soak, every time."""
     path = export(stays=300)
-    told = set()
+    told = set[str]()
     empty = shutil.copytree(home, small_disk.parent / "empty")
     assert [ecluse(*command, home=home).code for command in (["ingest", path], ["publish"])] == [0, 0]
     undisturbed = what_stands(home)
     for left in (0, 24, 48, 72, 96, 128, 160, 176, 192, 208, 224, 240, 256, 288, 320):
         full = shutil.copytree(empty, small_disk / "hub")
-        ballast = fill(small_disk, left)
+        ballast, before = fill(small_disk, left), len(told)
         for command in (["ingest", path], ["publish"]):
             said = ecluse(*command, home=full)
             if said.code:
@@ -218,8 +234,9 @@ def test_a_disk_that_fills_up_anywhere_is_told_in_one_line_and_the_same_commands
         ballast.unlink()
         assert_sound(full)
         assert set(what_stands(full)[1].items()) <= set(undisturbed[1].items()), "something unfinished has a final name"
-        assert [ecluse(*command, home=full).code for command in (["ingest", path], ["publish"])] == [0, 0]
-        assert what_stands(full) == undisturbed
+        if every_time or len(told) > before:
+            assert [ecluse(*command, home=full).code for command in (["ingest", path], ["publish"])] == [0, 0]
+            assert what_stands(full) == undisturbed
         shutil.rmtree(full)
     places = ("/store/tmp", "/views", "/warehouse", "/products", "le journal sqlite")
     assert all(any(place in line for line in told) for place in places), told
@@ -346,9 +363,14 @@ def flip_one_bit(path: Path) -> None:
 )
 @pytest.mark.parametrize("part", ["raw", "segments", "products"])
 def test_damage_on_disk_is_named_by_verify(
-    ecluse: Ecluse, export: Export, home: Path, part: str, damage: Callable[[Path], None]
+    ecluse: Ecluse, export: Export, home: Path, shelf: Shelf, part: str, damage: Callable[[Path], None]
 ) -> None:
-    assert [ecluse(*command).code for command in (["ingest", export(defects={3: "month_13"})], ["publish"])] == [0, 0]
+    def make(place: Path) -> None:
+        shutil.copytree(home, place)
+        commands = (["ingest", export(defects={3: "month_13"})], ["publish"])
+        assert [ecluse(*command, home=place).code for command in commands] == [0, 0]
+
+    shutil.copytree(shelf("published_with_a_bad_line", make), home, dirs_exist_ok=True)
     folder = home / part if part == "products" else home / "store" / part
     for path in sorted(path for path in folder.rglob("*") if path.is_file() and path.name != ".lock"):
         sound = path.read_bytes()

@@ -248,7 +248,7 @@ written(Path(sys.argv[1]), lines([str(cents) for cents in CENTS], due=CENTS))
 
 def test_the_same_content_gives_the_same_bytes_in_another_process_and_time_zone(tmp_path: Path, program: Program) -> None:
     written(tmp_path / "here", lines([str(cents) for cents in CENTS], due=CENTS))
-    assert program(WRITE, str(tmp_path / "there"), PYTHONHASHSEED="7", TZ="Pacific/Noumea").wait(timeout=60) == 0
+    assert program(WRITE, str(tmp_path / "there"), PYTHONHASHSEED="7", TZ="Pacific/Noumea").wait(timeout=600) == 0
     here, there = ({path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} for name in ("here", "there"))
     assert here == there
     assert sorted(here) == ["contract.odcs.yaml", "datapackage.json", "line.csv", "line.parquet", "line.xlsx"]

@@ -371,8 +371,10 @@ def of_establishment(tables: Tables, finess: str) -> dict[str, pl.DataFrame]:
 def broken(frames: Tables, finess: str, *publications: Tables, told: bool = False) -> tuple[list[str], int]:
     """What the attack finds of one establishment: hidden numbers known closer than the threshold; and how many it tried.
 
-    ``told``: the attacker is told of every hidden cell of the activity whether it is under the threshold.
+    ``told``: the attacker is told of every hidden cell of the activity whether it is under the threshold. Of a table that one
+    of the publications did not have, everything is hidden to protect the others: its large numbers may be known by them.
     """
+    late = {name for name in KEYS if not all(name in tables for tables in publications)}
     truth = of_establishment({table.name: frames[table.view] for table in PRODUCT.tables}, finess)
     labelled = truth["indicator"]["variant"].str.contains("rum").any()
     attack = Attack(truth, labelled=labelled)
@@ -390,7 +392,7 @@ def broken(frames: Tables, finess: str, *publications: Tables, told: bool = Fals
             least, most = attack.bounds(attack.cell(name, key, measure))
             small = least <= 0.001 and most >= THRESHOLD - 1.001
             # a figure of the labelled site may be known by that of the whole: hidden to protect, not protected
-            if not (small if value < THRESHOLD else most - least >= THRESHOLD - 1.001 or "rum" in str(key[0])):
+            if not (small if value < THRESHOLD else most - least >= THRESHOLD - 1.001 or "rum" in str(key[0]) or name in late):
                 found.append(f"{finess} {name} {key} {measure}: {value} in [{least:.1f}, {most:.1f}]")
     for one, other, count, names in attack.small_differences(truth):
         tried += 1

@@ -20,8 +20,6 @@ from packaging.utils import canonicalize_name
 
 from contracts_schema.fingerprint import fingerprint
 
-pytestmark = pytest.mark.xdist_group("package")  # the wheel is built once
-
 PROJECT = Path(__file__).parent.parent
 PACKAGES = ("checks", "connectors", "contracts_schema", "flows", "warehouse")
 LOCKS = [("requirements.lock", ("build",)), ("requirements-dev.lock", ("dev",))]
@@ -86,7 +84,7 @@ def commands_in(environment: Path, folder: Path) -> Command:
 
     def run(program: str, *arguments: str) -> str:
         command = [str(environment / "bin" / program), *arguments]
-        done = subprocess.run(command, cwd=folder, env=kept | place, capture_output=True, text=True, timeout=300, check=False)
+        done = subprocess.run(command, cwd=folder, env=kept | place, capture_output=True, text=True, timeout=900, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from conftest import Ecluse, Export
+from conftest import Ecluse, Export, Months
 
 from contracts_schema.products import Product, RowCheck, products
 from flows import editions, publication
@@ -37,10 +37,8 @@ def broken_contract() -> dict[str, Product]:
     return {product.id: replace(product, tables=tables)}
 
 
-def test_a_past_edition_is_made_again_to_the_byte(hub: Hub, ecluse: Ecluse, export: Export, tmp_path: Path) -> None:
-    for months in (1, 2):
-        ecluse("ingest", export(months=months))
-        assert ecluse("publish").code == 0
+def test_a_past_edition_is_made_again_to_the_byte(hub: Hub, ecluse: Ecluse, months: Months, tmp_path: Path) -> None:
+    months(2)
     first, second = (folder_of(hub, event) for event in publications(hub))
     position = publications(hub)[0].data["log"]["position"]
     before = hub.log.head()
@@ -52,10 +50,8 @@ def test_a_past_edition_is_made_again_to_the_byte(hub: Hub, ecluse: Ecluse, expo
     assert tables_of(hub)["publication"][0][1] == 2, "nor does it replace what the recipient has"
 
 
-def test_the_last_edition_is_made_again_with_the_same_number(hub: Hub, ecluse: Ecluse, export: Export, tmp_path: Path) -> None:
-    for months in (1, 2):
-        ecluse("ingest", export(months=months))
-        ecluse("publish")
+def test_the_last_edition_is_made_again_with_the_same_number(hub: Hub, ecluse: Ecluse, months: Months, tmp_path: Path) -> None:
+    months(2)
     [report] = ecluse("publish", "--as-of", hub.log.head()[0], "--output", tmp_path / "then", "--json").json["publications"]
     assert (report["number"], report["known_as"]) == (2, 2)
 
@@ -80,9 +76,8 @@ def test_wrong_usage_of_the_past(ecluse: Ecluse, export: Export, tmp_path: Path)
     assert "rien à publier" in ecluse("publish", "--as-of", 1, "--output", tmp_path / "then").err
 
 
-def test_the_recipients_tables_hold_what_its_files_hold(hub: Hub, ecluse: Ecluse, export: Export) -> None:
-    ecluse("ingest", export(months=2))
-    ecluse("publish")
+@pytest.mark.usefixtures("published")
+def test_the_recipients_tables_hold_what_its_files_hold(hub: Hub) -> None:
     [event] = publications(hub)
     held = tables_of(hub)
     for table in event.data["tables"]:
@@ -94,10 +89,9 @@ def test_the_recipients_tables_hold_what_its_files_hold(hub: Hub, ecluse: Ecluse
 
 
 def test_what_the_table_gate_refuses_is_published_nowhere(
-    hub: Hub, ecluse: Ecluse, export: Export, monkeypatch: pytest.MonkeyPatch
+    hub: Hub, ecluse: Ecluse, export: Export, months: Months, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ecluse("ingest", export(months=1))
-    ecluse("publish")
+    months(1)
     ecluse("ingest", export(months=2))
     before, head = tables_of(hub), hub.log.head()
     monkeypatch.setattr(editions, "products", broken_contract)
@@ -137,9 +131,10 @@ def test_a_publisher_that_dies_before_the_swap_is_made_good(
     assert len(publications(hub)) == 1
 
 
-def test_without_the_files_of_an_earlier_publication_nothing_is_published(hub: Hub, ecluse: Ecluse, export: Export) -> None:
-    ecluse("ingest", export(months=1))
-    ecluse("publish")
+def test_without_the_files_of_an_earlier_publication_nothing_is_published(
+    hub: Hub, ecluse: Ecluse, export: Export, months: Months
+) -> None:
+    months(1)
     shutil.rmtree(folder_of(hub, publications(hub)[0]))
     ecluse("ingest", export(months=2))
     said = ecluse("publish")

@@ -8,19 +8,16 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from conftest import Ecluse, Export
+from conftest import Ecluse, Months
 
 from flows.hub import Hub
 from flows.published import folder_of, publications
 
 
 @pytest.fixture
-def published(hub: Hub, ecluse: Ecluse, export: Export) -> Path:
+def published(hub: Hub, months: Months) -> Path:
     """The folder of the first of two publications."""
-    assert ecluse("ingest", export(months=1)).code == 0
-    assert ecluse("publish").code == 0
-    assert ecluse("ingest", export(months=2)).code == 0
-    assert ecluse("publish").code == 0
+    months(2)
     return folder_of(hub, publications(hub)[0])
 
 

@@ -383,7 +383,7 @@ with staged(sys.argv[1], ARS, TRIAL, rows(2), facts(2)) as staging:
 def test_what_a_killed_publication_left_is_removed_by_the_next(warehouse: str, program: Program) -> None:
     publish(warehouse, 1)
     process = program(KILLED, warehouse, str(Path(__file__).parent))
-    assert process.communicate(timeout=60)[0] == "staged\n"
+    assert process.communicate(timeout=600)[0] == "staged\n"
     assert process.returncode == -signal.SIGKILL
     assert read(warehouse, MIX) == [(1, 1, 1, 3)]
     assert leftovers(warehouse) != []

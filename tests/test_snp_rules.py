@@ -21,7 +21,7 @@ from checks.snp.calendar import calendar
 from checks.snp.evidence import FINDINGS
 from checks.snp.facts import SCHEMAS, Facts, FactsRefused, frame
 from checks.snp.law import Attestation, attested_as_published, default_law
-from checks.snp.likeness import edits, key_is_right, name_key
+from checks.snp.likeness import edits, name_key
 from checks.snp.outcome import BORDEREAUX, LINES
 from checks.snp.reconcile import Reconciliation, reconcile
 from checks.snp.review import review
@@ -370,6 +370,15 @@ def moving_facts(seed: int) -> Facts:
         attachment=some(found.frame("attachment"), "valid_from", 0.2),
         professional=some(found.frame("professional"), "active_to", 0.2),
     )
+
+
+def test_bordereaux_received_on_one_day_are_judged_as_others() -> None:
+    found = random_facts(60, 4, per_bordereau=20)
+    day = date(2024, 7, 30)
+    one_by_one = [found.bordereau[place].with_columns(received_on=pl.lit(day)) for place in range(found.bordereau.height)]
+    at_once = found.bordereau.with_columns(received_on=pl.Series([day] * found.bordereau.height))
+    same = [replace(found, bordereau=headers) for headers in (pl.concat(one_by_one), at_once)]
+    assert judged(same[0]).lines.equals(judged(same[1]).lines)
 
 
 def test_what_lacks_is_asked_once() -> None:
@@ -755,11 +764,6 @@ def test_distances_are_those_of_the_textbook(pairs: list[tuple[str, str]]) -> No
 
     left, right = (pl.Series([pair[side] for pair in pairs], dtype=pl.String) for side in (0, 1))
     assert edits(left, right).to_list() == [slow(a, b) for a, b in pairs]
-
-
-def test_keys_are_those_of_luhn_with_letters_of_corsica() -> None:
-    numbers = pl.DataFrame({"n": ["2A0000154", "990000010", "990000011", "99000001", None]})
-    assert numbers.select(key_is_right(pl.col("n"), 9))["n"].to_list() == [True, True, False, False, None]
 
 
 # --- speed

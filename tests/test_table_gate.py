@@ -375,7 +375,7 @@ def test_it_is_loaded_when_it_judges_and_neither_calls_home_nor_writes(program: 
     url, home = put(sa.create_engine(f"sqlite:///{tmp_path / 'staging.db'}"), SOUND), tmp_path / "home"
     home.mkdir()
     process = program(f"import os; os.chdir({str(home)!r})\n" + ALONE, url, HOME=str(home), TMPDIR=str(home))
-    out, _ = process.communicate(timeout=120)
+    out, _ = process.communicate(timeout=600)
     assert out.splitlines() == ["lazy True True True", "judged True"]
     assert list(home.rglob("*")) == []
 

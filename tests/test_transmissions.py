@@ -502,9 +502,6 @@ def planted(content: bytes, format_id: str, line: int, values: Mapping[str, str]
     return b"\r\n".join(lines)
 
 
-SEALED = pytest.mark.xdist_group("sealed")  # one hub for all that look into it
-
-
 @dataclass(frozen=True)
 class Sealed:
     """A hub where patients' values were planted in a transmission, and all that its commands said."""
@@ -554,7 +551,6 @@ def texts(path: Path) -> Iterator[str]:
             yield from (workbook.read(name).decode() for name in workbook.namelist())
 
 
-@SEALED
 def test_restricted_values_lie_in_restricted_segments_and_nowhere_else(sealed: Sealed) -> None:
     store = sealed.hub.settings.home / "store"
     closed = {sealed.hub.blobs.segment_path(sha) for table, sha in sealed.accepted.data["tables"].items()
@@ -582,7 +578,6 @@ def test_restricted_values_lie_in_restricted_segments_and_nowhere_else(sealed: S
     assert list((store / "tmp").iterdir()) == []
 
 
-@SEALED
 def test_the_tables_of_ano_part_its_columns_and_tra_is_closed_whole(sealed: Sealed) -> None:
     def columns(table: str) -> set[str]:
         return set(pl.read_parquet_schema(sealed.hub.blobs.segment_path(sealed.accepted.data["tables"][table])))
@@ -610,7 +605,6 @@ def test_no_view_and_no_product_is_made_of_a_restricted_table() -> None:
             assert not any("restricted" in name for name in made_of)
 
 
-@SEALED
 @pytest.mark.parametrize(
     "sql",
     [
@@ -634,7 +628,6 @@ def test_a_query_cannot_read_what_is_restricted(sealed: Sealed, sql: str) -> Non
     assert not any(value in str(refused.value) for value in PLANTED["ano"].values())
 
 
-@SEALED
 def test_the_lines_set_aside_of_restricted_families_are_told_by_number_and_rule_and_read_by_no_query(sealed: Sealed) -> None:
     [report] = json.loads(told(sealed.hub, "quarantine", "--json").output)["deliveries"]
     expected = [("ano", 10, "pmsi.invalid_value"), ("tra", 10, "pmsi.line_length")]
@@ -670,7 +663,6 @@ def test_the_end_that_must_not_be_stored_is_cut_from_a_line_set_aside_wherever_i
     assert len(raw) > 200
 
 
-@SEALED
 def test_the_uid_of_the_build_is_kept_when_the_file_has_one(sealed: Sealed, hub: Hub, tmp_path: Path) -> None:
     rsa = transmission(RECIPE)["rsa"]
     assert sealed.accepted.data["uid"]

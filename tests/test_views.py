@@ -231,7 +231,7 @@ def assert_built_the_same_everywhere(home: Path, program: Program, files: int) -
     for seed, zone, threads in MACHINES:
         shutil.rmtree(home / "views")
         process = program(BUILD, str(home), str(threads), PYTHONHASHSEED=seed, TZ=zone)
-        assert process.communicate(timeout=300)[0] == f"{files} ['unchanged']\n"
+        assert process.communicate(timeout=600)[0] == f"{files} ['unchanged']\n"
         assert built(home) == expected, f"PYTHONHASHSEED={seed} TZ={zone} threads={threads}"
 
 

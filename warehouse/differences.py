@@ -75,7 +75,8 @@ def rows_changed(table: str, left: Path | None, right: Path | None) -> RowChange
         month = MONTH if MONTH in columns else "null"
         engine.execute("create table row (is_right boolean, hash ubigint, line_number bigint, month integer)")
         for is_right, side in sides.items():
-            side.project(f"{is_right}, hash({content}), line_number, {month}").insert_into("row")
+            number = "line_number" if "line_number" in side.columns else "0"
+            side.project(f"{is_right}, hash({content}), {number}, {month}").insert_into("row")
         return _compared(engine, tuple(sorted(partial - run_dependent(table).names)))
 
 

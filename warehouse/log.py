@@ -61,13 +61,18 @@ EVENT = sa.table("event", *(sa.column(name) for name in COLUMNS))
 
 @dataclass(frozen=True)
 class NewEvent:
-    """``key`` names the fact, for ever; ``data`` may say its ``schema_version``, else it is 1."""
+    """``key`` names the fact, for ever; ``data`` may say its ``schema_version``, else it is 1.
+
+    ``expected_version`` is that of its stream; ``unmoved`` (start of stream names, position) says of which streams together the
+    last event must stand no later.
+    """
 
     stream: str
     type: str
     data: dict[str, Any]
     key: str
     expected_version: int | None = None
+    unmoved: tuple[str, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -117,9 +122,7 @@ class Log:
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 with transaction(self._engine, writes=True) as connection:
-                    written = [
-                        self._append(connection, row, event.expected_version) for row, event in zip(rows, events, strict=True)
-                    ]
+                    written = [self._append(connection, row, event) for row, event in zip(rows, events, strict=True)]
                     faults.reached("log.before_commit")
                 faults.reached("log.after_commit")
                 break
@@ -129,7 +132,8 @@ class Log:
                 time.sleep(0.05 * attempt)
         return written
 
-    def _append(self, connection: sa.Connection, row: dict[str, Any], expected: int | None) -> tuple[Event, bool]:
+    def _append(self, connection: sa.Connection, row: dict[str, Any], event: NewEvent) -> tuple[Event, bool]:
+        expected = event.expected_version
         known = _by_key(connection, row["idempotency_key"])
         if known:
             if any(known[name] != row[name] for name in ("stream", "type", "data")):
@@ -140,6 +144,8 @@ class Log:
         version = _version(connection, row["stream"])
         if expected is not None and expected != version:
             raise VersionConflict(f"le flux {row['stream']} en est à la version {version}, non {expected} : à relire")
+        if event.unmoved and _last_under(connection, event.unmoved[0]) > event.unmoved[1]:
+            raise VersionConflict(f"un flux {event.unmoved[0]}… a bougé depuis la position {event.unmoved[1]} : à relire")
         position, previous = _head(connection)
         row = row | {"position": position + 1, "version": version + 1, "recorded_at": _stamp(self._clock())}
         row["hash"] = chained(previous, _content(row))
@@ -152,13 +158,19 @@ class Log:
         until: int | None = None,
         stream: str | None = None,
         types: Collection[str] | None = None,
+        under: str | None = None,
     ) -> Iterator[Event]:
-        """Events of positions in (after, until], in order; each page is read when asked for, in its own transaction."""
+        """Events of positions in (after, until], in order; each page is read when asked for, in its own transaction.
+
+        ``under`` is how the names of the streams asked for begin.
+        """
         query = sa.select(EVENT)
         if until is not None:
             query = query.where(EVENT.c.position <= until)
         if stream is not None:
             query = query.where(EVENT.c.stream == stream)
+        if under is not None:
+            query = query.where(EVENT.c.stream.startswith(under, autoescape=True))
         if types is not None:
             query = query.where(EVENT.c.type.in_(types))
         return map(_event, self._rows(query, after))
@@ -183,6 +195,11 @@ class Log:
         """The version of the stream's last event; 0 when it has none."""
         with transaction(self._engine) as connection:
             return _version(connection, stream)
+
+    def last_under(self, under: str) -> int:
+        """Position of the last event of the streams whose names begin so; 0 when they have none."""
+        with transaction(self._engine) as connection:
+            return _last_under(connection, under)
 
     def head(self) -> tuple[int, str]:
         """Position and hash of the last event, a receipt for all before it; (0, GENESIS) when there is none."""
@@ -326,6 +343,11 @@ def _by_key(connection: sa.Connection, key: str) -> dict[str, Any] | None:
 
 def _version(connection: sa.Connection, stream: str) -> int:
     return connection.scalar(sa.select(sa.func.max(EVENT.c.version)).where(EVENT.c.stream == stream)) or 0
+
+
+def _last_under(connection: sa.Connection, under: str) -> int:
+    last = sa.select(sa.func.max(EVENT.c.position)).where(EVENT.c.stream.startswith(under, autoescape=True))
+    return connection.scalar(last) or 0
 
 
 def _head(connection: sa.Connection) -> tuple[int, str]:

@@ -7,6 +7,7 @@ the reason. Must never show a number that one of the rules hides, nor change one
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 from functools import reduce
 
@@ -35,8 +36,27 @@ def masked(
 
     ``frames`` are the views by name; ``on`` is the reference date of the threshold; ``earlier`` the tables of the earlier
     publications of the product to the same recipient, oldest first. The same arguments give the same tables; a publication
-    given again as the last earlier one comes out as it is.
+    given again as the last earlier one comes out as it is. A table that masks nothing keeps the order of its rows.
     """
+    open_tables = {
+        table.name: inside(product, frames[table.view], territory).select(_typed(table.columns))
+        for table in product.tables
+        if not table.mask
+    }
+    names = [table.name for table in product.tables]
+    product = replace(product, tables=tuple(table for table in product.tables if table.mask))
+    hidden = _masked(product, frames, territory, on, earlier) if product.tables else {}
+    return {name: (open_tables | hidden)[name] for name in names}
+
+
+def _masked(
+    product: Product,
+    frames: Mapping[str, pl.DataFrame],
+    territory: str,
+    on: date,
+    earlier: Sequence[Mapping[str, pl.DataFrame]],
+) -> dict[str, pl.DataFrame]:
+    """The tables of a product whose tables all mask something."""
     threshold = int(parameters.value(THRESHOLD, on).value)
     rows = {table.name: _inside(product, table, frames[table.view], territory) for table in product.tables}
     states = {
@@ -49,8 +69,8 @@ def masked(
 
 
 def is_of(product: Product, place: str, territory: str) -> bool:
-    """Whether a place is in a recipient's territory: an establishment in the region of an ARS, a caisse for a CPAM."""
-    return (region_of(place) if product.recipient_kind == "ars" else place) == territory
+    """Whether a place is in a recipient's territory: an establishment in a region, or the region or caisse itself."""
+    return (region_of(place) if product.territory_column == "finess" else place) == territory
 
 
 def inside(product: Product, view: pl.DataFrame, territory: str) -> pl.DataFrame:
@@ -133,10 +153,13 @@ def _is_narrow(table: Table) -> pl.Expr:
 def _with_earlier(
     product: Product, table: Table, rows: pl.DataFrame, earlier: Sequence[Mapping[str, pl.DataFrame]]
 ) -> pl.DataFrame:
-    """Adds what earlier publications showed of the same data, and hides again what they hid, or else prefers it."""
+    """Adds what earlier publications showed of the same data, and hides again what they hid, or else prefers it.
+
+    What one of them did not have yet stays hidden for its data: nothing was hidden beside it for the sake of these figures.
+    """
     same = [*table.keys, product.origin_column]
-    before = [tables[table.name] for tables in earlier if set(same) <= set(tables.get(table.name, pl.DataFrame()).columns)]
-    told = [_told(table, same, published) for published in before] or [_told(table, same, rows.clear())]
+    told = [_told(table, same, _published_as(product, table, rows, published)) for published in earlier]
+    told = told or [_told(table, same, rows.clear())]
     rows = rows.join(pl.concat(told).group_by(same).agg(pl.all().any()), on=same, how="left", maintain_order="left")
     last = told[-1].select(*table.keys, pl.col("^kept:.*$").name.replace("kept:", "preferred:"))
     rows = rows.join(last, on=table.keys, how="left", maintain_order="left")
@@ -146,15 +169,25 @@ def _with_earlier(
     return _passed_on(table, rows)
 
 
+def _published_as(product: Product, table: Table, rows: pl.DataFrame, earlier: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
+    """A table as an earlier publication had it; without the table, its rows of the data published then, without figures."""
+    before, origin = earlier.get(table.name, pl.DataFrame()), product.origin_column
+    if {*table.keys, origin} <= set(before.columns):
+        return before
+    origins = [tables[origin].unique() for tables in earlier.values() if origin in tables.columns]
+    then = pl.concat(origins).unique() if origins else pl.Series([], dtype=pl.String)
+    return rows.filter(pl.col(origin).is_in(then.implode())).select(*table.keys, origin)
+
+
 def _told(table: Table, same: Sequence[str], published: pl.DataFrame) -> pl.DataFrame:
-    """Row by row, which figures a published table shows (``known:``) and which it hides (``kept:``)."""
+    """Row by row, which figures a published table shows (``known:``) and which it hides or lacks (``kept:``)."""
     there = [figure for figure in _figures(table) if {figure, "masked"} <= set(published.columns)]
     lacking = [figure for figure in _figures(table) if figure not in there]
     return published.select(
         *same,
         *(pl.col(figure).is_not_null().alias(_known(figure)) for figure in there),
         *((pl.col("masked") & pl.col(figure).is_null()).alias(f"kept:{figure}") for figure in there),
-        *(pl.lit(value=False).alias(f"{kind}:{figure}") for kind in ("known", "kept") for figure in lacking),
+        *(pl.lit(kind == "kept").alias(f"{kind}:{figure}") for kind in ("known", "kept") for figure in lacking),
     )
 
 

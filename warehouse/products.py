@@ -238,7 +238,7 @@ def rows_in(path: Path) -> int:
 def _resources(table: Table, rows: pl.DataFrame, path: Path, kind: str, sha256: str) -> list[dict[str, Any]]:
     """What the manifest says of a file: one resource, or one a data sheet when a workbook has several."""
     schema = workbook_schema(table) if kind == "xlsx" else table_schema(table)
-    pieces = workbook.sheets(rows.height) if kind == "xlsx" else [("", 0, rows.height)]
+    pieces = workbook.sheets(rows.height, table) if kind == "xlsx" else [("", 0, rows.height)]
     return [
         {
             "name": f"{table.name}-{kind}" + (f"-{rank}" if rank > 1 else ""),

@@ -1,8 +1,8 @@
 """Who products are for: a CPAM by its caisse code or an ARS by its region, with what it may be given and in which forms."""
 
-import re
 from dataclasses import dataclass
 
+from contracts_schema.geography import CAISSE as CAISSE
 from contracts_schema.geography import region_label, regions
 from contracts_schema.products import CLASSIFICATIONS, Product
 
@@ -10,10 +10,6 @@ KINDS = ("ars", "cpam")
 FORMATS = ("parquet", "csv", "xlsx")
 CLEARANCES = CLASSIFICATIONS[:-1]
 """What is restricted is cleared for nobody."""
-
-
-CAISSE = re.compile(r"[0-9]{3}|2[AB][0-9]")
-"""Three characters. No official list of the caisses' codes is at hand: a code is checked by its form, not against one."""
 
 
 class UnknownRecipient(Exception):

@@ -10,14 +10,14 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from graphlib import TopologicalSorter
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 
@@ -27,6 +27,9 @@ from warehouse import faults
 from warehouse.blob_files import storing, sweep, unfinished, unwritable
 from warehouse.heads import PMSI, Head
 from warehouse.log import canonical
+
+if TYPE_CHECKING:
+    import polars as pl
 
 PER_HEAD = "-- grain: head"
 SEGMENT = "segment_"
@@ -139,6 +142,31 @@ def build(
                 partitions[name] = dict(zip(transmissions, paths, strict=True))
             tables[name] = Table(name, _digest(keys), tuple(paths), built)
     return tables
+
+
+@dataclass(frozen=True)
+class Part:
+    """One file of a table that is computed elsewhere and kept here."""
+
+    key: str
+    path: Path
+    built: bool = False
+
+
+def part(folder: Path, name: str, key: str, *, built: bool = False) -> Part:
+    """Where the part of this key of a table is kept, or would be."""
+    return Part(key, folder / name / f"{key}.parquet", built)
+
+
+def keep(folder: Path, name: str, key: str, rows: "pl.DataFrame") -> None:
+    """Keep a part of a table that was computed elsewhere, in one step. BlobUnwritable."""
+    _put(part(folder, name, key).path, folder / UNFINISHED, lambda beside: rows.write_parquet(beside, compression="zstd"))
+
+
+def table_of(name: str, parts: Sequence[Part]) -> Table:
+    """A table of such parts."""
+    keys, paths = [one.key for one in parts], tuple(one.path for one in parts)
+    return Table(name, _digest(keys), paths, sum(one.built for one in parts))
 
 
 @contextmanager
@@ -329,11 +357,20 @@ def _engine(folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
 
 def _write(engine: duckdb.DuckDBPyConnection, sql: str, path: Path, aside: Path) -> None:
     """Compute a table beside its place, then put it there in one step. BlobUnwritable."""
-    beside = unfinished(aside, ".parquet")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+
+    def computed(beside: Path) -> None:
         target = str(beside).replace("'", "''")
         engine.execute(f"copy ({sql}\n) to '{target}' (format parquet, compression zstd)")
+
+    _put(path, aside, computed)
+
+
+def _put(path: Path, aside: Path, write: Callable[[Path], object]) -> None:
+    beside = unfinished(aside, ".parquet")
+    try:
+        for folder in (aside, path.parent):
+            folder.mkdir(parents=True, exist_ok=True)
+        write(beside)
         with beside.open("rb+") as written:
             os.fsync(written.fileno())
         faults.reached("view.written")

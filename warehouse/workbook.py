@@ -1,6 +1,7 @@
 """A published table as an Excel workbook for people: sheets Données, Dictionnaire, Provenance; equal content, equal bytes.
 
 XlsxWriter makes the workbook; the rows, which it would write cell by cell, are put in as XML by Polars, a block at a time.
+Where the contract has an ``answer``, people may write in its three columns and nowhere else; the protection has no password.
 Must never write a formula, cut a text, round an amount, or show a number that the Parquet file does not hold.
 """
 
@@ -18,14 +19,17 @@ import polars as pl
 
 from contracts_schema.products import Column, Table
 from contracts_schema.table_schema import NO, YES
+from warehouse.workbook_answers import TO_FILL, TO_FILL_BAND, guide, protect
 from warehouse.workbook_notes import HEADER, LINE, MAX_CHARACTERS, Unshowable, characters, dictionary, height, paper, provenance
 
 MAX_ROWS = 1_048_575  # a sheet's limit, less its header
+MAX_ANSWERED = 25_000  # rows of a sheet that is sent back: as much as is safely read of a file from outside
 MAX_DIGITS = 15  # of a number, beyond which Excel rounds
 BLOCK = 20_000
 LEVEL = 4  # of compression: 6, the default, takes twice the time for a sixth less
 EPOCH, FIRST_DAY = date(1899, 12, 30), date(1900, 3, 1)  # before that day Excel counts a 29 February 1900
 NEEDS_CARE = r"[\x00-\x08\x0b-\x1f\x{fffe}\x{ffff}]|_x[0-9A-Fa-f]{4}_|^\s|\s$|[\t\n]"
+MOST_LINES = 27  # of a row of long texts
 SHEET_LIMIT = 1 << 31  # of the XML of a sheet, from which the zip needs its large form
 
 
@@ -41,10 +45,11 @@ class About:
 def write(path: Path, table: Table, rows: pl.DataFrame, about: About) -> None:
     """Write one table, in the contract's columns and types (``TYPES`` of products), as a workbook.
 
-    More than 1,048,575 rows go on in « Données 2 », « Données 3 »… Unshowable when a cell would have to be cut or rounded.
+    More than 1,048,575 rows (25,000 where people answer) go on in « Données 2 », « Données 3 »…
+    Unshowable when a cell would have to be cut or rounded.
     """
     _refuse_unshowable(table, rows)
-    pieces = sheets(rows.height)
+    pieces = sheets(rows.height, table)
     packed = zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=LEVEL)
     with packed as final, zipfile.ZipFile(io.BytesIO(_frame(table, rows, pieces, about))) as frame:
         data = {f"xl/worksheets/sheet{rank}.xml": rows.slice(*piece[1:]) for rank, piece in enumerate(pieces, start=1)}
@@ -57,11 +62,12 @@ def write(path: Path, table: Table, rows: pl.DataFrame, about: About) -> None:
                     file.write(part)
 
 
-def sheets(height: int) -> list[tuple[str, int, int]]:
-    """The data sheets that hold so many rows: name, first row, number of rows."""
-    starts = range(0, max(height, 1), MAX_ROWS)
+def sheets(height: int, table: Table | None = None) -> list[tuple[str, int, int]]:
+    """The data sheets that hold so many rows of a table: name, first row, number of rows."""
+    most = min(MAX_ROWS, MAX_ANSWERED) if table and table.answer else MAX_ROWS
+    starts = range(0, max(height, 1), most)
     return [
-        (f"Données {rank}" if rank > 1 else "Données", start, min(MAX_ROWS, height - start))
+        (f"Données {rank}" if rank > 1 else "Données", start, min(most, height - start))
         for rank, start in enumerate(starts, start=1)
     ]
 
@@ -118,24 +124,31 @@ def _frame(table: Table, rows: pl.DataFrame, pieces: list[tuple[str, int, int]],
     book = xlsxwriter.Workbook(content, {"in_memory": True, "default_date_format": "dd/mm/yyyy"})
     book.set_properties({"title": about.title, "subject": table.label_fr, "author": "ecluse", "created": about.created})
     header = book.add_format(HEADER)
-    plain = [book.add_format(_format(column)) for column in table.columns]
-    grey = [book.add_format(_format(column) | {"bg_color": "#D9D9D9"}) for column in table.columns]
-    widths = [_width(column, rows[column.name]) for column in table.columns]
+    columns, top = table.workbook_columns, {"valign": "top"} if _wrapped(table) else {}
+    open_to_people = {column.name for column in table.answer.columns} if table.answer else set[str]()
+    filled = [TO_FILL if column.name in open_to_people else {} for column in columns]
+    plain = [book.add_format(_format(column) | top | more) for column, more in zip(columns, filled, strict=True)]
+    grey = [book.add_format(_format(column) | top | {"bg_color": "#D9D9D9"}) for column in columns]
+    widths = [_width(column, rows[column.name] if column.name in rows.columns else None) for column in columns]
+    to_fill = book.add_format(HEADER | {"bg_color": TO_FILL_BAND})
     for name, _, count in pieces:
         sheet = book.add_worksheet(name)
-        for place, column in enumerate(table.columns):
-            sheet.write_string(0, place, column.label_fr, header)
+        for place, column in enumerate(columns):
+            sheet.write_string(0, place, column.label_fr, to_fill if column.name in open_to_people else header)
             sheet.write_blank(1, place, None, plain[place])
             sheet.write_blank(2, place, None, grey[place])
             sheet.set_column(place, place, widths[place])
-        sheet.set_row(0, height([column.label_fr for column in table.columns], [width - 4 for width in widths]) + 6)
+        sheet.set_row(0, height([column.label_fr for column in columns], [width - 4 for width in widths]) + 6)
         sheet.freeze_panes(1, 0)
         sheet.autofilter(0, 0, count, len(widths) - 1)
         sheet.ignore_errors({"number_stored_as_text": f"A1:XFD{count + 1}"})  # codes are text: no green corners
         sheet.repeat_rows(0)
+        guide(book, sheet, table, count)
         paper(sheet, table.label_fr)
     dictionary(book, table)
     provenance(book, about.title, about.provenance)
+    if table.answer:
+        protect(book)
     book.close()
     return content.getvalue()
 
@@ -148,22 +161,30 @@ def _format(column: Column) -> dict[str, Any]:
     if column.type == "integer" and "maximum" in column.constraints:
         return lined | {"num_format": "0", "align": "center"}
     formats: dict[str, dict[str, Any]] = {
-        "string": {"num_format": "@", "indent": 1},
+        "string": {"num_format": "@", "align": "left", "indent": 1},
         "boolean": {"align": "center"},
         "integer": {"num_format": "#,##0"},
         "number": {"num_format": "#,##0.00"},
         "date": {"num_format": "dd/mm/yyyy", "align": "center"},
     }
-    return lined | formats[column.type]
+    return lined | formats[column.type] | ({"text_wrap": True} if column.wrap else {})
 
 
-def _width(column: Column, values: pl.Series) -> int:
+def _wrapped(table: Table) -> list[Column]:
+    return [column for column in table.columns if column.wrap]
+
+
+def _width(column: Column, values: pl.Series | None) -> int:
     """In characters: what shows the values, and the header on four lines beside its filter; long texts are clipped.
 
     A number is never clipped: Excel would show ### instead.
     """
     word = max(len(word) for word in column.label_fr.split())
     header = max(math.ceil(len(column.label_fr) / 3.5) + 4, min(word, 20) + 4)
+    if values is None:  # for people to fill
+        return max(column.wrap, 12, header)
+    if column.wrap:
+        return max(column.wrap + 2, header)
     if column.type == "string":
         longest = values.to_frame().select(pl.all().str.len_chars().max()).item() or 0
         return max(9, min(longest, 26) + 4, header)
@@ -190,17 +211,33 @@ def _filled(sheet: str, table: Table, rows: pl.DataFrame) -> Iterator[bytes]:
         block = rows.slice(start, BLOCK).with_row_index("row number", offset=start + 2)
         cells = [
             _cell(block, column, table, letter, styles[letter, "2"], styles[letter, "3"])
-            for column, letter in zip(table.columns, letters, strict=True)
+            for column, letter in zip(table.workbook_columns, letters, strict=True)
         ]
         number = pl.col("row number").cast(pl.String)
-        made = block.select(pl.concat_str(pl.lit('<row r="'), number, pl.lit('">'), *cells, pl.lit("</row>")).str.join(""))
+        opened = pl.concat_str(pl.lit('<row r="'), number, pl.lit('"'), _row_height(table), pl.lit(">"))
+        made = block.select(pl.concat_str(opened, *cells, pl.lit("</row>")).str.join(""))
         yield made.item().encode()
     yield sheet[found.end() :].encode()
+
+
+def _row_height(table: Table) -> pl.Expr:
+    """What lets the longest text of a row stand, up to so many lines: it is not left to who opens the file."""
+    lines = [
+        (pl.col(column.name).str.len_chars() / column.wrap).ceil() + pl.col(column.name).str.count_matches("\n")
+        for column in _wrapped(table)
+    ]
+    if not lines:
+        return pl.lit("")
+    points = 15 * pl.max_horizontal(*lines, 1).clip(1, MOST_LINES).cast(pl.Int64)
+    return pl.concat_str(pl.lit(' ht="'), points.cast(pl.String), pl.lit('" customHeight="1"'))
 
 
 def _cell(block: pl.DataFrame, column: Column, table: Table, letter: str, style: str, grey: str) -> pl.Expr:
     """The XML of a column's cells: empty where there is no value, and grey where it is masked."""
     place = pl.concat_str(pl.lit(f'<c r="{letter}'), pl.col("row number").cast(pl.String))
+    if table.answer and column.name not in block.columns:
+        shade = pl.when(pl.col(table.answer.rows)).then(pl.lit(style)).otherwise(pl.lit(grey))
+        return pl.concat_str(place, pl.lit('" s="'), shade, pl.lit('"/>'))
     value = pl.col(column.name)
     if column.type in ("string", "boolean"):
         space = ""

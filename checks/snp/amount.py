@@ -67,8 +67,9 @@ def a02(law: Law, facts: Facts) -> Ruling:
 
 @check("snp.A03", "bordereau")
 def a03(law: Law, facts: Facts) -> Ruling:
+    wrong = (pl.col("declared_total_cents") != pl.col("sum_cents")).fill_null(value=False)
     return Ruling(
-        {"default": pl.col("declared_total_cents") != pl.col("sum_cents")},
+        {"totals_rows": ~wrong & (pl.col("sum_of_totals_rows_cents") != pl.col("sum_cents")), "default": wrong},
         {
             "total": euros(pl.col("declared_total_cents")),
             "somme": euros(pl.col("sum_cents")),

@@ -12,7 +12,7 @@ import polars as pl
 from checks.snp.facts import Facts
 from checks.snp.law import Law
 from checks.snp.outcome import PRECEDENCE
-from checks.snp.ruling import ELSEWHERE, NOTE, SILENT, STOP, Check, Ruling, outcomes, sentences
+from checks.snp.ruling import ELSEWHERE, NOTE, SILENT, STOP, Check, Ruling, asked_of, outcomes, sentences
 from contracts_schema.rules import Rule
 
 FINDINGS = pl.Schema(
@@ -114,6 +114,7 @@ def _told(
     known = dict(common) | dict(ruling.fields)
     results = outcomes(rule, law) | {STOP: "NOT_EVALUABLE"}
     texts = sentences(rule) | {STOP: (rule.missing_fr, "La donnée manquante.")}
+    who = asked_of(rule) | {STOP: "caisse"}
     present = set(rows[rule.id].unique().to_list())
     named = {name for reason, change in texts.values() for name in _names(reason) | _names(change)}
     for code, outcome in results.items():
@@ -129,6 +130,7 @@ def _told(
             "fondement": pl.lit(rule.basis_fr),
             "sources": pl.lit(rule.source),
             "statut": pl.lit(rule.status),
+            "interlocuteur": pl.lit(who[code]),
             **where,
         }
         if shown:

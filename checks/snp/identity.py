@@ -7,7 +7,8 @@ import polars as pl
 
 from checks.snp.facts import Facts
 from checks.snp.law import Law
-from checks.snp.likeness import edits, key_is_right, name_key
+from checks.snp.likeness import edits, name_key
+from contracts_schema import identifiers
 
 ALIAS_STEPS = 3
 """How many confirmed links are followed from one key to the next."""
@@ -23,8 +24,12 @@ def bordereaux(facts: Facts, law: Law) -> tuple[pl.DataFrame, pl.DataFrame]:
     ``discordant``, ``bad_key``, ``proven`` (absence of a declaration can be trusted) and ``law_caisse``.
     Links: skey, number, one row for each dossier of the SNP form that is linked by an exact key.
     """
-    dossiers = _keyed(facts.frame("dossier"), facts, "number")
-    found = _keyed(facts.bordereau.sort("received_on", "bordereau_id").with_row_index("b"), facts, "bordereau_id")
+    dossiers = keyed(facts.frame("dossier"), facts, "number")
+    found = keyed(
+        facts.bordereau.sort("received_on", "period_from", "bordereau_id", nulls_last=True).with_row_index("b"),
+        facts,
+        "bordereau_id",
+    )
     gone = found.filter(pl.col("replaces").is_not_null())["replaces"]
     found = found.with_columns(live=pl.col("superseded_by").is_null() & ~pl.col("bordereau_id").is_in(gone.implode()))
     links = _links(found, dossiers)
@@ -45,7 +50,7 @@ def structure_keys(frame: pl.DataFrame, facts: Facts) -> pl.DataFrame:
     return _resolved(frame.with_columns(raw_key="siret"), facts)
 
 
-def _keyed(frame: pl.DataFrame, facts: Facts, place: str) -> pl.DataFrame:
+def keyed(frame: pl.DataFrame, facts: Facts, place: str) -> pl.DataFrame:
     """Rows with the key of their structure: SIRET, else FINESS, else name; ``place`` names a row that has none of them."""
     register = facts.frame("structure").filter(pl.col("finess").is_not_null(), pl.col("siret").is_not_null())
     by_finess = register.sort("siret").select("finess", known_siret="siret").unique("finess", keep="first", maintain_order=True)
@@ -91,7 +96,7 @@ def _with_register(found: pl.DataFrame, facts: Facts) -> pl.DataFrame:
     by_finess = register.drop_nulls("finess").select("finess", **told).unique("finess", keep="last", maintain_order=True)
     found = found.join(by_siret, on="siret", how="left", maintain_order="left")
     found = found.join(by_finess, on="finess", how="left", maintain_order="left", suffix="_2")
-    right = {"siret": key_is_right(pl.col("siret"), 14), "finess": key_is_right(pl.col("finess"), 9)}
+    right = {name: identifiers.key_is_right(name, pl.col(name)) for name in ("siret", "finess")}
     unknown = {"siret": pl.col("known").is_null(), "finess": pl.col("known_2").is_null()}
     wrong = [~right[name].fill_null(value=True) & unknown[name] for name in right]
     columns = {name: pl.coalesce(name, f"{name}_2") for name in told}
@@ -191,6 +196,7 @@ def _synchronisation(facts: Facts) -> dict[str, pl.Expr]:
     """Whether the absence of a declaration proves anything: every démarche walked whole on the day of reception or later."""
     last = facts.frame("synchronisation").group_by("demarche").agg(pl.col("completed_on").max())["completed_on"].min()
     return {
-        "proven": (pl.lit(last, pl.Date) >= pl.col("received_on")).fill_null(value=False),
+        # the column first: polars 2.1 gives one row for a literal compared with a column that was made of one value
+        "proven": (pl.col("received_on") <= pl.lit(last, pl.Date)).fill_null(value=False),
         "synchronisation": pl.lit(last, pl.Date).dt.strftime("%d/%m/%Y").fill_null("aucune"),
     }

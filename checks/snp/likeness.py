@@ -1,4 +1,4 @@
-"""How near two identifiers or two names are, and whether a key is right: column against column, never row by row."""
+"""How near two identifiers or two names are: column against column, never row by row."""
 
 import numpy as np
 import polars as pl
@@ -42,16 +42,3 @@ def name_key(name: pl.Expr) -> pl.Expr:
     words = plain.str.replace_all(r"[^a-z0-9]+", " ").str.strip_chars()
     rest = words.str.replace(KIND_PREFIX, "").str.strip_chars()
     return pl.when(rest != "").then(rest)
-
-
-def key_is_right(number: pl.Expr, length: int) -> pl.Expr:
-    """Whether a number has that length and a right Luhn key; A and B count as 1 and 2 (FINESS of Corsica). Null stays null."""
-    digits = number.str.replace("A", "1", literal=True).str.replace("B", "2", literal=True)
-    total = pl.lit(0)
-    for place in range(length):
-        digit = digits.str.slice(place, 1).cast(pl.Int32, strict=False)
-        twice = digit * 2
-        doubled = (length - 1 - place) % 2 == 1
-        total = total + (pl.when(twice > 9).then(twice - 9).otherwise(twice) if doubled else digit)
-    formed = digits.str.contains(rf"^[0-9]{{{length}}}$")
-    return pl.when(number.is_not_null()).then(formed & (total % 10 == 0).fill_null(value=False))

@@ -30,6 +30,7 @@ LINES = pl.Schema(
         "pending_cents": pl.Int64(),
         "reduction_cents": pl.Int64(),
         "paid_cents": pl.Int64(),
+        "paid_before_cents": pl.Int64(),
         "difference_cents": pl.Int64(),
         "firm": pl.Boolean(),
         "live": pl.Boolean(),
@@ -115,6 +116,7 @@ def lines(claims: pl.DataFrame) -> pl.DataFrame:
         pending_cents=pl.when(pending).then("claimed").otherwise(nothing),
         reduction_cents=pl.when(payable).then(pl.col("claimed") - pl.col("payable_cents")).otherwise(nothing),
         paid_cents="paid_cents",
+        paid_before_cents="paid_before_cents",
         difference_cents=pl.when("dropped")
         .then(-pl.col("paid_cents"))
         .when(pending | ~pl.col("live"))

@@ -101,6 +101,11 @@ def sentences(rule: Rule) -> dict[int, tuple[str, str]]:
     return {DEFAULT: (rule.reason_fr, rule.change_fr)} | told
 
 
+def asked_of(rule: Rule) -> dict[int, str]:
+    """Who can answer what each code of a rule asks: structure or caisse."""
+    return {DEFAULT: rule.asked_of} | {place: found.asked_of for place, found in enumerate(rule.variants, start=2)}
+
+
 def french(day: pl.Expr) -> pl.Expr:
     """A day as 03/08/2022."""
     return day.dt.strftime("%d/%m/%Y")

@@ -11,9 +11,10 @@ from checks.snp.facts import Facts
 from checks.snp.fold import Teams
 from checks.snp.identity import structure_keys
 from checks.snp.law import Law
-from checks.snp.likeness import edits, key_is_right
+from checks.snp.likeness import edits
 from checks.snp.months import looked_at
 from checks.snp.ruling import french
+from contracts_schema.identifiers import rpps_key
 
 REVISIT = "DELEGANT_REVISIT"
 IDENTITY = (
@@ -245,7 +246,7 @@ def _with_delegate(rows: pl.DataFrame, facts: Facts, teams: Teams, law: Law) -> 
     rows = rows.join(register, on="delegate", how="left", maintain_order="left")
     rows = rows.join(_near_members(rows, teams, law), on=["d", "delegate"], how="left", maintain_order="left")
     numbers = rows.select("delegate").unique().drop_nulls()
-    numbers = numbers.with_columns(key_right=key_is_right(pl.col("delegate"), 11))
+    numbers = numbers.with_columns(key_right=rpps_key(pl.col("delegate")))
     rows = rows.join(numbers, on="delegate", how="left", maintain_order="left")
     return rows.with_columns(
         pl.col("in_team").fill_null(value=False),

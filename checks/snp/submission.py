@@ -49,9 +49,17 @@ def b03(law: Law, facts: Facts) -> Ruling:
 
 @check("snp.B04", "bordereau")
 def b04(law: Law, facts: Facts) -> Ruling:
+    known = pl.col("profile").is_not_null()
     return Ruling(
-        {"older": pl.col("profile").is_not_null() & pl.col("profile_is_older"), "default": pl.col("profile").is_null()},
-        {"modele": pl.format("{}, version {}", "profile", "profile_version")},
+        {
+            "hidden_sheet": known & (pl.col("hidden_sheets").list.len() > 0),
+            "older": known & pl.col("profile_is_older"),
+            "default": ~known,
+        },
+        {
+            "modele": pl.format("{}, version {}", "profile", "profile_version"),
+            "feuilles": pl.col("hidden_sheets").list.join(", "),
+        },
     )
 
 

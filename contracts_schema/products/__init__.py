@@ -19,6 +19,11 @@ CLASSIFICATIONS = ("public", "aggregate", "individual", "restricted")
 
 FORMS_FR = {
     "^([0-9]{2}|2[AB])[0-9]{7}$": "numéro FINESS, 9 caractères",
+    "^([0-9]{3}|2[AB][0-9])$": "code de caisse, 3 caractères",
+    "^[0-9]{8,11}$": "8 à 11 chiffres",
+    "^[0-9]{4}-(0[1-9]|1[0-2])$": "année et mois, AAAA-MM",
+    "^[0-9]{2}$": "code INSEE de région",
+    "^snp[.][A-Z][0-9]{2}$": "identifiant d'une règle des protocoles SNP",
     "^[0-9a-f]+$": "chiffres et lettres de a à f",
     "^[0-9A-Z]{1,7}$": "chiffres et majuscules, 7 au plus",
     "^[0-9A-Z]{1,9}$": "chiffres et majuscules, 9 au plus",
@@ -31,7 +36,8 @@ class Column:
     """A published column: ``type`` and ``constraints`` as in Table Schema.
 
     Constraints are required, minimum, maximum, minLength, maxLength, enum and pattern; the table gate refuses any other.
-    ``unit``: euro for a column of integer cents that people read in euros, percent for a rate out of 100.
+    ``unit``: euro for a column of integer cents that people read in euros, percent for a rate out of 100. ``wrap``: a long
+    text, which the workbook shows on several lines of so many characters.
     """
 
     name: str
@@ -40,13 +46,15 @@ class Column:
     label_fr: str
     constraints: dict[str, Any] = field(default_factory=dict)
     unit: str | None = None
+    wrap: int = 0
 
 
 @dataclass(frozen=True)
 class RowCheck:
     """What every row of a published table must satisfy: a condition in SQL that SQLite and PostgreSQL both read.
 
-    It must be true: null is a breach. A dated parameter is named ``:name``. One whose ``severity`` is warning stops nothing.
+    It must be true: null is a breach. A dated parameter is named ``:name``, another table of the product ``{name}``. One whose
+    ``severity`` is warning stops nothing.
     """
 
     id: str
@@ -141,11 +149,44 @@ class Remark:
 
 
 @dataclass(frozen=True)
+class Answer:
+    """What people may write in the workbook of a table and send back; all other cells are protected.
+
+    ``of``: the column that says which row is answered; ``identity``: columns that must come back as they were; ``rows``: the
+    boolean column that says which rows may be answered. ``decisions``: by code, the words of the drop-down list. ``decision``,
+    ``amount``, ``reason``: the headings of the three columns, which stand after the column ``after``. ``amount_of``: the one
+    decision that needs an amount; ``amount_with``: those that may have one.
+    """
+
+    of: str
+    identity: tuple[str, ...]
+    rows: str
+    decisions: dict[str, str]
+    decision: str
+    amount: str
+    reason: str
+    amount_of: str
+    amount_with: tuple[str, ...]
+    after: str
+
+    @property
+    def columns(self) -> tuple[Column, Column, Column]:
+        """The columns that people fill: in the workbook only."""
+        words = {"enum": list(self.decisions.values())}
+        return (
+            Column("answer_decision", "string", "individual", self.decision, words),
+            Column("answer_amount", "number", "individual", self.amount, {"minimum": 0}),
+            Column("answer_reason", "string", "individual", self.reason, wrap=40),
+        )
+
+
+@dataclass(frozen=True)
 class Table:
     """A published table, the view it comes from, and the view whose rows explain its measures.
 
     ``measures`` gives per measure the condition (SQL) on that view's rows, or one condition per variant. ``may_be_empty``: a
-    recipient's territory may have no row of it.
+    recipient's territory may have no row of it. ``colours``: in the workbook, by column, the colour of the cells that hold a
+    text. ``answer``: what people may send back.
     """
 
     name: str
@@ -155,17 +196,34 @@ class Table:
     columns: tuple[Column, ...]
     mask: tuple[Mask, ...]
     checks: tuple[RowCheck, ...]
-    explained_by: str
-    measures: dict[str, str | dict[str, str]]
+    explained_by: str = ""
+    measures: dict[str, str | dict[str, str]] = field(default_factory=dict)
     follows: Follows | None = None
     narrows: Narrows | None = None
     remark: Remark | None = None
     may_be_empty: bool = False
+    colours: dict[str, dict[str, str]] = field(default_factory=dict)
+    answer: Answer | None = None
+
+    @property
+    def workbook_columns(self) -> tuple[Column, ...]:
+        """The columns of its workbook: those of the table, and those that people fill."""
+        if self.answer is None:
+            return self.columns
+        at = 1 + [column.name for column in self.columns].index(self.answer.after)
+        return (*self.columns[:at], *self.answer.columns, *self.columns[at:])
+
+
+VIEWS, RECONCILIATION, CPOM, CAMPAIGN, CONTRACTS = "views", "reconciliation", "cpom", "campaign", "contracts"
 
 
 @dataclass(frozen=True)
 class Product:
-    """A product; ``origin_column`` tells apart rows made from other data (for PMSI the transmission)."""
+    """A product; ``origin_column`` tells apart rows made from other data (for PMSI the transmission), for masks that hold on.
+
+    ``made_by``: views, or what computes tables under the names of ``view``: the reconciliation, the judgement of CPOM contracts,
+    a campaign of the centres de santé, contracts of CPTS.
+    """
 
     id: str
     recipient_kind: str
@@ -173,8 +231,9 @@ class Product:
     description_fr: str
     territory_column: str
     tables: tuple[Table, ...]
-    origin_column: str
+    origin_column: str = ""
     totals: tuple[Total, ...] = ()
+    made_by: str = VIEWS
 
 
 @cache
@@ -191,21 +250,23 @@ def _product(entry: dict[str, Any]) -> Product:
 
 
 def _table(entry: dict[str, Any]) -> Table:
-    explained = entry["explained_by"]
+    explained = entry.get("explained_by", {})
     return Table(
         name=entry["name"],
         view=entry["view"],
         label_fr=entry["label_fr"],
         keys=tuple(entry["keys"]),
         columns=tuple(Column(**column) for column in entry["columns"]),
-        mask=tuple(_mask(mask) for mask in entry["mask"]),
+        mask=tuple(_mask(mask) for mask in entry.get("mask", ())),
         follows=_made(Follows, entry.get("follows")),
         narrows=_made(Narrows, entry.get("narrows")),
         remark=_made(Remark, entry.get("remark")),
         checks=tuple(RowCheck(**check) for check in entry.get("checks", [])),
-        explained_by=explained["view"],
-        measures=explained["measures"],
+        explained_by=explained.get("view", ""),
+        measures=explained.get("measures", {}),
         may_be_empty=entry.get("may_be_empty", False),
+        colours=entry.get("colours", {}),
+        answer=_made(Answer, entry.get("answer")),
     )
 
 

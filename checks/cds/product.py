@@ -1,0 +1,182 @@
+"""The tables of the products about centres de santé: what each centre may be paid and why, for its caisse and for its ARS.
+
+Pure polars over what was examined and computed: judges nothing. Same arguments, same tables, in the contract's columns. Rows of
+a centre whose caisse (or region) nobody gave are in no table: ``unplaced`` says which.
+"""
+
+import polars as pl
+
+from checks.cds.examine import Examination
+from checks.cds.facts import Campaign
+from checks.cds.journal import LATE
+from checks.cds.remuneration import Remuneration
+from checks.cds.scene import label
+from contracts_schema.geography import region_of
+from contracts_schema.parameters.record import STATUSES_FR
+from contracts_schema.products import products
+from contracts_schema.rules import catalogue
+
+KINDS = {"string": pl.String(), "integer": pl.Int64(), "boolean": pl.Boolean(), "date": pl.Date()}
+SCHEMES_FR = {"rfs": "Rémunération forfaitaire spécifique", "rosp": "ROSP déclarative"}
+STATES_FR = {"block": "Bloquant", "warn": "Alerte", "info": "Information"}
+EFFECTS_FR = {
+    "reject_file": "fichier refusé",
+    "reject_centre": "lignes du centre mises à l'écart",
+    "reject_row": "ligne mise à l'écart",
+    "ignore_item": "gardé, non utilisé pour le paiement",
+    "payment_hold": "paiement retenu",
+    "publish_hold": "publication retenue",
+    "neutralise": "neutralisé : ni payé ni zéro",
+    "alert": "rappel de calendrier",
+    "annotate": "signalé",
+    "ignore_file": "fichier ignoré",
+    "quarantine_row": "ligne gardée à part",
+}
+PLACE = ("caisse", "region")
+
+
+def tables(campaign: Campaign, examination: Examination, remuneration: Remuneration) -> dict[str, pl.DataFrame]:
+    """The tables by the name that product contracts give to their view. ``campaign``: as it came, stopped centres included."""
+    places = _places(campaign)
+    year = pl.lit(campaign.year, pl.Int64)
+    centres = _centres(examination, remuneration).join(places, on="finess_et", how="left", maintain_order="left")
+    findings = _findings(examination.findings, places)
+    made = {
+        "out_cpam__cds_centre": centres,
+        "out_cpam__cds_indicator": _indicators(examination, remuneration).join(places, on="finess_et", how="left"),
+        "out_cpam__cds_finding": _numbered(findings, "caisse"),
+        "out_cpam__cds_node": remuneration.nodes.with_columns(status_fr=_status_fr()).join(places, on="finess_et", how="left"),
+        "out_ars__cds_centre": centres,
+        "out_ars__cds_finding": _numbered(findings, "region"),
+    }
+    return {name: _as_contract(name, rows.with_columns(year=year)) for name, rows in made.items()}
+
+
+def unplaced(campaign: Campaign) -> pl.DataFrame:
+    """The centres that no caisse or no region can be told for: finess_et, caisse, region."""
+    return _places(campaign).filter(pl.col("caisse").is_null() | pl.col("region").is_null())
+
+
+def _places(campaign: Campaign) -> pl.DataFrame:
+    """The caisse (as declared) and the region (of the FINESS, else as declared) of each centre of any section."""
+    named = [frame.select("finess_et") for frame in campaign.sections().values() if frame is not None]
+    keys = pl.concat([pl.DataFrame(schema={"finess_et": pl.String}), *named]).unique().drop_nulls().sort("finess_et")
+    told = {number: region_of(number) for number in keys["finess_et"]}
+    keys = keys.with_columns(region=pl.col("finess_et").replace_strict(told, default=None, return_dtype=pl.String))
+    columns = ("legal_name", "centre_type", "cpam", "ars_region")
+    if campaign.identification is None:
+        return keys.with_columns(*(pl.lit(None, pl.String).alias(name) for name in ("legal_name", "centre_type", "caisse")))
+    known = campaign.identification.unique("finess_et", keep="last", maintain_order=True).select("finess_et", *columns)
+    rows = keys.join(known, on="finess_et", how="left", maintain_order="left")
+    return rows.select("finess_et", "legal_name", "centre_type", caisse="cpam", region=pl.coalesce("region", "ars_region"))
+
+
+def _status_fr() -> pl.Expr:
+    return pl.col("status").replace_strict(STATUSES_FR, return_dtype=pl.String)
+
+
+def _centres(examination: Examination, remuneration: Remuneration) -> pl.DataFrame:
+    said = pl.concat_str(label(pl.col("code")), pl.lit(" : "), "outcome")
+    prerequisites = examination.prerequisites.group_by("finess_et").agg(prerequisites=said.str.join(" ; "))
+    payable, reserved, computed = pl.col("payable_cents"), pl.col("under_reserve_cents"), pl.col("computed_cents")
+    stopped = (pl.col("rules") != "") | (pl.col("blocked_cents") > 0)
+    result = (
+        pl.when(computed.is_null())
+        .then(pl.lit("Non calculable"))
+        .when(stopped)
+        .then(pl.lit("Bloqué"))
+        .when((payable > 0) & (reserved == 0) & pl.col("complete"))
+        .then(pl.lit("Payable"))
+        .when(payable > 0)
+        .then(pl.lit("Payable en partie"))
+        .when(reserved > 0)
+        .then(pl.lit("Sous réserve"))
+        .when(~pl.col("complete"))
+        .then(pl.lit("Non calculable"))
+        .otherwise(pl.lit("Rien à payer"))
+    )
+    rows = remuneration.centres.join(prerequisites, on="finess_et", how="left", maintain_order="left")
+    own = pl.when(pl.col("scheme") == "rfs").then("prerequisites")
+    return rows.with_columns(
+        result=result, reason="reason_fr", status_fr=_status_fr(), prerequisites=own, scheme_fr=_scheme_fr()
+    )
+
+
+def _scheme_fr() -> pl.Expr:
+    return pl.col("scheme").replace_strict(SCHEMES_FR, return_dtype=pl.String)
+
+
+def _indicators(examination: Examination, remuneration: Remuneration) -> pl.DataFrame:
+    """Every indicator that was entered: the value that counts, the last one typed too late, the amount if there is one."""
+    parts = []
+    for scheme in ("rfs", "rosp"):
+        found = examination.scene.journal(scheme)
+        if found is None:
+            continue
+        held = _answers(found.in_force, scheme, "answer", "entered")
+        late = found.entries.filter(pl.col("deadline") == LATE).sort("finess_et", "code", "entered_at", "line")
+        later = _answers(late.unique(["finess_et", "code"], keep="last"), scheme, "later_answer", "later_entered")
+        keys = found.entries.select("finess_et", "code").unique().sort("finess_et", "code").with_columns(scheme=pl.lit(scheme))
+        for part in (held, later):
+            keys = keys.join(part, on=["finess_et", "code"], how="left", maintain_order="left")
+        parts.append(keys)
+    schema = dict.fromkeys(("finess_et", "code", "scheme", "answer", "entered", "later_answer", "later_entered"), pl.String)
+    rows = pl.concat([pl.DataFrame(schema=schema), *parts]).rename({"code": "indicator"})
+    rows = rows.join(remuneration.items, on=["finess_et", "scheme", "indicator"], how="left", maintain_order="left")
+    late_only = pl.lit("saisi après la date butoir seulement : ne compte pas")
+    unpaid = pl.lit("sans montant : réponse négative, vide, écartée par un constat, ou indicateur sans rémunération")
+    why = pl.when(pl.col("answer").is_null()).then(late_only).otherwise(unpaid)
+    return rows.with_columns(
+        label=label(pl.col("indicator")),
+        scheme_fr=_scheme_fr(),
+        neutralised=pl.col("neutralised").fill_null(value=False),
+        reason=pl.coalesce("reason_fr", why),
+        status_fr=pl.col("status").replace_strict(STATUSES_FR, default=None, return_dtype=pl.String),
+    )
+
+
+def _answers(rows: pl.DataFrame, scheme: str, answer: str, entered: str) -> pl.DataFrame:
+    """finess_et, code, what was answered and when, as people write them."""
+    at = pl.col("entered_at").dt.convert_time_zone("Europe/Paris").dt.strftime("%d/%m/%Y %H:%M:%S")
+    if scheme == "rfs":
+        text = pl.col("answer").str.to_uppercase().fill_null("VIDE")
+    else:
+        text = pl.format("{} / {}", pl.col("numerator_raw").fill_null("?"), pl.col("denominator_raw").fill_null("?"))
+    return rows.select("finess_et", "code", text.alias(answer), at.fill_null("non donné").alias(entered))
+
+
+def _findings(found: pl.DataFrame, places: pl.DataFrame) -> pl.DataFrame:
+    """The findings with their words and the places they concern: one about the whole extraction concerns every place."""
+    rules = {name: rule for name, rule in catalogue().items() if name in set(found["rule"])}
+    labels = {name: rule.label_fr for name, rule in rules.items()}
+    sources = {name: f"{rule.status} : {rule.source}" if rule.source else rule.status for name, rule in rules.items()}
+    of_rule = pl.col("rule")
+    told = found.with_columns(
+        rule_fr=of_rule.replace_strict(labels, default=of_rule, return_dtype=pl.String),
+        source=of_rule.replace_strict(sources, default="", return_dtype=pl.String),
+        state=pl.when(pl.col("status") == "fired")
+        .then(pl.col("severity").replace_strict(STATES_FR, return_dtype=pl.String))
+        .otherwise(pl.lit("Non vérifiable")),
+        effect_fr=pl.col("effect").replace_strict(EFFECTS_FR, return_dtype=pl.String),
+        reason="reason_fr",
+        change="change_fr",
+    )
+    own = told.filter(pl.col("finess_et").is_not_null()).join(places, on="finess_et", how="left", maintain_order="left")
+    everywhere = places.select(PLACE).unique().sort(PLACE)
+    whole = told.filter(pl.col("finess_et").is_null()).join(everywhere, how="cross")
+    return pl.concat([own.drop("legal_name", "centre_type"), whole.select(own.drop("legal_name", "centre_type").columns)])
+
+
+def _numbered(rows: pl.DataFrame, place: str) -> pl.DataFrame:
+    """The findings of each place once, with their number in it, in the order in which people read them."""
+    order = ["finess_et", "rule", "item", "line", "reason"]
+    other = next(name for name in PLACE if name != place)
+    told = rows.drop(other).unique(maintain_order=True).sort(place, *order, nulls_last=True)
+    return told.with_columns(number=pl.int_range(1, pl.len() + 1, dtype=pl.Int64).over(place))
+
+
+def _as_contract(view: str, rows: pl.DataFrame) -> pl.DataFrame:
+    """The columns of the contract, in its order and types, of the rows that a recipient can be told for."""
+    product, table = next((one, table) for one in products().values() for table in one.tables if table.view == view)
+    placed = rows.rename({"finess_et": "finess"}).filter(pl.col(product.territory_column).is_not_null())
+    return placed.select(pl.col(column.name).cast(KINDS[column.type]) for column in table.columns).sort(table.keys)

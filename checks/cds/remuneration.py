@@ -1,0 +1,376 @@
+"""What a campaign is worth, centre by centre: a graph of nodes from the law and the entries to what may be paid, and why not.
+
+An amount is payable only when it is made of official and attested values alone; else it stays under reserve, and what a missing
+prerequisite or another rule stops is blocked. computed = payable + under_reserve + blocked, to the cent.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import polars as pl
+
+from checks.cds import achievement, forfait
+from checks.cds.examine import Examination
+from checks.cds.figures import Figure, Figures, is_firm, status_of
+from checks.cds.forfait import MISSING_RANK, half_up
+from checks.cds.ruling import FIRED
+from checks.cds.scene import NOT_RECEIVED, UNKNOWN_DELAY
+from contracts_schema.ecds import indicators
+from contracts_schema.parameters import Attestation
+from contracts_schema.parameters.record import STATUSES, STATUSES_FR
+
+POINTS_REGIME = 2015
+ITEMS = pl.Schema(
+    {
+        "finess_et": pl.String(),
+        "scheme": pl.String(),
+        "indicator": pl.String(),
+        "computed_cents": pl.Int64(),
+        "payable_cents": pl.Int64(),
+        "under_reserve_cents": pl.Int64(),
+        "blocked_cents": pl.Int64(),
+        "neutralised": pl.Boolean(),
+        "status": pl.String(),
+        "firm": pl.Boolean(),
+        "reason_fr": pl.String(),
+    }
+)
+"""One row a centre, scheme (rfs, rosp) and indicator that counts; cents are null where a figure of the law is not known."""
+CENTRES = pl.Schema(
+    {
+        "finess_et": pl.String(),
+        "scheme": pl.String(),
+        "regime": pl.Int64(),
+        "complete": pl.Boolean(),
+        "computed_cents": pl.Int64(),
+        "payable_cents": pl.Int64(),
+        "under_reserve_cents": pl.Int64(),
+        "blocked_cents": pl.Int64(),
+        "advance_cents": pl.Int64(),
+        "advance_paid_cents": pl.Int64(),
+        "balance_cents": pl.Int64(),
+        "recovery_cents": pl.Int64(),
+        "status": pl.String(),
+        "firm": pl.Boolean(),
+        "rules": pl.String(),
+        "reason_fr": pl.String(),
+    }
+)
+"""One row a centre and scheme. ``complete``: every indicator that counts could be worked out. ``rules``: those that block."""
+ADVANCES = pl.Schema({"finess_et": pl.String(), "advance_cents": pl.Int64()})
+
+
+@dataclass(frozen=True)
+class Remuneration:
+    """``nodes``: ``forfait.NODES``; ``items``: ``ITEMS``; ``centres``: ``CENTRES``; the regime that was applied."""
+
+    nodes: pl.DataFrame
+    items: pl.DataFrame
+    centres: pl.DataFrame
+    regime: int
+
+
+def remunerate(
+    examination: Examination,
+    attested: Iterable[Attestation] = (),
+    *,
+    simulation: bool = True,
+    advances: pl.DataFrame | None = None,
+) -> Remuneration:
+    """What a campaign is worth by the rules of its reference year. ``simulation``: a missing figure may be tried out with
+    that of a neighbouring agreement (never firm). ``advances``: ``ADVANCES``, what was paid before (None: not known)."""
+    law = Figures(examination.scene.last_day, tuple(attested), simulation)
+    regime = law.one("cds.regime")
+    if regime.value == POINTS_REGIME:
+        parts, base = forfait.parts(examination, law)
+        rfs, nodes = _forfait(examination, (*forfait.formula(law), regime), parts, base)
+    else:
+        rfs, nodes = _unknown_amounts(examination, regime)
+    found = achievement.achievements(examination, law)
+    rosp = _rosp_items(found)
+    blocked = _blocked(examination)
+    items = _split(pl.concat([rfs, rosp]), blocked)
+    centres = _centres(examination, items, blocked, regime.value or 0)
+    centres = _advances(centres, rfs, law, advances)
+    nodes = pl.concat([nodes, _rosp_nodes(found), _ends(centres, regime)])
+    shown = items.with_columns(status=status_of(pl.col("rank")), firm=is_firm(pl.col("rank"))).select(ITEMS.names())
+    return Remuneration(nodes, shown, centres.select(CENTRES.names()), regime.value or 0)
+
+
+ROWS = pl.Schema(
+    {"finess_et": pl.String(), "scheme": pl.String(), "indicator": pl.String(), "cents": pl.Int64()}
+    | {"rank": pl.Int64(), "neutralised": pl.Boolean(), "unverifiable": pl.Boolean()}
+)
+
+
+def _forfait(
+    examination: Examination, figures: tuple[Figure, Figure, Figure], parts: pl.DataFrame, base: int
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The cents of each indicator of the forfait, which sum to the total rounded once; and the nodes. ``figures``: formula,
+    value of the point, regime."""
+    _, point, _ = figures
+    rows = parts.group_by("finess_et", "code", maintain_order=True).agg(
+        points=pl.when(pl.col("points").is_null().any()).then(None).otherwise(pl.col("points").sum()),
+        rank=pl.col("rank").max(),
+        unverifiable=pl.col("unverifiable").any(),
+    )
+    order = {code: place for place, code in enumerate(indicators())}
+    rows = rows.sort("finess_et", pl.col("code").replace_strict(order, return_dtype=pl.Int64))
+    rows = rows.join(_prorata(examination), on="finess_et", how="left", maintain_order="left")
+    worth = pl.col("points") * pl.lit(point.value, pl.Int64) * pl.col("days")
+    running = worth.fill_null(0).cum_sum().over("finess_et")
+    below = base * pl.col("year_days")
+    cents = half_up(running, below) - half_up(running - worth.fill_null(0), below)
+    weak = pl.max_horizontal("rank", pl.lit(max(figure.rank for figure in figures)), "prorata_rank")
+    told = rows.with_columns(cents=pl.when(worth.is_not_null()).then(cents), rank=weak)
+    items = told.select(
+        "finess_et",
+        scheme=pl.lit("rfs"),
+        indicator="code",
+        cents="cents",
+        rank=pl.when(pl.col("cents").is_null()).then(MISSING_RANK).otherwise("rank"),
+        neutralised=pl.lit(value=False),
+        unverifiable="unverifiable",
+    )
+    return items.cast(ROWS), pl.concat([forfait.part_nodes(parts, base), _total_nodes(told, base, figures)])
+
+
+def _prorata(examination: Examination) -> pl.DataFrame:
+    """The days of the year from the agreement on, when it began in the year (rule cds.CDS14, derived)."""
+    scene = examination.scene
+    days = (scene.last_day - scene.first_day).days + 1
+    since = pl.col("agreement_from")
+    begun = ((since > scene.first_day) & (since <= scene.last_day)).fill_null(value=False)
+    left = (pl.lit(scene.last_day) - since).dt.total_days() + 1
+    return scene.centres.select(
+        "finess_et",
+        days=pl.when(begun).then(left).otherwise(days),
+        year_days=pl.lit(days),
+        prorata_rank=pl.when(begun).then(STATUSES.index("derived")).otherwise(0),
+    )
+
+
+def _total_nodes(told: pl.DataFrame, base: int, figures: tuple[Figure, ...]) -> pl.DataFrame:
+    """Points of a centre, then its amount before any condition."""
+    by = told.group_by("finess_et", maintain_order=True).agg(
+        pl.col("points").sum(),
+        pl.col("cents").sum(),
+        pl.col("rank").max(),
+        pl.col("days", "year_days").first(),
+        inputs=pl.format("rfs.{}", "code").str.join(" + "),
+    )
+    words = " ; ".join(figure.told for figure in figures)
+    share = (
+        pl.when(pl.col("days") < pl.col("year_days"))
+        .then(pl.format(" × {}/{} jours", "days", "year_days"))
+        .otherwise(pl.lit(""))
+    )
+    points = _node(
+        by, "rfs.points", pl.col("points"), base, "points", pl.col("inputs"), pl.lit(""), pl.lit("somme des indicateurs")
+    )
+    text = pl.concat_str(pl.lit("points × valeur du point"), share, pl.lit(", arrondi une fois, la demie vers le haut"))
+    amount = _node(by, "rfs.amount", pl.col("cents"), 1, "cents", pl.lit("rfs.points"), pl.lit(words), text)
+    return pl.concat([points, amount])
+
+
+def _node(
+    rows: pl.DataFrame,
+    name: str,
+    numerator: pl.Expr,
+    denominator: int,
+    unit: str,
+    inputs: pl.Expr,
+    used: pl.Expr,
+    text: pl.Expr,
+    indicator: pl.Expr | None = None,
+) -> pl.DataFrame:
+    return rows.select(
+        "finess_et",
+        node=pl.lit(name) if indicator is None else pl.concat_str(pl.lit(f"{name}."), indicator),
+        indicator=pl.lit(None, pl.String) if indicator is None else indicator,
+        numerator=numerator.cast(pl.Int64),
+        denominator=pl.lit(denominator, pl.Int64),
+        value=forfait.decimal(numerator, pl.lit(denominator)),
+        unit=pl.lit(unit),
+        status=status_of(pl.col("rank")),
+        firm=is_firm(pl.col("rank")),
+        inputs=inputs,
+        parameters=used,
+        text_fr=text,
+    )
+
+
+def _unknown_amounts(examination: Examination, regime: Figure) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The accord of 2025 pays in euros: its amounts and their formula were not found, so nothing is worked out."""
+    rows = examination.scene.centres.select("finess_et", rank=pl.lit(MISSING_RANK))
+    text = pl.lit("accord du 28/08/2025 : montants et formule non trouvés, rien n'est calculé")
+    nodes = _node(rows, "rfs.amount", pl.lit(None, pl.Int64), 1, "cents", pl.lit(""), pl.lit(regime.told), text)
+    return pl.DataFrame(schema=ROWS), nodes
+
+
+def _rosp_items(found: pl.DataFrame) -> pl.DataFrame:
+    rows = achievement.shared_cents(found)
+    return rows.select(
+        "finess_et",
+        scheme=pl.lit("rosp"),
+        indicator="code",
+        cents="cents",
+        rank="rank",
+        neutralised="neutralised",
+        unverifiable="unverifiable",
+    ).cast(ROWS)
+
+
+def _rosp_nodes(found: pl.DataFrame) -> pl.DataFrame:
+    def node(name: str, above: str, below: str, unit: str, inputs: str, words: str) -> pl.DataFrame:
+        return found.select(
+            "finess_et",
+            node=pl.format(f"rosp.{{}}.{name}", "code"),
+            indicator="code",
+            numerator=above,
+            denominator=below,
+            value=forfait.decimal(pl.col(above), pl.col(below)),
+            unit=pl.lit(unit),
+            status=status_of(pl.col("rank")),
+            firm=is_firm(pl.col("rank")),
+            inputs=pl.format(inputs, "code"),
+            parameters="told",
+            text_fr=pl.when("neutralised").then(pl.lit("neutralisé : effectif sous le minimum")).otherwise(pl.lit(words)),
+        )
+
+    rate = node("rate", "rate_num", "rate_den", "taux", "entrée de rosp pour {}", "taux d'atteinte de l'objectif")
+    amount = node(
+        "amount", "worth_num", "worth_den", "cents", "rosp.{}.rate", "points × taux × patients / référence × valeur du point"
+    )
+    return pl.concat([rate, amount])
+
+
+def _blocked(examination: Examination) -> pl.DataFrame:
+    """What stops a scheme of a centre: finess_et, scheme, rules, why. A hold found in a section stops that scheme, any other
+    both; a prerequisite that could not be read (not received, delay not verifiable) stops the forfait without any rule."""
+    found = examination.findings.filter(status=FIRED).filter(pl.col("effect").is_in(["payment_hold", "reject_centre"]))
+    held = found.with_columns(
+        scheme=pl.when(pl.col("section").is_in(["rfs", "rosp"]))
+        .then(pl.concat_list("section"))
+        .otherwise(pl.lit(["rfs", "rosp"]))
+    )
+    told = held.explode("scheme").select("finess_et", "scheme", "rule", "reason_fr")
+    unread = examination.prerequisites.filter(pl.col("outcome").is_in([NOT_RECEIVED, UNKNOWN_DELAY])).select(
+        "finess_et", scheme=pl.lit("rfs"), rule=pl.lit(""), reason_fr=pl.format("{} : {}.", "code", "outcome")
+    )
+    both = pl.concat([told, unread]).sort("finess_et", "scheme", "rule", maintain_order=True)
+    return both.group_by("finess_et", "scheme", maintain_order=True).agg(
+        rules=pl.col("rule").filter(pl.col("rule") != "").unique(maintain_order=True).str.join(", "),
+        why=pl.col("reason_fr").str.join(" "),
+    )
+
+
+def _split(rows: pl.DataFrame, blocked: pl.DataFrame) -> pl.DataFrame:
+    """The cents of each row as payable, under reserve or blocked."""
+    told = rows.join(blocked, on=["finess_et", "scheme"], how="left", maintain_order="left")
+    stopped, firm = pl.col("why").is_not_null() | pl.col("unverifiable"), is_firm(pl.col("rank"))
+    cents = pl.col("cents")
+    zero = pl.when(cents.is_not_null()).then(0)
+    reason = (
+        pl.when("neutralised").then(pl.lit("neutralisé : effectif sous le minimum, ni payé ni zéro"))
+        .when(pl.col("why").is_not_null()).then(pl.col("why"))
+        .when("unverifiable").then(pl.lit("délai de saisie non vérifiable"))
+        .when(cents.is_null()).then(pl.lit("non calculable : une valeur du droit, ou un effectif, n'est pas connu"))
+        .when(~firm).then(pl.format(TRIED_FR, _status_fr(pl.col("rank"))))
+        .otherwise(pl.lit("ferme"))
+    )  # fmt: skip
+    return told.with_columns(
+        computed_cents=cents,
+        payable_cents=pl.when(~stopped & firm).then(cents).otherwise(zero),
+        under_reserve_cents=pl.when(~stopped & ~firm).then(cents).otherwise(zero),
+        blocked_cents=pl.when(stopped).then(cents).otherwise(zero),
+        reason_fr=reason,
+    )
+
+
+TRIED_FR = "simulation, sous réserve : une valeur utilisée est de statut « {} »"
+
+
+def _status_fr(rank: pl.Expr) -> pl.Expr:
+    return status_of(rank).replace_strict(STATUSES_FR, return_dtype=pl.String)
+
+
+AMOUNTS = ("computed_cents", "payable_cents", "under_reserve_cents", "blocked_cents")
+
+
+def _centres(examination: Examination, items: pl.DataFrame, blocked: pl.DataFrame, regime: int) -> pl.DataFrame:
+    """One row a centre and scheme, the centres without any indicator included."""
+    keys = examination.scene.centres.select("finess_et").join(pl.DataFrame({"scheme": ["rfs", "rosp"]}), how="cross")
+    live = items.filter(~pl.col("neutralised"))
+    sums = live.group_by("finess_et", "scheme").agg(
+        pl.col(AMOUNTS).sum(), pl.col("rank").max(), complete=pl.col("cents").is_not_null().all()
+    )
+    told = keys.join(sums, on=["finess_et", "scheme"], how="left", maintain_order="left")
+    told = told.join(blocked, on=["finess_et", "scheme"], how="left", maintain_order="left")
+    known = pl.lit(regime == POINTS_REGIME) | (pl.col("scheme") == "rosp")
+    rank = pl.col("rank").fill_null(0 if regime == POINTS_REGIME else MISSING_RANK)
+    amounts = [pl.when(known).then(pl.col(name).fill_null(0)).alias(name) for name in AMOUNTS]
+    reason = (
+        pl.when(~known).then(pl.lit("montants de l'accord de 2025 non trouvés"))
+        .when(pl.col("why").is_not_null()).then("why")
+        .when(~pl.col("complete")).then(pl.lit("incomplet : un indicateur au moins n'est pas calculable"))
+        .when(~is_firm(rank)).then(pl.format(TRIED_FR, _status_fr(rank)))
+        .otherwise(pl.lit("ferme"))
+    )  # fmt: skip
+    return told.with_columns(
+        *amounts,
+        regime=pl.lit(regime, pl.Int64),
+        complete=known & pl.col("complete").fill_null(value=True),
+        rank=rank,
+        status=status_of(rank),
+        firm=is_firm(rank),
+        rules=pl.col("rules").fill_null(""),
+        reason_fr=reason,
+    )
+
+
+def _advances(centres: pl.DataFrame, rfs: pl.DataFrame, law: Figures, paid: pl.DataFrame | None) -> pl.DataFrame:
+    """The advance that the core indicators would open, and what an advance already paid leaves to pay or to recover.
+
+    A proposal: share and minimum are those of a neighbouring agreement until attested. Never a negative payment.
+    """
+    share, least = law.one("cds.rfs.advance_percent"), law.one("cds.rfs.advance_minimum")
+    core = [code for code, one in indicators().items() if one.kind in forfait.CORE]
+    sums = rfs.filter(pl.col("indicator").is_in(core)).group_by("finess_et").agg(core=pl.col("cents").sum())
+    sums = sums.with_columns(scheme=pl.lit("rfs"))
+    told = centres.join(sums, on=["finess_et", "scheme"], how="left", maintain_order="left")
+    advance = pl.lit(None, pl.Int64)
+    if share.value is not None and least.value is not None:
+        advance = pl.max_horizontal(half_up(pl.col("core") * share.value, pl.lit(100)), pl.lit(least.value, pl.Int64))
+    given = pl.DataFrame(schema=ADVANCES) if paid is None else paid
+    given = given.select("finess_et", paid="advance_cents", scheme=pl.lit("rfs"))
+    told = told.join(given, on=["finess_et", "scheme"], how="left", maintain_order="left")
+    final = pl.col("payable_cents") + pl.col("under_reserve_cents")
+    before = pl.col("paid")
+    return told.with_columns(
+        advance_cents=pl.when(pl.col("core").is_not_null()).then(advance),
+        advance_paid_cents=before,
+        balance_cents=pl.when(before.is_not_null()).then(pl.max_horizontal(pl.lit(0), final - before)),
+        recovery_cents=pl.when(before.is_not_null()).then(pl.max_horizontal(pl.lit(0), before - final)),
+    )
+
+
+def _ends(centres: pl.DataFrame, regime: Figure) -> pl.DataFrame:
+    """What may be paid of each scheme, the last node of the graph."""
+    parts = []
+    for scheme in ("rfs", "rosp"):
+        rows = centres.filter(pl.col("scheme") == scheme)
+        text = pl.col("reason_fr")
+        parts.append(
+            _node(
+                rows,
+                f"{scheme}.payable",
+                pl.col("payable_cents"),
+                1,
+                "cents",
+                pl.lit(f"{scheme}.amount"),
+                pl.lit(regime.told),
+                text,
+            )
+        )
+    return pl.concat(parts)

@@ -1,0 +1,213 @@
+"""The tables of the products of the CPOM: contracts, indicators, targets, findings; obligations, notices; money. For an ARS.
+
+Pure polars over what was judged, compared and watched: decides nothing. Same arguments, same tables, in the contract's columns
+and in the order in which people read them. Small counts are masked afterwards, by what publishes.
+"""
+
+from functools import cache
+
+import polars as pl
+
+from checks.cpom.compare import Comparison
+from checks.cpom.days import with_lapse
+from checks.cpom.facts import Facts
+from checks.cpom.judge import Judgement
+from checks.cpom.law import Law
+from checks.cpom.obligations import STATES_FR, Watch
+from contracts_schema.cpom_catalogue import financial_lines, indicators
+from contracts_schema.geography import region_of
+from contracts_schema.products import products
+
+PRODUCTS = ("cpom-indicateurs", "cpom-echeances", "cpom-finances")
+TYPES = {"string": pl.String(), "integer": pl.Int64(), "number": pl.Decimal(18, 2), "boolean": pl.Boolean(), "date": pl.Date()}
+_COMPLIANCE = {"CONFORME": "Conforme", "NON_CONFORME": "Non conforme", "EN_QUARANTAINE": "En quarantaine"}
+_DEADLINE = {
+    "DANS_LES_DELAIS": "Dans les délais",
+    "HORS_DELAI": "Hors délai",
+    "DELAI_NON_VERIFIABLE": "Délai non vérifiable",
+    "CHOIX_INCOMPLET": "Choix incomplet",
+}
+_ROLES = {"INITIALE": "Initiale", "CIBLE": "Cible", "REALISE": "Réalisée"}
+_RESULTS = {"concordant": "Concordant", "ecart_tolere": "Écart toléré", "ecart": "Écart"}
+_REASONS = {
+    "DECLARATIF_SEUL": "Non vérifiable : déclaratif seul",
+    "CHAMP_ABSENT": "Non vérifiable : champ absent",
+    "COMPLETUDE": "Non vérifiable : complétude",
+    "DENOMINATEUR_FAIBLE": "Non vérifiable : dénominateur faible",
+    "FINESS_NON_RESOLU": "Non vérifiable : FINESS non résolu",
+    "DEFINITION_NON_CONVENUE": "Non vérifiable : définition non convenue",
+}
+_SEVERITIES = {"block": "Bloquant", "warn": "Avertissement", "info": "Information"}
+_EFFECTS = {
+    "quarantine_sheet": "Feuille mise en quarantaine",
+    "reject_row": "Ligne écartée",
+    "reject_cell": "Cellule écartée",
+    "dedupe": "Copie écartée",
+    "contract_non_compliant": "Contrat non conforme",
+    "mark_late": "Choix hors délai",
+    "publish_hold": "Publication retenue",
+    "payment_hold": "Versement retenu",
+    "alert": "Alerte",
+    "annotate": "Mention",
+}
+_NATURES = {"INEXECUTION": "Inexécution", "MANQUEMENT_GRAVE": "Manquement grave"}
+_NOTICES = {
+    "OUVERTE": "Ouverte, réception non connue",
+    "PERIODE_1": "Première période",
+    "PERIODE_2": "Seconde période",
+    "JUSTIFIE": "Justifiée",
+    "PENALITE": "Pénalité",
+    "RESILIATION": "Résiliation",
+}
+
+
+def tables(facts: Facts, judgement: Judgement, comparison: Comparison, watch: Watch, law: Law) -> dict[str, pl.DataFrame]:
+    """The tables by the name that product contracts give to their view, each in the contract's columns and types.
+
+    Rows of a number that is no FINESS of a known région are left out: no ARS is concerned; findings keep them in the judgement.
+    """
+    made = {
+        "out_ars__cpom_contract": _contracts(judgement),
+        "out_ars__cpom_indicator": _indicators(comparison),
+        "out_ars__cpom_target": _targets(judgement),
+        "out_ars__cpom_finding": _findings(judgement),
+        "out_ars__cpom_obligation": _obligations(watch),
+        "out_ars__cpom_notice": _notices(watch),
+        "out_ars__cpom_financial_line": _lines(facts, judgement),
+        "out_ars__cpom_subsidy": _subsidies(facts, law),
+        "out_ars__cpom_ceiling": watch.ceiling,
+    }
+    return {name: _as_contract(name, rows) for name, rows in made.items()}
+
+
+def _as_contract(view: str, rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows of known régions, in the columns and types of the contract, without what masks add."""
+    table = next(table for name in PRODUCTS for table in products()[name].tables if table.view == view)
+    if "region" not in rows.columns:
+        rows = rows.with_columns(region=_region(rows["finess_ej"]))
+    return rows.drop_nulls("region").select(
+        pl.col(column.name).cast(TYPES[column.type]) for column in table.columns if column.name != "masked"
+    )
+
+
+def _region(numbers: pl.Series) -> pl.Expr:
+    known = {number: region_of(number) for number in numbers.drop_nulls().unique() if len(number) == 9}
+    return pl.col("finess_ej").replace_strict(known, default=None, return_dtype=pl.String)
+
+
+def _words(column: str, known: dict[str, str]) -> pl.Expr:
+    return pl.col(column).replace_strict(known, return_dtype=pl.String)
+
+
+def _hundredths(name: str) -> pl.Expr:
+    return (pl.col(name).cast(pl.Decimal(18, 2)) / 100).cast(pl.Decimal(18, 2))
+
+
+@cache
+def _labels() -> dict[str, str]:
+    return {one.id: one.label for one in indicators().values()}
+
+
+def _contracts(judgement: Judgement) -> pl.DataFrame:
+    rows = judgement.contract.with_columns(
+        compliance=_words("status", _COMPLIANCE), deadline=_words("deadline_status", _DEADLINE)
+    )
+    return rows.sort("finess_ej")
+
+
+def _indicators(comparison: Comparison) -> pl.DataFrame:
+    rows = comparison.compared
+    result = pl.coalesce(
+        pl.col("reason").replace_strict(_REASONS, default=None, return_dtype=pl.String),
+        pl.col("status").replace_strict(_RESULTS, default=None, return_dtype=pl.String),
+    )
+    return rows.with_columns(
+        indicator_id="id",
+        indicator=pl.col("id").replace_strict(_labels(), return_dtype=pl.String),
+        role=_words("role", _ROLES),
+        declared=pl.col("declared").round(2),
+        result=result,
+        definition=pl.format("{} v{}", "definition_id", "definition_version"),
+        definition_variant="variant",
+        recomputed=_hundredths("recomputed_hundredths"),
+        gap=_hundredths("gap_hundredths"),
+        tolerance=_hundredths("tolerance_hundredths"),
+        completeness=_hundredths("completeness_hundredths"),
+        origin="transmissions",
+    ).sort("finess_ej", "indicator_id", "year", "role")
+
+
+def _targets(judgement: Judgement) -> pl.DataFrame:
+    return judgement.target.with_columns(
+        indicator_id="id",
+        role=_words("role", _ROLES),
+        declared_text="text",
+        declared=pl.col("number").round(2),
+    ).sort("finess_ej", "indicator_id", "year", "role")
+
+
+def _findings(judgement: Judgement) -> pl.DataFrame:
+    """Numbered within an establishment, the gravest first."""
+    ids = {(annex, code): one.id for (annex, code), one in indicators().items()}
+    known = pl.DataFrame(
+        [(*key, name) for key, name in ids.items()],
+        schema={"annex": pl.String(), "code": pl.String(), "indicator_id": pl.String()},
+        orient="row",
+    )
+    rows = judgement.findings.drop_nulls("finess_ej").join(known, on=["annex", "code"], how="left", maintain_order="left")
+    rank = pl.col("severity").replace_strict({"block": 0, "warn": 1, "info": 2}, return_dtype=pl.Int64)
+    rows = rows.with_columns(rank=rank).sort("finess_ej", "rank", "rule", "code", "year", "cell", nulls_last=True)
+    return rows.with_columns(
+        number=1 + pl.int_range(pl.len(), dtype=pl.Int64).over("finess_ej"),
+        severity=_words("severity", _SEVERITIES),
+        effect=_words("effect", _EFFECTS),
+        message="message_fr",
+        change="change_fr",
+    )
+
+
+def _obligations(watch: Watch) -> pl.DataFrame:
+    """Those of the whole campaign stand once in each région that has a contract."""
+    rows = watch.obligations.drop_nulls("due_on")
+    own = rows.drop_nulls("finess_ej")
+    own = own.with_columns(region=_region(own["finess_ej"]))
+    regions = own.select("region").drop_nulls().unique().sort("region")
+    common = rows.filter(pl.col("finess_ej").is_null()).join(regions, how="cross")
+    every = pl.concat([own, common.select(own.columns)])
+    parts = ("region", "deadline_id", "finess_ej", "subject", "due_on")
+    return every.with_columns(
+        state=_words("state", STATES_FR),
+        label="label_fr",
+        evidence="evidence_fr",
+        obligation_id=pl.concat_str([pl.col(name).cast(pl.String) for name in parts], separator="/", ignore_nulls=True),
+    ).sort("due_on", "deadline_id", "finess_ej", "subject", "region", nulls_last=True)
+
+
+def _notices(watch: Watch) -> pl.DataFrame:
+    return watch.notice.with_columns(nature=_words("nature", _NATURES), state=_words("state", _NOTICES)).sort(
+        "finess_ej", "procedure_id"
+    )
+
+
+def _lines(facts: Facts, judgement: Judgement) -> pl.DataFrame:
+    """Lines and totals of sheets that were not quarantined, in the order in which they stand."""
+    away = judgement.findings.filter(pl.col("effect") == "quarantine_sheet")["sheet_id"]
+    sheets = facts.sheet.filter(~pl.col("sheet_id").is_in(away.implode())).select("sheet_id", "finess_ej")
+    rows = facts.frame("financial_line").join(sheets, on="sheet_id", how="inner", maintain_order="left").drop_nulls("finess_ej")
+    known = [f"{envelope}:{code}" for envelope, code in sorted(financial_lines())]
+    without_code = pl.col("is_total") | pl.col("code").is_null()
+    return rows.with_columns(
+        number=1 + pl.int_range(pl.len(), dtype=pl.Int64).over("finess_ej"),
+        kind=pl.when("is_total").then(pl.lit("Total")).otherwise(pl.lit("Ligne")),
+        amount_text="amount_raw",
+        is_known=without_code | pl.format("{}:{}", "envelope", pl.col("code").fill_null("")).is_in(known),
+    ).sort("finess_ej", "number")
+
+
+def _subsidies(facts: Facts, law: Law) -> pl.DataFrame:
+    rows = facts.frame("subsidy")
+    last = with_lapse(rows, law).select("subsidy_id", "finess_ej", "last_day")
+    paid = facts.frame("payment").group_by("subsidy_id").agg(paid_cents=pl.col("paid_cents").sum())
+    told = rows.join(last, on=["subsidy_id", "finess_ej"], how="left", maintain_order="left")
+    told = told.join(paid, on="subsidy_id", how="left", maintain_order="left")
+    return told.with_columns(pl.col("paid_cents").fill_null(0)).sort("finess_ej", "subsidy_id")

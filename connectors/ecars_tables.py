@@ -1,0 +1,122 @@
+"""Reference and follow-up tables beside the e-CARS export (GHT, authorisations, amendments, subsidies, notices…) to frames.
+
+Declared form only: CSV, UTF-8, « ; », exact header. A table is known by its header, never by its file name. A field that says
+nothing readable is a refusal of the file with line and column, without the value: these lists are short and made by hand.
+"""
+
+import csv
+import io
+from datetime import UTC, date, datetime
+from typing import Any
+
+import polars as pl
+
+from connectors.ecars import FL4, FL5, FL10
+from connectors.ecars_grid import FL6
+from connectors.ecars_values import clean
+from connectors.sheets import Unreadable
+from contracts_schema.cpom_catalogue import tables
+from contracts_schema.cpom_frames import schema
+
+_WORDS = {"OUI": True, "NON": False}
+
+
+class _Wrong(ValueError):
+    """A field that its type does not allow."""
+
+
+def read_table(content: bytes, file: str) -> tuple[str, pl.DataFrame]:
+    """The name of the frame that a table fills, and its rows. ``Unreadable`` (FL4, FL5, FL6, FL10) with line and column."""
+    try:
+        return _read(content)
+    except Unreadable as refusal:
+        raise Unreadable(refusal.rule, f"{file} : {refusal}") from None
+
+
+def is_table(content: bytes) -> bool:
+    """Whether the first line is the header of a table."""
+    head = content[:2000].split(b"\n", 1)[0].decode("utf-8-sig", "replace")
+    return _named(head.strip().split(";")) is not None
+
+
+def _read(content: bytes) -> tuple[str, pl.DataFrame]:
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise Unreadable(FL4, f"octet {error.start} : illisible en UTF-8") from None
+    reader = csv.reader(io.StringIO(text, newline="\n"), delimiter=";", strict=True)
+    try:
+        header = [clean(name) for name in next(reader, [])]
+        name = _named(header)
+        if name is None:
+            raise Unreadable(FL6, f"ligne 1 : en-tête d'aucune table connue ({', '.join(tables())})")
+        told = tables()[name]
+        rows = []
+        line = reader.line_num
+        for row in reader:
+            if row:
+                if len(row) != len(header):
+                    raise Unreadable(FL5, f"ligne {line + 1} : {len(row)} champs au lieu de {len(header)}")
+                rows.append(_row(row, header, told["columns"], line + 1))
+            line = reader.line_num
+    except csv.Error:
+        raise Unreadable(FL5, f"ligne {reader.line_num} : guillemet mal placé ou jamais fermé") from None
+    columns = schema(told["frame"])
+    return told["frame"], pl.DataFrame({column: [row.get(column) for row in rows] for column in columns}, schema=columns)
+
+
+def _named(header: list[str]) -> str | None:
+    return next((name for name, told in tables().items() if list(told["columns"]) == header), None)
+
+
+def _row(row: list[str], header: list[str], columns: dict[str, list[Any]], line: int) -> dict[str, Any]:
+    told = {}
+    for heading, text in zip(header, row, strict=True):
+        column, kind, *more = columns[heading]
+        text = clean(text)
+        try:
+            if not text and "required" in more:
+                raise _Wrong("vide, valeur nécessaire")
+            allowed = next((one for one in more if isinstance(one, list)), None)
+            if text and allowed and text not in allowed:
+                raise _Wrong(f"permis : {', '.join(allowed)}")
+            told[column] = _value(text, kind) if text else None
+        except ValueError as wrong:
+            why = str(wrong) if isinstance(wrong, _Wrong) else _EXPECTED[kind]
+            raise Unreadable(FL10, f"ligne {line}, colonne {heading} : {why}") from None
+    return told
+
+
+_EXPECTED = {
+    "text": "texte attendu",
+    "finess": "numéro FINESS de 9 caractères attendu",
+    "day": "jour attendu (AAAA-MM-JJ)",
+    "instant": "instant attendu (AAAA-MM-JJTHH:MM:SS et son décalage, ou Z)",
+    "year": "année attendue (4 chiffres)",
+    "cents": "nombre entier de centimes attendu",
+    "count": "nombre entier attendu",
+    "yes_no": "OUI ou NON attendu",
+}
+
+
+def _value(text: str, kind: str) -> Any:
+    if kind == "text":
+        return text
+    if kind == "finess":
+        if len(text) != 9 or not text.isalnum() or not text.isascii():
+            raise ValueError
+        return text.upper()
+    if kind == "day":
+        return date.fromisoformat(text)
+    if kind == "instant":
+        instant = datetime.fromisoformat(text)
+        if instant.tzinfo is None:
+            raise ValueError
+        return instant.astimezone(UTC)
+    if kind == "yes_no":
+        if text not in _WORDS:
+            raise ValueError
+        return _WORDS[text]
+    if not text.lstrip("-").isdecimal() or not text.isascii() or (kind == "year" and len(text) != 4):
+        raise ValueError
+    return int(text)

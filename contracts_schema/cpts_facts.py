@@ -1,0 +1,62 @@
+"""The facts on CPTS as the code reads them: input sections, missions, types of contract, what a claimed source says."""
+
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from contracts_schema.ecds import Section, read_sections
+from contracts_schema.yaml_files import read_yaml
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """A point on which the claimed source and the others differ; ``default``: what is done meanwhile."""
+
+    point: str
+    label_fr: str
+    claimed: str
+    elsewhere: str
+    elsewhere_source: str | None
+    default: str
+
+
+@cache
+def sections() -> dict[str, Section]:
+    """``saisie`` (the manual form) and ``fir`` (the commitments of an ARS)."""
+    return read_sections(_yaml("sections.yaml"))
+
+
+@cache
+def aliases() -> dict[str, str]:
+    found: dict[str, str] = _yaml("sections.yaml")["aliases"]
+    return found
+
+
+@cache
+def missions() -> dict[str, str]:
+    """Every mission by code: core or optional."""
+    return {entry["code"]: entry["kind"] for entry in agreement()["missions"]}
+
+
+@cache
+def conflicts() -> tuple[Conflict, ...]:
+    """What the claimed source says beside the others, point by point."""
+    return tuple(Conflict(**entry) for entry in agreement()["conflicts"])
+
+
+@cache
+def claimed_grants() -> dict[str, int]:
+    """Cents a year that the claimed source gives to each tier: never a parameter (rule cds.CDS68)."""
+    found: dict[str, int] = agreement()["claimed_operating_grant"]["values"]
+    return found
+
+
+@cache
+def agreement() -> dict[str, Any]:
+    found: dict[str, Any] = _yaml("agreement.yaml")
+    return found
+
+
+def _yaml(name: str) -> Any:
+    return read_yaml(files("contracts_schema").joinpath("cpts", name))

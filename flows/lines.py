@@ -1,0 +1,112 @@
+"""Lines of bordereaux for people: one bordereau, one line, the decisions that a filled workbook brings back."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flows import reconciling
+from flows.hub import Hub, WrongUsage
+from flows.line_decisions import Answer, Wanted, decide, revoke
+from flows.published import publications, published_rows
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from connectors.answered_workbook import Origin
+
+LINES, FINDINGS, BORDEREAUX = "out_cpam__bordereau_line", "out_cpam__bordereau_finding", "out_cpam__bordereau"
+
+ORDER = {name: place for place, name in enumerate(("ASK", "HOLD", "REDIRECT", "REJECT", "ADJUST", "PAY"))}
+"""Lines that wait for somebody come first."""
+
+
+def bordereau(hub: Hub, start: str, until: int | None = None) -> dict[str, Any]:
+    """One bordereau as judged, by the start of its id: its totals and its lines, those that wait for somebody first.
+
+    WrongUsage unless there is exactly one.
+    """
+    import polars as pl
+
+    one = reconciling.the_one(reconciling.rows(hub, BORDEREAUX, until), "bordereau_id", start, "bordereau")
+    lines = reconciling.rows(hub, LINES, until).filter(pl.col("bordereau_id") == one["bordereau_id"][0])
+    waiting = pl.col("outcome").replace_strict(ORDER, default=len(ORDER), return_dtype=pl.Int64)
+    lines = lines.sort(waiting, "line_number")
+    return one.row(0, named=True) | {"details": lines.rows(named=True)}
+
+
+def line(hub: Hub, start: str, until: int | None = None) -> dict[str, Any]:
+    """One line as judged and decided, with every finding about it, by the start of its id. WrongUsage unless exactly one."""
+    import polars as pl
+
+    found = reconciling.the_one(reconciling.rows(hub, LINES, until), "line_id", start, "ligne")
+    one = found.sort("live", descending=True).row(0, named=True)
+    findings = reconciling.rows(hub, FINDINGS, until).filter(
+        pl.col("bordereau_id") == one["bordereau_id"], pl.col("line_number").is_in([0, one["line_number"]])
+    )
+    return one | {"findings": findings.rows(named=True)}
+
+
+def decide_line(hub: Hub, start: str, wanted: Wanted) -> Answer:
+    """Decide on the line whose id starts so. WrongUsage when it cannot be decided so."""
+    lines = reconciling.proposed(hub)
+    named = [name for name in lines if start and name.startswith(start.lower())]
+    if len(named) != 1:
+        raise WrongUsage(f"{len(named) or 'aucune'} ligne dont l'identifiant commence par « {start} »")
+    [answer] = decide(hub, [replace(wanted, line_id=named[0])], lines)
+    return _told(answer)
+
+
+def revoke_line(hub: Hub, start: str, reason: str, seen: int | None = None) -> Answer:
+    """Take back the decision on the line whose id starts so."""
+    named = [name for name in reconciling.proposed(hub) if start and name.startswith(start.lower())]
+    if len(named) != 1:
+        raise WrongUsage(f"{len(named) or 'aucune'} ligne dont l'identifiant commence par « {start} »")
+    return revoke(hub, named[0], reason, seen)
+
+
+def take_workbook(hub: Hub, path: Path, role: str | None) -> dict[str, Any]:
+    """Take the decisions of a filled workbook, whose bytes are kept; says of each row what became of it.
+
+    WrongUsage when it is no workbook that this hub published.
+    """
+    from connectors.answered_workbook import NotOurs, read_answers
+    from connectors.sheets import Unreadable
+
+    try:
+        content = path.read_bytes()
+        found = read_answers(content, lambda origin: _published(hub, origin))
+    except OSError as error:
+        raise WrongUsage(f"{path} : {error.strerror}") from None
+    except (NotOurs, Unreadable) as refusal:
+        raise WrongUsage(f"{path.name} : {refusal}") from None
+    kept = hub.blobs.put_stream(iter([content])).sha256
+    wanted = [
+        Wanted(row["line_id"], row["decision"], row["reason"], row["amount_cents"], role, row["seen_position"],
+               row["seen_outcome"], row["seen_due_cents"], row["cell"])
+        for row in found.answers.iter_rows(named=True)
+    ]  # fmt: skip
+    answers = [answer.as_json() for answer in decide(hub, wanted, reconciling.proposed(hub), kept)] if wanted else []
+    wrong = [{"where": one.cell, "status": "refused", "message": one.message_fr, "rule": one.rule} for one in found.problems]
+    told = answers + wrong
+    counts = {
+        status: sum(answer["status"] == status for answer in told) for status in ("taken", "already", "changed", "refused")
+    }
+    return {
+        "recipient": found.origin.recipient,
+        "number": found.origin.number,
+        "sha256": kept,
+        "counts": counts,
+        "answers": told,
+    }
+
+
+def _published(hub: Hub, origin: "Origin") -> "pl.DataFrame | None":
+    made = {event.data["number"]: event for event in publications(hub, origin.recipient, origin.product)}
+    return published_rows(hub, made[origin.number], origin.table) if origin.number in made else None
+
+
+def _told(answer: Answer) -> Answer:
+    """A refusal is a wrong usage where one decision was asked for."""
+    if answer.status == "refused":
+        raise WrongUsage(str(answer.message))
+    return answer

@@ -1,0 +1,287 @@
+"""The reconciliation of what stands: facts from heads, the law of each caisse, and its tables, named by all they are made of.
+
+Each caisse is judged by its own law on the bordereaux that it received. Tables are kept with the views, under the same promise:
+the same key is the same table. Nothing here decides; the day of the judgement is an argument, so that it can be made again.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+from contracts_schema.families import RESTRICTED
+from contracts_schema.fingerprint import fingerprint
+from contracts_schema.products import RECONCILIATION, products
+from flows import law, line_decisions
+from flows.deliveries import all_heads
+from flows.hub import PARIS, Hub, WrongUsage
+from flows.line_decisions import Proposed
+from flows.published import publications
+from warehouse import views
+from warehouse.heads import BORDEREAU, DATASET, FOLDED, PMSI, Head
+from warehouse.log import Event, canonical
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from checks.snp.facts import Facts
+    from checks.snp.law import Law
+    from checks.snp.reconcile import Reconciliation
+
+LINE = "int_snp__line"
+"""What is proposed and decided for each line of all bordereaux, replaced ones included: ``checks.snp.decided.DECIDED``."""
+
+OF_BORDEREAUX = ("bordereau", "line", "patient")
+"""Frames of ``checks.snp.facts`` that are segments of bordereaux as they are."""
+
+MATTERS = frozenset({"attestation", "policy", "alias", line_decisions.KIND})
+"""Kinds of decisions that change what is proposed or paid."""
+
+
+@dataclass(frozen=True)
+class Moment:
+    """As of which position of the log, and for which day, a caisse's bordereaux are judged."""
+
+    position: int
+    on: date
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The bordereaux of a caisse, judged and decided."""
+
+    facts: "Facts"
+    law: "Law"
+    reconciliation: "Reconciliation"
+    lines: "pl.DataFrame"
+    """``checks.snp.decided.DECIDED``"""
+
+
+def names() -> set[str]:
+    """The tables made here."""
+    return {LINE} | {
+        table.view for product in products().values() if product.made_by == RECONCILIATION for table in product.tables
+    }
+
+
+def last_change(hub: Hub, until: int | None = None) -> Event | None:
+    """The last event, up to a position, that what is published depends on: it moved a head, or decided on law or lines."""
+    last, let_in = None, set[str]()
+    for event in hub.log.read(types=FOLDED | {"DecisionTaken"}, until=until):
+        if event.type == "DeliveryAccepted":
+            let_in.add(event.data["delivery_id"])
+        if event.type == "DecisionTaken":
+            matters = event.data["kind"] in MATTERS
+        else:
+            matters = event.data["source"] != PMSI and event.data["delivery_id"] in let_in
+        if matters:
+            last = event
+    return last
+
+
+def moment(hub: Hub, until: int | None = None) -> Moment | None:
+    """The moment to judge at: today for what stands now; for a past position, the day of a publication made of it, or its own.
+
+    None when nothing was ever decided.
+    """
+    last = last_change(hub, until)
+    if last is None:
+        return None
+    if until is None:
+        return Moment(last.position, hub.today())
+    made = [event for event in publications(hub, until=until) if event.data["log"]["position"] == last.position]
+    days = [event.data["judged_on"] for event in made if event.data.get("judged_on")]
+    recorded = datetime.fromisoformat(last.recorded_at).astimezone(PARIS).date()
+    return Moment(last.position, date.fromisoformat(days[-1]) if days else recorded)
+
+
+def tables(hub: Hub, at: Moment, progress: Callable[[str], None] = lambda name: None) -> dict[str, views.Table]:
+    """Every table made here, as of a moment, those missing computed now; none when there is no bordereau."""
+    known = all_heads(hub, at.position)
+    made: dict[str, list[views.Part]] = {name: [] for name in sorted(names())}
+    for caisse in caisses(known):
+        key = _key(hub, known, caisse, at)
+        missing = [name for name in made if not views.part(hub.views_folder, name, key).path.exists()]
+        if missing:
+            progress(f"rapprochement {caisse}")
+            for name, rows in _computed(hub, known, caisse, at).items():
+                views.keep(hub.views_folder, name, key, rows)
+        for name, parts in made.items():
+            parts.append(views.part(hub.views_folder, name, key, built=name in missing))
+    return {name: views.table_of(name, parts) for name, parts in made.items() if parts}
+
+
+def proposed(hub: Hub) -> dict[str, Proposed]:
+    """Every line as it stands now, by its id; of a line in several bordereaux, the live one."""
+    import polars as pl
+
+    from checks.snp.decided import proposed_due
+
+    at = moment(hub)
+    made = tables(hub, at) if at else {}
+    if LINE not in made:
+        return {}
+    lines = pl.read_parquet(list(made[LINE].paths)).sort("live", maintain_order=True)
+    now = lines.with_columns(outcome="proposed_outcome").select(
+        "line_id", "caisse", "claimed_cents", "outcome", due_cents=proposed_due(),
+        potential_cents=pl.min_horizontal("claimed_cents", "entitled_cents"),
+        position=pl.col("decision_position").fill_null(0), live="live",
+    )  # fmt: skip
+    return {row["line_id"]: Proposed(**row) for row in now.iter_rows(named=True)}
+
+
+def judged(hub: Hub, caisse: str, at: Moment, known: Mapping[str, Head] | None = None) -> Judged:
+    """The bordereaux of a caisse as judged and decided at a moment."""
+    from dataclasses import replace
+
+    import polars as pl
+
+    from checks.snp.decided import apply
+    from checks.snp.reconcile import reconcile
+    from checks.snp.review import review
+
+    known = all_heads(hub, at.position) if known is None else known
+    attested = law.law_of(hub, f"cpam-{caisse}", at.position)
+    facts, by = facts_of(hub, known, caisse, attested.alias()), attested.law()
+    found = reconcile(facts, by, at.on)
+    if earlier := before(hub, caisse, at):
+        then = all_heads(hub, earlier.position)
+        was = law.law_of(hub, f"cpam-{caisse}", earlier.position)
+        first = reconcile(facts_of(hub, then, caisse, was.alias()), was.law(), earlier.on)
+        found = replace(found, findings=pl.concat([found.findings, review(first, found, by)]))
+    return Judged(facts, by, found, apply(found.lines, line_decisions.decisions(hub, at.position)))
+
+
+def before(hub: Hub, caisse: str, at: Moment) -> Moment | None:
+    """The moment of the last publication to a caisse that an event has come after: what changed since is a finding."""
+    made = [event for event in publications(hub, f"cpam-{caisse}", until=at.position) if event.data.get("judged_on")]
+    if not made:
+        return None
+    return Moment(made[-1].data["log"]["position"], date.fromisoformat(made[-1].data["judged_on"]))
+
+
+def caisses(known: Mapping[str, Head]) -> list[str]:
+    """The caisses that received bordereaux."""
+    return sorted({head.data["caisse"] for head in known.values() if head.source == BORDEREAU})
+
+
+def facts_of(hub: Hub, known: Mapping[str, Head], caisse: str, alias: "pl.DataFrame") -> "Facts":
+    """The facts about the bordereaux of a caisse, from all heads that are known, those that others replace included."""
+    import polars as pl
+
+    from checks import dataset_facts
+    from checks.snp.facts import SCHEMAS, Facts
+
+    found: dict[str, pl.DataFrame] = {}
+    for kind in OF_BORDEREAUX:
+        parts = [pl.read_parquet(hub.blobs.segment_path(segment)) for segment in _segments(known, caisse, kind)]
+        if parts:
+            columns = [name for name in SCHEMAS[kind] if name in parts[0].columns]
+            found[kind] = pl.concat([part.select(columns) for part in parts])
+    for dataset, segments in _datasets(known).items():
+        rows = pl.concat([pl.read_parquet(hub.blobs.segment_path(segment)) for segment in segments])
+        found |= dataset_facts.facts_of(dataset, rows)
+    bordereau = found.get("bordereau", pl.DataFrame(schema={"bordereau_id": pl.String, "scope": pl.String}))
+    chain = {head.scope: (_id(head.replaces), _id(head.superseded_by)) for head in known.values() if head.source == BORDEREAU}
+    replaced = [chain[scope] for scope in bordereau["scope"]]
+    found["bordereau"] = bordereau.with_columns(
+        replaces=pl.Series([one for one, _ in replaced], dtype=pl.String),
+        superseded_by=pl.Series([other for _, other in replaced], dtype=pl.String),
+    )
+    found["alias"] = alias
+    return Facts(**{kind: _shaped(rows, SCHEMAS[kind]) for kind, rows in found.items()})
+
+
+def _segments(known: Mapping[str, Head], caisse: str, kind: str) -> list[str]:
+    """The segments of a kind of fact of the bordereaux of a caisse, whether they stand or were replaced."""
+    mine = [head for head in known.values() if head.source == BORDEREAU and head.data["caisse"] == caisse]
+    names = (f"snp_{kind}", f"{RESTRICTED}snp_{kind}")
+    return [head.tables[name] for head in mine for name in names if name in head.tables]
+
+
+def _datasets(known: Mapping[str, Head]) -> dict[str, list[str]]:
+    """The segments of each dataset that facts are made of."""
+    from checks.dataset_facts import MAKERS
+
+    found: dict[str, list[str]] = {}
+    for head in known.values():
+        for table, segment in head.tables.items() if head.source == DATASET else ():
+            found.setdefault(table.removeprefix(RESTRICTED).removeprefix("dataset_"), []).append(segment)
+    return {dataset: found[dataset] for dataset in sorted(found) if dataset in MAKERS}
+
+
+def _shaped(rows: "pl.DataFrame", schema: "pl.Schema") -> "pl.DataFrame":
+    import polars as pl
+
+    lacking = [pl.lit(None, kind).alias(name) for name, kind in schema.items() if name not in rows.columns]
+    return rows.with_columns(lacking).select(pl.col(name).cast(kind) for name, kind in schema.items())
+
+
+def _computed(hub: Hub, known: Mapping[str, Head], caisse: str, at: Moment) -> "dict[str, pl.DataFrame]":
+    import polars as pl
+
+    from checks.snp import product
+
+    found = judged(hub, caisse, at, known)
+    made = product.tables(found.reconciliation, found.facts, found.lines, found.law)
+    return made | {LINE: found.lines.with_columns(caisse=pl.lit(caisse))}
+
+
+def _key(hub: Hub, known: Mapping[str, Head], caisse: str, at: Moment) -> str:
+    """A hash of all that the tables of a caisse are made of."""
+    earlier = before(hub, caisse, at)
+    attested = law.law_of(hub, f"cpam-{caisse}", at.position)
+    lines = line_decisions.standing(hub, at.position).values()
+    made_of = {
+        "code": _code(),
+        "contracts": fingerprint(),
+        "caisse": caisse,
+        "on": at.on.isoformat(),
+        "bordereaux": {kind: _segments(known, caisse, kind) for kind in OF_BORDEREAUX},
+        "datasets": _datasets(known),
+        "replaced": {scope: head.superseded_by for scope, head in known.items() if head.superseded_by},
+        "law": sorted({one.position for one in attested.parameters}) + sorted(one.position for one in attested.aliases),
+        "policies": {name: one.position for name, one in attested.decided.items()},
+        "decisions": sorted(event.position for event in lines if event.data["organisation"] == f"cpam-{caisse}"),
+        "before": [earlier.position, earlier.on.isoformat()] if earlier else None,
+    }
+    return hashlib.sha256(canonical(made_of).encode()).hexdigest()
+
+
+@cache
+def _code() -> str:
+    """A hash of the rules' own code, as the text of a view is part of its key."""
+    import polars as pl
+
+    found = sorted(files("checks").joinpath("snp").iterdir(), key=lambda path: path.name)
+    told: Iterable[bytes] = (path.read_bytes() for path in found if path.name.endswith(".py"))
+    return hashlib.sha256(b"\0".join([pl.__version__.encode(), *told])).hexdigest()
+
+
+def _id(scope: str | None) -> str | None:
+    return scope and scope.rpartition("/")[2]
+
+
+def rows(hub: Hub, name: str, until: int | None = None) -> "pl.DataFrame":
+    """A table made here, now or as of a position. WrongUsage when there is no bordereau."""
+    import polars as pl
+
+    at = moment(hub, until)
+    made = tables(hub, at) if at else {}
+    if name not in made:
+        raise WrongUsage("aucun bordereau accepté à cette date : « ecluse ingest FICHIER --caisse 311 » en reçoit un")
+    return pl.read_parquet(list(made[name].paths))
+
+
+def the_one(found: "pl.DataFrame", column: str, start: str, what: str) -> "pl.DataFrame":
+    """The rows whose id starts so; WrongUsage unless they are all of one."""
+    import polars as pl
+
+    same = found.filter(pl.col(column).str.starts_with(start.lower())) if start else found.clear()
+    count = same[column].n_unique()
+    if count != 1:
+        raise WrongUsage(f"{count or 'aucun·e'} {what} dont l'identifiant commence par « {start} » (voir ecluse status)")
+    return same

@@ -1,0 +1,380 @@
+"""Amounts of the centres de santé: the golden cases to the cent, what is firm, what is blocked, nothing lost or invented."""
+
+import random
+from dataclasses import replace
+from datetime import date
+from fractions import Fraction
+from typing import Any
+
+import polars as pl
+import pytest
+from cds_facts import CODES, attested, entry, everything, identity, numbers, read, sound, spoiled, surroundings
+
+from checks.cds import achievement
+from checks.cds.bill import Bill, verify
+from checks.cds.examine import examine
+from checks.cds.figures import Figures
+from checks.cds.forfait import NODES
+from checks.cds.remuneration import ADVANCES, CENTRES, ITEMS, Remuneration, remunerate
+from connectors import synthetic_ecds
+from connectors.synthetic_ecds import Centre
+from contracts_schema.parameters import Attestation
+
+
+def golden(patients: int, people: int, protocols: str = "8", **cells: str) -> Centre:
+    """A centre of the golden cases: every socle met, crisis actions counted, six meetings."""
+    one = sound()
+    identity(patientele_mt=str(patients), file_active=str(patients))(one)
+    entry(one, "SI").update(nb_professionnels_si=str(people))
+    entry(one, "CRISE").update(actions_crise="OUI")
+    entry(one, "PROTO").update(valeur_num=protocols)
+    entry(one, "CONC").update(valeur_num="6")
+    return one
+
+
+def worth(one: Centre, own: list[Attestation] | None = None, **more: Any) -> Remuneration:
+    own = own or []
+    return remunerate(examine(read([one]), own), own, **more)
+
+
+def amounts(found: Remuneration, scheme: str = "rfs") -> dict[str, Any]:
+    return found.centres.filter(scheme=scheme).row(0, named=True)
+
+
+def node(found: Remuneration, name: str) -> Fraction:
+    row = found.nodes.filter(node=name).row(0, named=True)
+    return Fraction(row["numerator"], row["denominator"])
+
+
+# --- A. the forfait, by the values of the MSP
+
+
+GOLDEN = {
+    (4000, 10): {"HOR": 800, "CRISE": 450, "COORD": 2700, "PROTO": 800, "CONC": 1000, "SI": 2500, "points": 8250,
+                 "cents": 5775000, "advance": 3465000},
+    (2500, 6): {"HOR": 800, "CRISE": 318.75, "COORD": 2062.5, "PROTO": 800, "CONC": 625, "SI": 1700, "points": 6306.25,
+                "cents": 4414375, "advance": 2648625},
+    (10000, 20): {"HOR": 800, "CRISE": 975, "COORD": 4950, "PROTO": 800, "CONC": 2500, "SI": 4300, "points": 14325,
+                  "cents": 10027500, "advance": 6016500},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", GOLDEN)
+def test_the_forfait_of_the_golden_cases_is_recomputed_to_the_cent(case: tuple[int, int]) -> None:
+    found, expected = worth(golden(*case)), GOLDEN[case]
+    for name in ("HOR", "CRISE", "COORD", "PROTO", "CONC", "SI"):
+        assert node(found, f"rfs.{CODES[name]}") == Fraction(expected[name]), name
+    assert node(found, "rfs.points") == Fraction(expected["points"])
+    assert node(found, "rfs.amount") == expected["cents"]
+    row = amounts(found)
+    assert (row["computed_cents"], row["advance_cents"]) == (expected["cents"], expected["advance"])
+    assert (row["payable_cents"], row["under_reserve_cents"], row["firm"]) == (0, expected["cents"], False)
+    assert row["reason_fr"].startswith("simulation, sous réserve")
+
+
+def test_the_cap_on_patients_is_a_switch_that_is_off_by_default() -> None:
+    found = worth(golden(10000, 20), [attested("cds.rfs.patients_cap", 1)])
+    assert node(found, "rfs.points") == 12300
+    assert amounts(found)["computed_cents"] == 8610000
+
+
+@pytest.mark.parametrize(("people", "points"), [(16, 3700), (17, 3850)])
+def test_the_professionals_count_less_from_the_seventeenth_on(people: int, points: int) -> None:
+    assert node(worth(golden(4000, people)), f"rfs.{CODES['SI']}") == points
+
+
+@pytest.mark.parametrize(
+    ("patients", "points", "cents"), [(8000, Fraction(4400), 3080000), (8001, Fraction("4400.275"), 3080193)]
+)
+def test_the_second_slope_of_the_coordination_is_rounded_once_a_half_going_up(
+    patients: int, points: Fraction, cents: int
+) -> None:
+    one = golden(patients, 10)
+    one["rfs"] = [row for row in one["rfs"] if row["code_indicateur"] == CODES["COORD"]]
+    found = worth(one)
+    assert node(found, f"rfs.{CODES['COORD']}") == Fraction(points)
+    assert amounts(found)["computed_cents"] == cents
+
+
+def test_ten_protocols_are_worth_eight_and_told() -> None:
+    one = golden(4000, 10, protocols="10")
+    found = examine(read([one]))
+    assert node(remunerate(found), f"rfs.{CODES['PROTO']}") == 800
+    assert found.findings.filter(rule="cds.CDS38", status="fired")["severity"].to_list() == ["warn"]
+
+
+def test_an_advance_has_a_minimum() -> None:
+    one = sound()
+    one["rfs"] = [row for row in one["rfs"] if row["code_indicateur"] == CODES["HOR"]]
+    assert amounts(worth(one))["advance_cents"] == 1200000, "60 % of 560000 is less"
+
+
+@pytest.mark.parametrize(
+    ("paid", "balance", "recovery"), [(3465000, 0, 465000), (3000000, 0, 0), (2999999, 1, 0), (None, None, None)]
+)
+def test_an_advance_above_the_final_amount_is_to_be_recovered_and_never_a_negative_payment(
+    paid: int | None, balance: int | None, recovery: int | None
+) -> None:
+    def made(one: Attestation) -> Attestation:
+        if one.parameter != "cds.rfs.points":
+            return one
+        dimensions = dict(one.cell)
+        full = (dimensions["indicator"], dimensions["part"]) == (CODES["HOR"], "fixed")
+        return replace(one, value=4000 if full else 0)
+
+    own = [replace(one, value=750) if one.parameter == "cds.rfs.point_value" else made(one) for one in everything()]
+    centre = golden(4000, 10)
+    advances = pl.DataFrame([(numbers([centre])[0], paid)], schema=ADVANCES, orient="row") if paid else None
+    row = amounts(worth(centre, own, advances=advances))
+    assert row["payable_cents"] == 3000000
+    assert (row["balance_cents"], row["recovery_cents"]) == (balance, recovery)
+
+
+# --- B. what is firm, and by which rules
+
+
+def test_without_simulation_nothing_missing_is_tried_out() -> None:
+    row = amounts(worth(golden(4000, 10), simulation=False))
+    assert (row["computed_cents"], row["payable_cents"], row["complete"]) == (0, 0, False)
+
+
+def test_a_table_attested_whole_makes_the_same_amount_firm() -> None:
+    own = everything()
+    found = worth(golden(4000, 10), own)
+    row = amounts(found)
+    assert (row["computed_cents"], row["payable_cents"], row["under_reserve_cents"]) == (5775000, 5775000, 0)
+    assert (row["status"], row["firm"], row["reason_fr"]) == ("attested", True, "ferme")
+    assert found.nodes.filter(pl.col("node").str.starts_with("rfs."))["firm"].all()
+
+
+def test_one_figure_that_is_not_attested_keeps_what_it_feeds_under_reserve() -> None:
+    kept = [one for one in everything() if ("indicator", CODES["SI"]) not in one.cell]
+    row = amounts(worth(golden(4000, 10), kept))
+    assert (row["payable_cents"], row["under_reserve_cents"], row["firm"]) == (5775000 - 1750000, 1750000, False)
+    for missing in ("cds.rfs.formula", "cds.rfs.point_value", "cds.regime"):
+        row = amounts(worth(golden(4000, 10), [one for one in everything() if one.parameter != missing]))
+        assert (row["payable_cents"], row["firm"]) == (0, False), missing
+
+
+@pytest.mark.parametrize(("answer", "rules"), [("NON", "cds.CDS22"), ("VIDE", "cds.CDS22, cds.CDS23")])
+def test_a_missing_prerequisite_leaves_the_amount_computed_and_nothing_payable(answer: str, rules: str) -> None:
+    one = golden(4000, 10)
+    entry(one, "HOR").update(reponse=answer)
+    row = amounts(worth(one, everything()))
+    assert (row["payable_cents"], row["blocked_cents"], row["rules"]) == (0, 5775000 - 560000, rules)
+    assert ("INCOMPLET" if answer == "VIDE" else "NON_SATISFAIT") in row["reason_fr"]
+
+
+def test_a_prerequisite_whose_evidence_is_blocked_is_to_be_verified_and_holds_the_amount() -> None:
+    one = golden(4000, 10)
+    entry(one, "SI").update(date_acquisition_logiciel="2026-01-01", date_contrat_maintenance="2026-01-02")
+    found = examine(read([one]), everything())
+    assert found.prerequisites.filter(code=CODES["SI"])["outcome"].item() == "A_VERIFIER"
+    row = amounts(remunerate(found, everything()))
+    assert (row["payable_cents"], row["blocked_cents"], row["rules"]) == (0, 5775000, "cds.CDS28")
+
+
+def test_a_late_no_takes_nothing_away_and_a_late_yes_gives_nothing() -> None:
+    one = golden(4000, 10)
+    one["rfs"].append(entry(one, "COORD") | {"reponse": "NON", "horodatage_saisie": "2026-03-01T10:00:00+01:00"})
+    assert amounts(worth(one, everything()))["payable_cents"] == 5775000
+    other = golden(4000, 10)
+    entry(other, "COORD").update(horodatage_saisie="2026-02-28T00:00:00+01:00")
+    assert amounts(worth(other, everything()))["payable_cents"] == 0
+
+
+def test_the_reference_year_chooses_the_rules_and_never_the_day_of_entry() -> None:
+    assert worth(golden(4000, 10)).regime == 2015, "entered in 2026 about 2025"
+    one = sound(year=2026)
+    found = remunerate(examine(read([one], date(2027, 3, 2), 2026)))
+    assert found.regime == 2025
+    row = amounts(found)
+    assert (row["computed_cents"], row["payable_cents"], row["status"]) == (None, None, "missing")
+    assert row["reason_fr"] == "montants de l'accord de 2025 non trouvés"
+    assert found.items.filter(scheme="rfs").is_empty()
+
+
+def test_an_agreement_in_the_year_is_paid_from_its_first_day_and_is_not_firm() -> None:
+    one = golden(4000, 10)
+    identity(date_conventionnement="2025-07-02")(one)
+    row = amounts(worth(one, everything()))
+    assert row["computed_cents"] == round(Fraction(5775000 * 183, 365))
+    assert (row["payable_cents"], row["firm"]) == (0, False), "the proration is derived, no text was read"
+
+
+def test_an_item_that_a_rule_sets_aside_is_worth_nothing_and_the_others_stay() -> None:
+    one = golden(4000, 10)
+    entry(one, "FORM").update(valeur_num="6")
+    found = worth(one)
+    assert CODES["FORM"] not in found.items["indicator"].to_list()
+    assert amounts(found)["computed_cents"] == 5775000
+
+
+def test_an_indicator_whose_points_no_text_gives_is_told_and_does_not_become_zero() -> None:
+    one = golden(4000, 10)
+    entry(one, "VULN").update(date_piece="2024-01-01", date_fin_piece="2027-01-01")
+    found = worth(one)
+    row = found.items.filter(indicator=CODES["VULN"]).row(0, named=True)
+    assert (row["computed_cents"], row["status"]) == (None, "missing")
+    assert row["reason_fr"].startswith("non calculable")
+    assert amounts(found)["complete"] is False
+
+
+# --- C. the ROSP
+
+
+LAW = {"code": "AD-CHR-HBA1C", "initial": 60, "intermediate": 71, "target": 89, "points": 30, "least": 5, "base": 800}
+OBSERVED = {(60, 100): 0, (131, 200): 7875, (71, 100): 15750, (80, 100): 23625, (89, 100): 31500, (95, 100): 31500}
+
+
+def rated(above: int, below: int, **more: Any) -> dict[str, Any]:
+    row = {"finess_et": "990000010", "numerator": above, "denominator": below, "patient_list": 1200, "deadline": "in_time",
+           "point_value": 700, "down": False, "rank": 0, "initial_rank": 0, "least_rank": 0, "told": ""}  # fmt: skip
+    return achievement.shared_cents(achievement.rated(pl.DataFrame([LAW | row | more]))).row(0, named=True)
+
+
+@pytest.mark.parametrize("seen", OBSERVED)
+def test_the_achievement_of_the_golden_cases_is_recomputed_to_the_cent(seen: tuple[int, int]) -> None:
+    assert rated(*seen)["cents"] == OBSERVED[seen]
+
+
+@pytest.mark.parametrize("seen", OBSERVED)
+def test_where_less_is_better_every_comparison_is_mirrored(seen: tuple[int, int]) -> None:
+    above, below = seen
+    mirrored = rated(below - above, below, down=True, initial=40, intermediate=29, target=11)
+    assert mirrored["cents"] == OBSERVED[seen]
+
+
+def test_under_the_minimum_an_indicator_is_neutralised_neither_paid_nor_zero() -> None:
+    row = rated(4, 4)
+    assert (row["neutralised"], row["cents"]) == (True, None)
+    assert rated(5, 5)["cents"] == 31500
+
+
+def test_an_objective_that_is_not_known_is_no_zero() -> None:
+    assert rated(80, 100, target=None)["cents"] is None
+    assert rated(65, 100, initial=None)["cents"] is None
+    assert rated(80, 100, initial=None)["cents"] == 23625, "the initial level does not matter above the intermediate objective"
+
+
+def of_rosp(code: str, minimum: int = 5) -> list[Attestation]:
+    """One declared indicator of the ROSP with every figure attested."""
+    own = [attested("cds.rosp.objective", value, indicator=code, level=level) for level, value in
+           (("initial", 60), ("intermediate", 71), ("target", 89))]  # fmt: skip
+    own += [attested("cds.rosp.points", 30, indicator=code), attested("cds.rosp.minimum_patients", minimum, indicator=code)]
+    own += [attested("cds.rosp.formula", 1), attested("cds.rosp.reference_patients", 800, population="adult")]
+    return [*own, attested("cds.rosp.point_value", 700), attested("cds.regime", 2015)]
+
+
+def test_a_declared_indicator_with_attested_figures_is_firm_and_a_late_one_is_not_counted() -> None:
+    one = sound()
+    identity(patientele_mt="1200")(one)
+    entry(one, "AD-PREV-TABAC", "rosp").update(numerateur="80", denominateur="100")
+    one["rosp"].append(
+        entry(one, "AD-PREV-TABAC", "rosp") | {"numerateur": "0", "horodatage_saisie": "2026-02-01T00:00:00+01:00"}
+    )
+    found = worth(one, of_rosp("AD-PREV-TABAC"))
+    row = found.items.filter(indicator="AD-PREV-TABAC").row(0, named=True)
+    assert (row["payable_cents"], row["firm"], row["reason_fr"]) == (23625, True, "ferme")
+    assert amounts(found, "rosp")["payable_cents"] == 23625
+    assert amounts(found, "rosp")["complete"] is False, "the six others have no figures"
+
+
+def test_a_neutralised_indicator_has_no_amount_and_leaves_the_rest_complete() -> None:
+    one = sound()
+    one["rosp"] = [entry(one, "AD-PREV-TABAC", "rosp") | {"numerateur": "3", "denominateur": "4"}]
+    found = worth(one, of_rosp("AD-PREV-TABAC"))
+    row = found.items.filter(scheme="rosp").row(0, named=True)
+    assert (row["neutralised"], row["computed_cents"]) == (True, None)
+    assert amounts(found, "rosp")["complete"] is True
+
+
+def test_the_cents_of_the_indicators_sum_to_the_exact_total_rounded_once() -> None:
+    draw = random.Random(4)
+    rows = [LAW | {"finess_et": f"{place // 7}", "numerator": draw.randrange(60, 90), "denominator": 97, "patient_list": 1201,
+                   "deadline": "in_time", "point_value": 700, "down": False, "rank": 0, "initial_rank": 0, "least_rank": 0,
+                   "told": ""} for place in range(70)]  # fmt: skip
+    found = achievement.shared_cents(achievement.rated(pl.DataFrame(rows)))
+    for _, part in found.group_by("finess_et"):
+        exact = sum((Fraction(a, b) for a, b in part.select("worth_num", "worth_den").rows()), Fraction(0))
+        assert part["cents"].sum() == int(exact + Fraction(1, 2))
+
+
+# --- conservation, proof
+
+
+@pytest.fixture(scope="module")
+def many() -> tuple[Any, Remuneration, list[Attestation]]:
+    draw = random.Random(9)
+    names = list(synthetic_ecds.DEFECTS)
+    centres = synthetic_ecds.centres(40, 9, defects=[draw.choice(names) for _ in range(40)])
+    own = [one for one in everything() if draw.random() < 0.9]
+    found = examine(read(centres), own)
+    return found, remunerate(found, own), own
+
+
+def test_every_cent_is_payable_under_reserve_or_blocked_and_nothing_else(many: Any) -> None:
+    _, found, _ = many
+    parts = pl.col("payable_cents") + pl.col("under_reserve_cents") + pl.col("blocked_cents")
+    for frame in (found.items, found.centres):
+        assert frame.filter(pl.col("computed_cents") != parts).is_empty()
+    sums = found.items.group_by("finess_et", "scheme").agg(pl.col("computed_cents", "payable_cents", "blocked_cents").sum())
+    both = found.centres.join(sums, on=["finess_et", "scheme"], suffix="_of_items")
+    for name in ("computed_cents", "payable_cents", "blocked_cents"):
+        assert both.filter(pl.col(name) != pl.col(f"{name}_of_items")).is_empty()
+
+
+def test_every_centre_has_a_row_for_each_scheme_and_every_row_its_reason(many: Any) -> None:
+    examination, found, _ = many
+    assert found.centres.height == 2 * examination.scene.centres.height
+    assert found.centres["reason_fr"].null_count() == 0
+    assert found.items["reason_fr"].null_count() == 0
+    assert (found.nodes.schema, found.items.schema, found.centres.schema) == (NODES, ITEMS, CENTRES)
+
+
+def test_every_node_says_its_status_and_whether_it_is_firm(many: Any) -> None:
+    _, found, _ = many
+    assert found.nodes.select("status", "firm", "unit", "text_fr", "parameters").null_count().sum_horizontal().item() == 0
+    assert set(found.nodes.filter("firm")["status"]) <= {"official", "attested"}
+    leaves = found.nodes.filter(pl.col("node").str.contains(r"^rfs\..+\..+$"))
+    assert leaves["parameters"].str.contains("cds.rfs.points").all()
+
+
+def bill_of(many: Any, **changed: Any) -> set[str]:
+    examination, found, own = many
+    made = Bill(examination, found, Figures(examination.scene.last_day, tuple(own)), "1", (4, 7))
+    return set(verify(replace(made, **changed)).filter(status="fired")["rule"])
+
+
+def test_a_true_bill_passes_its_own_proof(many: Any) -> None:
+    assert bill_of(many) == set()
+
+
+def test_a_false_bill_is_told_by_the_rule_that_it_breaks(many: Any) -> None:
+    _, found, _ = many
+    assert bill_of(many, rules_version="") == {"cds.CDS65"}
+    assert bill_of(many, positions=()) == {"cds.CDS65"}
+    wrong = replace(found, centres=found.centres.with_columns(pl.col("computed_cents") + 1))
+    assert bill_of(many, remuneration=wrong) == {"cds.CDS63"}
+    regime = replace(found, centres=found.centres.with_columns(regime=pl.lit(2025, pl.Int64)))
+    assert bill_of(many, remuneration=regime) == {"cds.CDS44"}
+    loose = replace(found, items=found.items.with_columns(payable_cents=pl.col("computed_cents")))
+    assert bill_of(many, remuneration=loose) == {"cds.CDS45"}
+
+
+def test_an_advance_too_large_is_told_with_what_is_to_be_recovered(many: Any) -> None:
+    examination, _, own = many
+    paid = examination.scene.centres.select("finess_et", advance_cents=pl.lit(10**9, pl.Int64))
+    found = verify(
+        Bill(examination, remunerate(examination, own, advances=paid), Figures(date(2025, 12, 31), tuple(own)), "1", (1,))
+    )
+    told = found.filter(rule="cds.CDS64", status="fired")
+    assert told.height == 40
+    assert told["reason_fr"].str.contains("à récupérer, jamais un paiement négatif").all()
+
+
+def test_stopped_centres_make_no_amount() -> None:
+    centres = spoiled([lambda f: None] * 2)
+    register = surroundings(centres)["register"].head(1)
+    found = remunerate(examine(read(centres, register=register)))
+    assert set(found.centres["finess_et"]) == {numbers(centres)[0]}

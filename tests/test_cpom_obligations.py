@@ -1,0 +1,180 @@
+"""What falls due: each deadline of the calendar on its last day and the next, with what was received, in the time of Paris."""
+
+from datetime import UTC, date, datetime
+from typing import Any
+
+import polars as pl
+import pytest
+from cpom_world import EJ, SOUND, exported, frame, judged, notice, references, world
+
+from checks.cpom.facts import Facts, facts_of
+from checks.cpom.law import default_law
+from checks.cpom.obligations import CAMPAIGN, OBLIGATIONS, STATES_FR, falling_due, watch
+from contracts_schema.cpom_catalogue import deadlines
+
+
+def watched(on: date, facts: Facts | None = None, **policies: Any) -> pl.DataFrame:
+    facts = facts or world()
+    return watch(facts, judged(facts, on, **policies), default_law(policies), on).obligations
+
+
+def states(found: pl.DataFrame, deadline: str) -> list[tuple[str, int | None]]:
+    rows: list[tuple[str, int | None]] = found.filter(pl.col("deadline_id") == deadline).select("state", "days_left").rows()
+    return rows
+
+
+def recognised(*names: str, **columns: Any) -> dict[str, pl.DataFrame]:
+    sheet = exported(SOUND)["sheet"]["sheet_id"][0]
+    told = [{"sheet_id": sheet, "finess_ej": EJ, "recognition_id": name, "label": name, "row": 1} | columns for name in names]
+    return {"recognition": frame("recognition", *told)}
+
+
+def test_every_obligation_has_its_schema_a_known_state_and_a_source() -> None:
+    found = watched(date(2025, 8, 1), world(**recognised("RC11", "RC13", "RC37")))
+    assert found.schema == OBLIGATIONS
+    assert set(found["state"]) <= set(STATES_FR)
+    assert found["source"].str.starts_with("guide, L").all()
+    assert set(found["deadline_id"]) == {
+        *CAMPAIGN,
+        "D01",
+        "D02",
+        "D07",
+        "D08",
+        "D09",
+        "D11",
+        "D14",
+        "D15a",
+        "D16",
+        "D17",
+        "D19",
+    }
+    assert found["finess_ej"].null_count() == len(CAMPAIGN)
+    assert not {"D10", "D23", "D24"} & set(found["deadline_id"]), "no table dates them"
+
+
+@pytest.mark.parametrize(
+    ("on", "state"),
+    [
+        (date(2027, 5, 1), ("A_VENIR", 61)),
+        (date(2027, 6, 1), ("PROCHE", 30)),
+        (date(2027, 7, 1), ("PROCHE", 0)),
+        (date(2027, 7, 2), ("NON_VERIFIABLE", None)),
+    ],
+)
+def test_a_review_is_due_until_its_day_included_and_nothing_shows_it_afterwards(
+    on: date, state: tuple[str, int | None]
+) -> None:
+    assert states(watched(on), "D07") == [state]
+
+
+def test_the_choice_is_told_from_what_proves_it() -> None:
+    assert states(watched(date(2025, 8, 1)), "D02") == [("RECU_A_TEMPS", None)]
+    part = facts_of(exported(SOUND) | {"row": exported(SOUND)["row"].with_columns(chosen=pl.lit(value=False))})
+    assert states(watched(date(2025, 7, 24), part), "D02") == [("PROCHE", 1)]
+    assert states(watched(date(2025, 7, 25), part), "D02") == [("PROCHE", 0)]
+    assert states(watched(date(2025, 7, 26), part), "D02") == [("DEPASSE", -1)]
+
+
+def test_a_yearly_report_is_due_each_year_from_the_one_after_its_effect_and_shows_what_came() -> None:
+    facts = world(**recognised("RC13", effective_on=date(2026, 2, 1)), recognition_report=None)
+    found = watched(date(2026, 3, 1), facts).filter(pl.col("deadline_id") == "D15a")
+    assert found["due_on"].to_list() == [date(2027, 3, 31), date(2028, 3, 31), date(2029, 3, 31)]
+    came = frame(
+        "recognition_report",
+        {
+            "recognition_id": "RC13",
+            "finess_ej": EJ,
+            "data_year": 2025,
+            "due_on": date(2026, 3, 31),
+            "received_on": date(2026, 3, 31),
+        },
+        {
+            "recognition_id": "RC13",
+            "finess_ej": EJ,
+            "data_year": 2026,
+            "due_on": date(2027, 3, 31),
+            "received_on": date(2027, 4, 1),
+        },
+    )
+    found = watched(date(2028, 4, 1), world(**recognised("RC13"), recognition_report=came))
+    assert [state for state, _ in states(found, "D15a")] == ["RECU_A_TEMPS", "RECU_EN_RETARD", "DEPASSE", "A_VENIR"]
+    assert found.filter(pl.col("deadline_id") == "D15a")["evidence_fr"][0] == "rapport reçu le 31/03/2026"
+    blind = watched(date(2028, 4, 1), world(**recognised("RC13"), recognition_report=None))
+    assert [state for state, _ in states(blind, "D15a")][:3] == ["NON_VERIFIABLE"] * 3
+
+
+@pytest.mark.parametrize(
+    ("sent", "on", "state"),
+    [
+        (None, date(2029, 12, 31), "PROCHE"),
+        (None, date(2030, 1, 1), "DECHU"),
+        (date(2029, 12, 31), date(2030, 1, 1), "RECU_A_TEMPS"),
+        (date(2030, 1, 1), date(2030, 1, 2), "DECHU"),
+    ],
+)
+def test_a_subsidy_lapses_unless_its_documents_were_sent_in_time(sent: date | None, on: date, state: str) -> None:
+    subsidy = references()["subsidy"].with_columns(documents_sent_on=pl.lit(sent, pl.Date))
+    assert [told for told, _ in states(watched(on, world(subsidy=subsidy)), "D17")] == [state]
+
+
+def test_a_notice_runs_a_month_and_once_more_when_renewed() -> None:
+    opened = notice("NOTIFICATION", date(2025, 3, 1), received_on=date(2025, 3, 4))
+    first = watched(date(2025, 3, 20), world(notice_event=frame("notice_event", opened)))
+    told = first.filter(pl.col("deadline_id") == "D11").row(0, named=True)
+    assert (told["due_on"], told["days_left"], told["subject"]) == (date(2025, 4, 4), 15, "P1")
+    assert told["passed_at"] == datetime(2025, 4, 4, 22, tzinfo=UTC)
+    renewed = frame("notice_event", opened, notice("RENOUVELLEMENT", date(2025, 4, 2)))
+    second = watched(date(2025, 4, 20), world(notice_event=renewed)).filter(pl.col("deadline_id") == "D12")
+    assert second["due_on"].to_list() == [date(2025, 5, 4)]
+    grave = frame("notice_event", opened | {"nature": "MANQUEMENT_GRAVE"})
+    assert states(watched(date(2025, 4, 20), world(notice_event=grave)), "D13") == [("DEPASSE", -16)]
+    closed = frame("notice_event", opened, notice("CLOTURE", date(2025, 3, 15)))
+    assert states(watched(date(2025, 4, 20), world(notice_event=closed)), "D11") == [("TERMINE", None)]
+
+
+def test_the_ceiling_is_that_of_the_last_closed_exercise_before_the_penalties() -> None:
+    incomes = frame(
+        "insurance_income",
+        {"finess_ej": EJ, "year": 2023, "income_cents": 100_00, "closed": True},
+        {"finess_ej": EJ, "year": 2024, "income_cents": 300_00, "closed": True},
+        {"finess_ej": EJ, "year": 2025, "income_cents": 900_00, "closed": True},
+    )
+    facts = world(insurance_income=incomes)
+    day = date(2025, 8, 1)
+    told = watch(facts, judged(facts), default_law(), day).ceiling
+    assert told.select("year", "exercise", "penalties_cents", "cap_cents").rows() == [(2025, 2024, 10_000_00, 15_00)]
+    none = world(insurance_income=incomes.with_columns(closed=pl.lit(value=False)))
+    assert watch(none, judged(none), default_law(), day).ceiling["cap_cents"].to_list() == [None]
+
+
+def test_contradicted_dates_are_told_and_never_late_unless_a_policy_says_so() -> None:
+    assert states(watched(date(2025, 8, 1)), "D05") == [("INFORMATIF", None)]
+    assert states(watched(date(2025, 8, 1), prs_dates_block=True), "D05") == [("DEPASSE", -278)]
+
+
+def test_the_annex_of_recognitions_follows_the_policy_that_dates_it() -> None:
+    assert states(watched(date(2025, 8, 1)), "D01") == [("RECU_A_TEMPS", None)]
+    assert states(watched(date(2025, 8, 1), recognitions_due_on=date(2025, 5, 31)), "D01") == [("RECU_EN_RETARD", None)]
+    assert states(watched(date(2025, 8, 1), world(annex=None)), "D01") == [("NON_VERIFIABLE", None)]
+
+
+def test_what_falls_due_is_told_once_in_the_nearest_of_the_horizons() -> None:
+    for left, horizon in ((31, None), (30, 30), (8, 30), (7, 7), (2, 7), (1, 1), (0, 1)):
+        day = date.fromordinal(date(2027, 7, 1).toordinal() - left)
+        near = falling_due(watched(day)).filter(pl.col("deadline_id") == "D07")
+        assert near["horizon"].to_list() == ([] if horizon is None else [horizon]), left
+
+
+def test_periods_start_and_end_at_midnight_in_paris() -> None:
+    before, last, after = watched(date(2024, 12, 31)), watched(date(2029, 12, 31)), watched(date(2030, 1, 1))
+    assert [states(found, "D03")[0][0] for found in (before, last)] == ["A_VENIR", "EN_VIGUEUR"]
+    assert [states(found, "D04")[0][0] for found in (last, after)] == ["EN_COURS", "TERMINE"]
+    start = before.filter(pl.col("deadline_id") == "D03")["passed_at"].item()
+    assert start == datetime(2024, 12, 31, 23, tzinfo=UTC)
+
+
+def test_dated_deadlines_of_the_calendar_are_those_of_the_obligations() -> None:
+    found = watched(date(2025, 8, 1), world(**recognised("RC37")))
+    for name, day in found.select("deadline_id", "due_on").unique().iter_rows():
+        if deadlines()[name].get("date"):
+            assert day == date.fromisoformat(str(deadlines()[name]["date"])), name

@@ -1,0 +1,134 @@
+"""The products of the CPOM: what was judged, compared and watched, in the contract's columns; small counts are masked."""
+
+from dataclasses import replace
+from datetime import date
+from typing import Any
+
+import polars as pl
+import pytest
+from cpom_world import EJ, OTHER, SOUND, exported, judged, references, with_series, world
+from test_cpom_compare import decision, variant
+
+from checks.cpom.compare import DEFINITION, RECOMPUTED, compare
+from checks.cpom.facts import Facts, facts_of
+from checks.cpom.law import default_law
+from checks.cpom.obligations import watch
+from checks.cpom.product import PRODUCTS, TYPES, tables
+from connectors.synthetic_ecars import Contract, sample_contract
+from contracts_schema.geography import region_of
+from contracts_schema.products import products
+from warehouse.masking import masked
+
+ON = date(2025, 8, 1)
+LAW = default_law()
+VIEWS = {table.view: table for name in PRODUCTS for table in products()[name].tables}
+
+
+def made(
+    facts: Facts | None = None, *recomputed: dict[str, Any], decided: list[dict[str, Any]] | None = None
+) -> dict[str, pl.DataFrame]:
+    facts = facts or world()
+    found = judged(facts, ON)
+    told = pl.DataFrame([decision()] if decided is None else decided, DEFINITION)
+    comparison = compare(found, pl.DataFrame(list(recomputed), RECOMPUTED), told, LAW)
+    return tables(facts, found, comparison, watch(facts, found, LAW, ON), LAW)
+
+
+def published(found: dict[str, pl.DataFrame], product: str) -> dict[str, pl.DataFrame]:
+    """What the ARS of the fictional région gets."""
+    return masked(products()[product], found, region_of(EJ) or "", ON)
+
+
+def test_every_table_of_the_contracts_is_made_in_its_columns_types_and_keys() -> None:
+    found = made(None, variant())
+    assert set(found) == set(VIEWS)
+    for name, table in VIEWS.items():
+        columns = {column.name: TYPES[column.type] for column in table.columns if column.name != "masked"}
+        assert dict(found[name].schema) == columns, name
+        assert not found[name].select(pl.struct(table.keys).is_duplicated().any()).item(), name
+        for column in table.columns:
+            told = found[name].get_column(column.name) if column.name != "masked" else pl.Series(dtype=pl.String)
+            if column.constraints.get("required"):
+                assert not told.null_count(), (name, column.name)
+            if "enum" in column.constraints:
+                assert set(told.drop_nulls()) <= set(column.constraints["enum"]), (name, column.name)
+
+
+def test_no_table_is_empty_in_the_sound_world_but_those_that_may_be() -> None:
+    found = made(None, variant())
+    assert {name for name, rows in found.items() if rows.is_empty()} == {
+        "out_ars__cpom_finding",
+        "out_ars__cpom_financial_line",
+    }
+    assert all(VIEWS[name].may_be_empty for name in ("out_ars__cpom_finding", "out_ars__cpom_financial_line"))
+
+
+def test_a_comparison_is_published_with_its_figures_and_its_decision() -> None:
+    rows = published(made(None, variant(numerator=300)), "cpom-indicateurs")["indicator"]
+    told = rows.filter(pl.col("indicator_id") == "OS_13_1_1").row(0, named=True)
+    assert (told["result"], str(told["recomputed"]), str(told["gap"])) == ("Écart", "30.00", "-9.50")
+    assert (told["definition"], told["definition_variant"], told["reference"]) == ("OS_13 v2", "v1", "Avis")
+    assert not told["masked"]
+
+
+@pytest.mark.parametrize(("numerator", "denominator"), [(10, 1000), (995, 1000), (5, 8)])
+def test_small_counts_are_hidden_with_all_that_would_tell_them(numerator: int, denominator: int) -> None:
+    contract = with_series("OS_13_1_1", "1 %", *["2 %", "3 %", "4 %", "5 %", "6 %"])
+    rows = published(made(world(contract), variant(numerator=numerator, denominator=denominator)), "cpom-indicateurs")[
+        "indicator"
+    ]
+    told = rows.filter(pl.col("indicator_id") == "OS_13_1_1").row(0, named=True)
+    assert [told[name] for name in ("numerator", "recomputed", "gap", "completeness")] == [None] * 4
+    assert (told["result"], told["masked"]) == ("Masqué", True)
+    assert told["declared_text"] == "1 %", "what was declared stays"
+
+
+def test_findings_are_numbered_the_gravest_first_and_said_in_french() -> None:
+    facts = world(replace(with_series("OS_03_1_1", "douze", "12", "14", "16", "18", "20"), name="Clinique des Dunes"))
+    rows = made(facts)["out_ars__cpom_finding"]
+    assert rows["number"].to_list() == list(range(1, rows.height + 1))
+    assert rows["severity"].to_list() == ["Bloquant", "Avertissement", "Avertissement"]
+    assert rows["effect"][0] == "Cellule écartée"
+    assert "« douze »" in rows["message"][0]
+
+
+def test_the_calendar_of_the_campaign_stands_once_in_each_region() -> None:
+    contracts = [SOUND, replace(sample_contract(3), finess_ej="310000019")]
+    found = made(facts_of(exported(*contracts)))["out_ars__cpom_obligation"]
+    common = found.filter(pl.col("finess_ej").is_null()).group_by("deadline_id").agg(pl.col("region").sort())
+    assert set(map(tuple, common["region"])) == {tuple(sorted({region_of(EJ), region_of("310000019")}))}
+
+
+def test_money_is_in_cents_and_an_unknown_line_is_shown() -> None:
+    told: Contract = replace(SOUND, lines={})
+    facts = world(told)
+    sheet = facts.sheet.head(1).with_columns(sheet_id=pl.lit("F1"), annex=pl.lit("FINANCE"))
+    rows = [("MIG", "H11", 12_50, False), ("MIG", "Z99", 1, False), ("MIG", None, 12_51, True)]
+    lines = pl.DataFrame(
+        [
+            {"sheet_id": "F1", "envelope": e, "code": c, "amount_cents": a, "is_total": t, "amount_raw": "x", "cell": "B1"}
+            for e, c, a, t in rows
+        ]
+    )
+    lines = lines.match_to_schema(facts.frame("financial_line").schema, missing_columns="insert")
+    found = made(replace(facts, sheet=pl.concat([facts.sheet, sheet]), financial_line=lines))["out_ars__cpom_financial_line"]
+    assert found.select("code", "amount_cents", "is_known", "kind").rows() == [
+        ("H11", 12_50, True, "Ligne"),
+        ("Z99", 1, False, "Ligne"),
+        (None, 12_51, True, "Total"),
+    ]
+    subsidy = made()["out_ars__cpom_subsidy"].row(0, named=True)
+    assert (subsidy["last_day"], subsidy["paid_cents"]) == (date(2029, 12, 31), 100_00)
+    assert made()["out_ars__cpom_ceiling"]["cap_cents"].to_list() == [5 * 1_000_000]
+
+
+def test_a_number_of_no_region_is_given_to_nobody() -> None:
+    contract = replace(SOUND, finess_ej="00A000012")
+    found = made(facts_of(exported(contract)))
+    assert found["out_ars__cpom_contract"].is_empty()
+    assert OTHER not in str(references())
+
+
+def test_the_same_arguments_make_the_same_tables() -> None:
+    first, second = made(None, variant()), made(None, variant())
+    assert all(first[name].equals(second[name]) for name in VIEWS)
