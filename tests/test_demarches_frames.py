@@ -427,6 +427,25 @@ def test_frames_do_not_depend_on_the_order_of_the_snapshots(bench: Bench) -> Non
     assert set(one.frames["dossier"]["structure_kind"]) == {"CPTS"}
 
 
+def test_the_platform_of_the_demonstration_is_read_through_two_mappings(tmp_path: Path) -> None:
+    with Simulator(forms.demonstration()) as service:
+        pulled = [Bench(service, tmp_path / str(form), form) for form in (forms.NATIONAL, forms.DEROGATORY)]
+        for one in pulled:
+            one.deliver(keep=MAPPINGS[one.demarche].kept())
+        found = read(*pulled)
+    assert found.notes.rows() == []
+    teams = found.frames["member"].group_by("number").agg(pl.col("rpps").len()).sort("number").rows()
+    assert teams == [("900001", 4), ("900002", 3), ("900003", 4)], "the withdrawn one was never seen"
+    assert events(found) == [
+        ("900001", "accepte", date(2025, 11, 3), None),
+        ("900002", "accepte", date(2022, 7, 20), None),
+        ("900003", "refuse", date(2024, 2, 5), None),
+    ]
+    assert rows(found)["kind"].value_counts().sort("kind").rows() == [
+        ("dossier", 3), ("event", 3), ("member", 11), ("synchronisation", 2),
+    ]  # fmt: skip
+
+
 # --- mappings
 
 
