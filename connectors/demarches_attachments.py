@@ -13,10 +13,11 @@ import os
 import socket
 import ssl
 import tempfile
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -296,7 +297,7 @@ def _download(url: str, hosts: Hosts, resolve: Resolve) -> Iterator[bytes]:
     pinned = _public(host, port, hosts, resolve)
     connection = _connection(host, pinned, port, plain, hosts)
     until = time.monotonic() + hosts.seconds
-    with closing(connection):
+    with closing(connection), _watched(connection, hosts.seconds):
         try:
             connection.request("GET", _path(address), headers={"Accept-Encoding": "identity", "User-Agent": "ecluse"})
             answer = connection.getresponse()
@@ -308,6 +309,23 @@ def _download(url: str, hosts: Hosts, resolve: Resolve) -> Iterator[bytes]:
                 yield chunk
         except (OSError, http.client.HTTPException, ValueError):
             raise _Refused("unreachable") from None
+
+
+@contextmanager
+def _watched(connection: http.client.HTTPConnection, seconds: float) -> Iterator[None]:
+    """Cut the connection after so many seconds, were it in the middle of its headers."""
+
+    def cut() -> None:
+        with suppress(OSError, AttributeError):
+            connection.sock.shutdown(socket.SHUT_RDWR)
+
+    watch = threading.Timer(seconds, cut)
+    watch.daemon = True
+    watch.start()
+    try:
+        yield
+    finally:
+        watch.cancel()
 
 
 def _path(address: SplitResult) -> str:

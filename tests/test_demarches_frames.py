@@ -257,6 +257,18 @@ def test_a_purge_for_retention_is_no_withdrawal(bench: Bench, reason: str, kind:
     assert "document-unique.pdf" not in bench.head.read_text(encoding="utf-8"), "names of files are no fact to keep"
 
 
+def test_what_the_administration_hides_is_not_withdrawn_by_the_team(bench: Bench) -> None:
+    bench.fill(1)
+    bench.platform.settle(1, "accepte")
+    bench.platform.hide(1, "administration")
+    bench.deliver()
+    bench.platform.restore(1)
+    bench.deliver()
+    bench.platform.hide(1, "administration")
+    bench.deliver()
+    assert [(kind, reason) for _, kind, _, reason in events(read(bench))] == [("accepte", None), ("purged", "manager_request")]
+
+
 def test_a_decision_taken_after_the_last_reading_of_a_dossier_is_known_by_its_deletion(bench: Bench) -> None:
     bench.fill(2)
     bench.deliver()
