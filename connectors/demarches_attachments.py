@@ -303,10 +303,14 @@ def _download(url: str, hosts: Hosts, resolve: Resolve) -> Iterator[bytes]:
             answer = connection.getresponse()
             if answer.status != 200:
                 raise _Refused("unreachable", expired=answer.status in (400, 401, 403, 404, 410))
+            told, given = answer.getheader("Content-Length", ""), 0
             while chunk := answer.read1(CHUNK):
                 if time.monotonic() > until:
                     raise _Refused("unreachable")
+                given += len(chunk)
                 yield chunk
+            if told.isdigit() and given < int(told):  # the line was cut: it says nothing about the file
+                raise _Refused("unreachable", expired=True)
         except (OSError, http.client.HTTPException, ValueError):
             raise _Refused("unreachable") from None
 

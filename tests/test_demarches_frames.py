@@ -20,6 +20,8 @@ from checks.snp.law import attested_as_published, default_law
 from checks.snp.reconcile import reconcile
 from connectors import demarches_frames
 from connectors import simulator_forms as forms
+from connectors.demarches import describe
+from connectors.demarches_client import WronglySet
 from connectors.demarches_frames import COLUMNS, NOTES_FR, Declared, declared
 from connectors.demarches_mapping import misfits, propose
 from connectors.demarches_merge import read_snapshot
@@ -508,6 +510,15 @@ def test_the_proposal_for_each_form_is_its_mapping_once_the_open_questions_are_a
     found, right = load(draft), MAPPINGS[demarche]
     assert dict(found.champs()) == {name: champ for name, champ in right.champs() if name != "named"}
     assert [(team.role_is, team.table) for team in found.teams] == [(team.role_is, team.table) for team in right.teams]
+
+
+def test_a_mapping_is_proposed_before_any_dossier_is_read(bench: Bench) -> None:
+    bench.fill(1)
+    form = describe(bench.settled(), forms.NATIONAL, bench.pace())
+    assert len(bench.service.seen.api) == 1
+    assert propose(form).text == propose(header(bench)).text
+    with pytest.raises(WronglySet, match="démarche 7"):
+        describe(bench.settled(), 7, bench.pace())
 
 
 def test_a_proposal_refuses_to_guess_between_two_champs(bench: Bench) -> None:
