@@ -257,7 +257,7 @@ def test_an_unknown_type_of_champ_is_read_by_its_text_and_flagged(bench: Bench) 
 
 
 def test_the_verdict_of_the_scanner_is_learnt_though_no_instant_moves(bench: Bench) -> None:
-    bench.fill(3)
+    bench.fill(3, seconds=3600)
     bench.platform.replace_piece(2, 120, scan="pending")
     bench.deliver()
     bench.platform.advance(86_400)

@@ -11,8 +11,10 @@ import polars as pl
 import pytest
 import yaml
 from demarches import TEAM, Bench, platform
+from polars.testing import assert_frame_equal
 from snp_facts import CAISSE, FAMILIES, PEOPLE, SPEC, day, facts_of, instant, structures
 
+from checks.dataset_facts import facts_of as facts_from_rows
 from checks.snp.facts import SCHEMAS, check_facts
 from checks.snp.law import attested_as_published, default_law
 from checks.snp.reconcile import reconcile
@@ -21,6 +23,7 @@ from connectors import simulator_forms as forms
 from connectors.demarches_frames import COLUMNS, NOTES_FR, Declared, declared
 from connectors.demarches_mapping import misfits, propose
 from connectors.demarches_merge import read_snapshot
+from connectors.demarches_rows import rows
 from connectors.simulator_demarches import Simulator
 from connectors.simulator_platform import Field, Platform
 from contracts_schema.bordereau_profiles import normalised
@@ -137,19 +140,27 @@ def known(scenario: Row) -> bool:
     return all(event["kind"] != "purged" for entry in scenario["declarations"] for event in entry.get("events", []))
 
 
+def enters_as_an_export_would(found: Declared) -> None:
+    """Through the rows of the dataset of declarations nothing is lost."""
+    facts = facts_from_rows("declarations", rows(found))
+    for name, frame in found.frames.items():
+        assert_frame_equal(facts[name].unique(), frame.unique(), check_row_order=False)
+
+
 def judged(scenario: Row, decision: Row, found: Declared) -> set[tuple[str, str, int, tuple[str, ...]]]:
+    enters_as_an_export_would(found)
     facts = replace(facts_of(scenario, decision), **found.frames)
     check_facts(facts)
     result = reconcile(facts, default_law(scenario.get("policies"), ATTESTED), decision["decided"])
-    rows = set()
+    told = set()
     for line in result.lines.iter_rows(named=True):
         here = pl.col("line_number").is_null() | (pl.col("line_number") == line["line_number"])
         said = result.findings.filter(pl.col("bordereau_id") == line["bordereau_id"], here, ~pl.col("note"))
         names = {f"{row['rule'][4:]} {'mention' if row['mention'] else row['outcome']}" for row in said.iter_rows(named=True)}
         names = {name for name in names if not name.startswith("A03")}
         key = f"{line['bordereau_id']}/{line['line_number']}"
-        rows.add((key, line["outcome"], line["payable_cents"], tuple(sorted(names))))
-    return rows
+        told.add((key, line["outcome"], line["payable_cents"], tuple(sorted(names))))
+    return told
 
 
 def expected(decision: Row) -> set[tuple[str, str, int, tuple[str, ...]]]:
@@ -306,6 +317,7 @@ def test_protocols_added_and_dropped_by_new_deposits_carry_their_days(bench: Ben
         bench.platform.edit(1, {106: [forms.PROTOCOLS[family] for family in families]})
         bench.platform.redeposit(1)
         bench.deliver()
+    enters_as_an_export_would(read(bench))
     spans = read(bench).frames["dossier_protocol"].drop("number").rows()
     first, second, third, fourth = (date(2022, 7, 20) + timedelta(days=days) for days in (0, 10, 20, 30))
     assert spans == [
