@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 PARIS = ZoneInfo("Europe/Paris")
 CONFIG = "ecluse.toml"
 TEST_CLOCK = "ECLUSE_NOW"
-KNOWN = frozenset({"database_url", "store_url", "warehouse_url", "test", "expected", "recipients"})
+KNOWN = frozenset({"database_url", "store_url", "warehouse_url", "test", "expected", "recipients", "demarches"})
 """What ``ecluse.toml`` may set; a name mistyped there must not lead to a default."""
 
 

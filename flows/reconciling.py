@@ -18,7 +18,7 @@ from flows.deliveries import all_heads
 from flows.hub import Hub, WrongUsage
 from flows.line_decisions import Proposed
 from flows.published import publications
-from warehouse.heads import BORDEREAU, DATASET, Head
+from warehouse.heads import BORDEREAU, DATASET, DEMARCHE, Head
 
 if TYPE_CHECKING:
     import polars as pl
@@ -35,7 +35,7 @@ OF_BORDEREAUX = ("bordereau", "line", "patient")
 """Frames of ``checks.snp.facts`` that are segments of bordereaux as they are."""
 
 INTERNAL = (LINE,)
-SOURCES = frozenset({BORDEREAU, DATASET})
+SOURCES = frozenset({BORDEREAU, DATASET, DEMARCHE})
 KINDS = frozenset({"attestation", "policy", "alias", line_decisions.KIND})
 """Kinds of decisions that change what is proposed or paid."""
 
@@ -155,12 +155,13 @@ def _segments(known: Mapping[str, Head], caisse: str, kind: str) -> list[str]:
 
 
 def _datasets(known: Mapping[str, Head]) -> dict[str, list[str]]:
-    """The segments of each dataset that facts are made of."""
+    """The segments of each dataset that facts are made of; of a démarche that is pulled, its exports are left aside."""
     from checks.dataset_facts import MAKERS
 
+    pulled = {f"declarations/{scope.rpartition('/')[2]}" for scope, head in known.items() if head.source == DEMARCHE}
     found: dict[str, list[str]] = {}
-    for head in known.values():
-        for table, segment in head.tables.items() if head.source == DATASET else ():
+    for scope, head in known.items():
+        for table, segment in head.tables.items() if head.source in (DATASET, DEMARCHE) and scope not in pulled else ():
             found.setdefault(table.removeprefix(RESTRICTED).removeprefix("dataset_"), []).append(segment)
     return {dataset: found[dataset] for dataset in sorted(found) if dataset in MAKERS}
 
