@@ -139,7 +139,7 @@ def unplaced(hub: Hub, known: Mapping[str, Head]) -> "pl.DataFrame":
     for year in sorted({year for _, year in found}):
         rows = _placed(hub, [group[-1] for (_, own), group in found.items() if own == year])
         lost = rows.filter(pl.col("caisse").is_null() | pl.col("region").is_null())
-        parts.append(lost.with_columns(year=pl.lit(year, pl.Int64)).select(schema))
+        parts.append(lost.with_columns(year=pl.lit(year, pl.Int64)).select(list(schema)))
     return pl.concat(parts)
 
 
