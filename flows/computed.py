@@ -27,8 +27,11 @@ from warehouse.log import Event, canonical
 if TYPE_CHECKING:
     import polars as pl
 
-MODULES = {RECONCILIATION: "flows.reconciling"}
-MODULES |= {CAMPAIGN: "flows.campaigns", CONTRACTS: "flows.commitments"}
+MODULES = {
+    RECONCILIATION: "flows.reconciling",
+    CAMPAIGN: "flows.campaigns",
+    CONTRACTS: "flows.commitments",
+}
 """The module that computes the tables of products, by what their contract says in ``made_by``."""
 
 

@@ -35,8 +35,13 @@ CARRIED = ("delivery_id", "source", "scope", "finess", "year", "period", "flow",
            "dataset", "layout", "reduced", "sender", "received", "files")  # fmt: skip
 """What a decision repeats of the reception, so that it can be read alone."""
 
-GATES = {"pmsi": "flows.gate", "bordereau": "flows.bordereau_gate", "dataset": "flows.dataset_gate"}
-GATES |= dict.fromkeys(("ecds", "fir", "cpts"), "flows.campaign_gate")
+GATES = {
+    "pmsi": "flows.gate",
+    "bordereau": "flows.bordereau_gate",
+    "dataset": "flows.dataset_gate",
+    "demarche": "flows.demarche_gate",
+    **dict.fromkeys(("ecds", "fir", "cpts"), "flows.campaign_gate"),
+}
 """The module that judges the deliveries of each source: its functions ``gate`` (rows), ``settle`` (what the log makes of them)
 and ``judge`` (the whole)."""
 

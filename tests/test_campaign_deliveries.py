@@ -199,6 +199,21 @@ def test_a_later_extraction_takes_the_place_of_the_earlier_one_whole_and_the_pas
     assert campaign["extractions"][0]["missing"] == ["horaires"]
 
 
+def test_what_an_extraction_before_the_deadline_held_without_an_instant_stays_held(hub: Hub, tmp_path: Path) -> None:
+    centres = in_caisse("311")
+    for row in centres[0]["rosp"]:
+        row["horodatage_saisie"] = ""
+    take(hub, put(tmp_path / "a", centres, date(2026, 1, 30)))
+    after = [dict(row) for row in centres[0]["rosp"]]
+    after[0]["numerateur"] = "0"
+    centres[0]["rosp"] = after
+    take(hub, put(tmp_path / "b", centres, date(2026, 3, 2)))
+    told = rows(hub, "out_cpam__cds_finding").filter(rule="cds.CDS16")
+    assert told["state"].to_list() == ["Non vérifiable"], "typed between the two extractions: nobody knows when"
+    take(hub, put(tmp_path / "c", centres, date(2026, 1, 29)))
+    assert rows(hub, "out_cpam__cds_finding").filter(rule="cds.CDS16").is_empty(), "that of the 29th has it"
+
+
 def test_a_centre_in_two_extractions_counts_once_as_its_own_caisse_has_it(hub: Hub, tmp_path: Path) -> None:
     centres = in_caisse("311", "312")
     take(hub, put(tmp_path / "tout", centres))
