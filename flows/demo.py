@@ -16,7 +16,7 @@ from rich.text import Text
 
 from connectors.synthetic import Recipe, fictional_finess, write_rsa
 from contracts_schema.rules import label
-from flows import demo_bordereaux, display, display_lines, lines
+from flows import closings, demo_bordereaux, demo_campaigns, display, display_campaigns, display_lines, lines
 from flows.deliveries import Report, heads
 from flows.explanation import quarantine
 from flows.hub import init_hub, open_hub
@@ -57,6 +57,7 @@ def run(folder: Path) -> None:
     count = _step(out, "Écriture des exports fictifs de trois établissements", lambda: write_exports(exports))
     out.print(f"      {count} fichiers dans {display.plain(_short(exports))}")
     demo_bordereaux.write(folder / "bordereaux")
+    demo_campaigns.write(folder / "centres")
     init_hub(home, recipients=["ars-99", demo_bordereaux.FOLDER])
     reports = _step(out, "Ingestion par le flow Prefect (le serveur met quelques secondes à démarrer)",
                     lambda: _ingest(exports, home) + _ingest_bordereaux(folder / "bordereaux", home))  # fmt: skip
@@ -108,7 +109,11 @@ def _ingest_bordereaux(bordereaux: Path, home: Path) -> list[Report]:
 
     demo_bordereaux.attest(open_hub(home))
     received = min(demo_bordereaux.RECEIVED_ON, open_hub(home).today())
-    return [Report(**report) for report in ingest(paths=[str(bordereaux)], home=str(home), received_at=received.isoformat())]
+    paths = [str(bordereaux), str(bordereaux.parent / "centres")]
+    reports = [Report(**report) for report in ingest(paths=paths, home=str(home), received_at=received.isoformat())]
+    demo_campaigns.attest(open_hub(home))
+    demo_campaigns.close(open_hub(home))
+    return reports
 
 
 def _publish(home: Path) -> list[PublishReport]:
@@ -156,6 +161,8 @@ def _tell(out: Console, reports: list[Report], published: list[PublishReport], h
     out.print(Text("Un bordereau rapproché : d'abord ce qui attend quelqu'un", "bold"))
     shown = next(head.scope for head in heads(hub).values() if BORDEREAU_SHOWN in str(head.data["received"]))
     display_lines.bordereau(lines.bordereau(hub, shown.rpartition("/")[2]), 6)
+    out.print(Text("Une campagne de centres de santé, arrêtée à ses dates butoirs", "bold"))
+    display_campaigns.campaigns(closings.campaigns(hub))
     _next(out, shown.rpartition("/")[2][:8], home)
 
 
@@ -170,6 +177,7 @@ def _next(out: Console, bordereau: str, home: Path) -> None:
             "d'un chiffre publié aux lignes du fichier",
         ),
         (f"bordereau {bordereau}", "chaque ligne d'un bordereau, son résultat et son motif ; puis « line » et « decide »"),
+        ("centre 990000069", "la rémunération d'un centre de santé, étape par étape ; « --full » donne les textes"),
         (
             'query "select finess, exit_month, stays from out_ars__pmsi_activity" --as-of 8',
             "l'activité telle que connue à la position 8",
