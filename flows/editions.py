@@ -227,7 +227,7 @@ def _is_from(edition: Edition, head: "Head") -> bool:
     if product.made_by == VIEWS:
         return head.source == PMSI and is_of(product, head.data["finess"], recipient.territory)
     mine = recipient.kind == "cpam" and head.data.get("caisse") == recipient.territory
-    return mine if head.source == BORDEREAU else head.source != PMSI
+    return mine if head.source == BORDEREAU else head.source in computed.maker(product.made_by).SOURCES
 
 
 def _day(receipt: "Receipt") -> date:

@@ -208,7 +208,7 @@ def _recipients(written: dict[str, Any]) -> "tuple[Recipient, ...]":
         if not isinstance(formats, list) or not all(isinstance(form, str) for form in formats):
             raise WrongUsage(f'{where} formats : attendu une liste, par exemple ["parquet", "xlsx"]')
         try:
-            found.append(recipient(name, options.get("clearance", "aggregate"), tuple(formats)))
+            found.append(recipient(name, options.get("clearance"), tuple(formats)))
         except UnknownRecipient as error:
             raise WrongUsage(f"{where} {error}") from None
     return tuple(found)

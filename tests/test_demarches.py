@@ -340,6 +340,15 @@ def test_no_minute_sees_more_requests_than_the_service_allows(bench: Bench, monk
     assert found.report.seconds_waited >= 59
 
 
+def test_a_run_ends_with_its_time_and_the_next_goes_on_from_there(bench: Bench) -> None:
+    bench.fill(3)
+    bench.settings = {"budget_seconds": 100}
+    bench.service.before[2] = lambda: bench.platform.advance(101)
+    with pytest.raises(pulling.PullStopped, match="temps"):
+        bench.deliver()
+    assert bench.deliver().report.resumed
+
+
 def test_a_run_ends_with_its_budget_and_the_next_goes_on_from_there(bench: Bench) -> None:
     bench.fill(20)
     bench.settings = {"budget_requests": 5}

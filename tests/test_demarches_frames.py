@@ -20,6 +20,8 @@ from checks.snp.law import attested_as_published, default_law
 from checks.snp.reconcile import reconcile
 from connectors import demarches_frames
 from connectors import simulator_forms as forms
+from connectors.demarches import describe
+from connectors.demarches_client import WronglySet
 from connectors.demarches_frames import COLUMNS, NOTES_FR, Declared, declared
 from connectors.demarches_mapping import misfits, propose
 from connectors.demarches_merge import read_snapshot
@@ -257,6 +259,18 @@ def test_a_purge_for_retention_is_no_withdrawal(bench: Bench, reason: str, kind:
     assert "document-unique.pdf" not in bench.head.read_text(encoding="utf-8"), "names of files are no fact to keep"
 
 
+def test_what_the_administration_hides_is_not_withdrawn_by_the_team(bench: Bench) -> None:
+    bench.fill(1)
+    bench.platform.settle(1, "accepte")
+    bench.platform.hide(1, "administration")
+    bench.deliver()
+    bench.platform.restore(1)
+    bench.deliver()
+    bench.platform.hide(1, "administration")
+    bench.deliver()
+    assert [(kind, reason) for _, kind, _, reason in events(read(bench))] == [("accepte", None), ("purged", "manager_request")]
+
+
 def test_a_decision_taken_after_the_last_reading_of_a_dossier_is_known_by_its_deletion(bench: Bench) -> None:
     bench.fill(2)
     bench.deliver()
@@ -427,6 +441,25 @@ def test_frames_do_not_depend_on_the_order_of_the_snapshots(bench: Bench) -> Non
     assert set(one.frames["dossier"]["structure_kind"]) == {"CPTS"}
 
 
+def test_the_platform_of_the_demonstration_is_read_through_two_mappings(tmp_path: Path) -> None:
+    with Simulator(forms.demonstration()) as service:
+        pulled = [Bench(service, tmp_path / str(form), form) for form in (forms.NATIONAL, forms.DEROGATORY)]
+        for one in pulled:
+            one.deliver(keep=MAPPINGS[one.demarche].kept())
+        found = read(*pulled)
+    assert found.notes.rows() == []
+    teams = found.frames["member"].group_by("number").agg(pl.col("rpps").len()).sort("number").rows()
+    assert teams == [("900001", 4), ("900002", 3), ("900003", 4)], "the withdrawn one was never seen"
+    assert events(found) == [
+        ("900001", "accepte", date(2025, 11, 3), None),
+        ("900002", "accepte", date(2022, 7, 20), None),
+        ("900003", "refuse", date(2024, 2, 5), None),
+    ]
+    assert rows(found)["kind"].value_counts().sort("kind").rows() == [
+        ("dossier", 3), ("event", 3), ("member", 11), ("synchronisation", 2),
+    ]  # fmt: skip
+
+
 # --- mappings
 
 
@@ -477,6 +510,15 @@ def test_the_proposal_for_each_form_is_its_mapping_once_the_open_questions_are_a
     found, right = load(draft), MAPPINGS[demarche]
     assert dict(found.champs()) == {name: champ for name, champ in right.champs() if name != "named"}
     assert [(team.role_is, team.table) for team in found.teams] == [(team.role_is, team.table) for team in right.teams]
+
+
+def test_a_mapping_is_proposed_before_any_dossier_is_read(bench: Bench) -> None:
+    bench.fill(1)
+    form = describe(bench.settled(), forms.NATIONAL, bench.pace())
+    assert len(bench.service.seen.api) == 1
+    assert propose(form).text == propose(header(bench)).text
+    with pytest.raises(WronglySet, match="démarche 7"):
+        describe(bench.settled(), 7, bench.pace())
 
 
 def test_a_proposal_refuses_to_guess_between_two_champs(bench: Bench) -> None:
