@@ -65,7 +65,7 @@ def test_the_flow_pulls_every_demarche_and_prefect_keeps_counts_only(
     for secret in SECRETS:
         assert secret.encode() not in written, secret
     assert b"pull-demarches" in written
-    assert "ecluse://head/demarche/990001".encode() in written
+    assert b"ecluse://head/demarche/990001" in written
     assert len(list(open_hub(place).log.read(types={"DeliveryAccepted"}))) == 3
 
 

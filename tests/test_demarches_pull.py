@@ -15,7 +15,7 @@ from connectors import simulator_forms as forms
 from connectors.demarches_client import TOKEN_VARIABLE, PullStopped
 from connectors.simulator_demarches import TOKEN, Simulator
 from connectors.synthetic_bordereaux import Plan, rows_of, sample_lines, write_xlsx
-from flows import pull, reconciling, state
+from flows import deliveries, pull, reconciling, state
 from flows.deliveries import all_heads
 from flows.demarches_settings import URL_VARIABLE
 from flows.hub import CONFIG, Hub, WrongUsage, open_hub
@@ -111,6 +111,21 @@ def test_a_pull_stopped_goes_on_at_the_next_call_without_loss_or_duplicate(ours:
     assert report.pull["resumed"]
     assert report.pull["dossiers"] == 4
     assert declared(ours).filter(kind="dossier").height == 4
+
+
+def test_a_stop_between_the_reception_and_the_decision_ends_in_one_delivery(
+    ours: Hub, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.fill(2)
+    with monkeypatch.context() as patch:
+        patch.setattr(deliveries, "decide", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            pulled(ours, bench)
+    bench.fill(1)  # too late for the pull that was under way
+    report = pulled(ours, bench)
+    assert (report.delivery.status, report.pull["resumed"], report.pull["dossiers"]) == ("accepted", True, 2)
+    assert [event.type for event in ours.log.read()] == ["DeliveryReceived", "DeliveryAccepted"]
+    assert pulled(ours, bench).pull["added"] == 1
 
 
 def test_the_service_down_is_told_as_something_that_passes(ours: Hub, bench: Bench) -> None:
