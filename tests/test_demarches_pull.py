@@ -3,6 +3,7 @@
 import json
 import sqlite3
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -188,6 +189,17 @@ def test_token_signed_addresses_and_names_are_found_nowhere(ours: Hub, bench: Be
         assert secret.encode() not in raw + files, secret
         assert secret not in said.out + said.err, secret
     assert "99900000011" not in said.out + said.err
+
+
+def test_a_social_security_number_in_a_field_is_blanked_and_counted(ours: Hub, bench: Bench, ecluse: Ecluse) -> None:
+    planted = "2 85 06 99 123 456 70"  # its key is right
+    team = replace(TEAM, name=planted)
+    bench.platform.deposit(forms.NATIONAL, forms.answers(forms.NATIONAL, team))
+    bench.fill(1)
+    assert pulled(ours, bench).delivery.rules["demarche.nir"] == 1
+    assert declared(ours).filter(kind="dossier")["structure_name"].to_list() == [None, TEAM.name]
+    for words in (("status",), ("pull", "--json")):
+        assert planted not in ecluse(*words).out
 
 
 def test_the_command_says_what_is_missing(home: Path, ecluse: Ecluse, monkeypatch: pytest.MonkeyPatch) -> None:
