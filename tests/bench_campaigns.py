@@ -38,9 +38,8 @@ def main(folder: Path, centres: int, staff: int) -> None:
     whole = time.perf_counter() - began
     print(f"publication : barrière des tables\t{spent['judged']:.2f}")
     print(f"publication : fichiers\t{spent['written']:.2f}")
-    print(
-        f"{sum(report.rows_in for report in reports)} lignes, des fichiers aux produits, sans la barrière\t{whole - spent['judged']:.2f}"
-    )
+    lines = sum(report.rows_in for report in reports)
+    print(f"{lines} lignes, des fichiers aux produits, barrière à part\t{whole - spent['judged']:.2f}")
     print(f"mémoire (Mo)\t{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10}")
 
 
