@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.panel import Panel
@@ -22,6 +22,9 @@ from flows.explanation import quarantine
 from flows.hub import init_hub, open_hub
 from flows.prefect_settings import set_prefect_defaults
 from flows.publication import PublishReport
+
+if TYPE_CHECKING:
+    from flows.pull import Pulled
 
 YEAR = 2026
 MONTHS = (1, 2, 3, 4)
@@ -61,8 +64,9 @@ def run(folder: Path) -> None:
     init_hub(home, recipients=["ars-99", demo_bordereaux.FOLDER])
     reports = _step(out, "Ingestion par le flow Prefect (le serveur met quelques secondes à démarrer)",
                     lambda: _ingest(exports, home) + _ingest_bordereaux(folder / "bordereaux", home))  # fmt: skip
+    pulled = _step(out, "Lecture des déclarations sur un simulateur de démarches-simplifiées", lambda: _pull(home))
     published = _step(out, "Construction des vues et publication par le flow Prefect", lambda: _publish(home))
-    _tell(out, reports, published, home)
+    _tell(out, reports + [one.delivery for one in pulled], published, home)
 
 
 def write_exports(folder: Path) -> int:
@@ -114,6 +118,12 @@ def _ingest_bordereaux(bordereaux: Path, home: Path) -> list[Report]:
     demo_campaigns.attest(open_hub(home))
     demo_campaigns.close(open_hub(home))
     return reports
+
+
+def _pull(home: Path) -> "list[Pulled]":
+    from flows import demo_declarations
+
+    return demo_declarations.pull_all(open_hub(home))
 
 
 def _publish(home: Path) -> list[PublishReport]:
