@@ -4,9 +4,7 @@ One workbook an establishment, or several stacked. Texts are kept verbatim besid
 judge a value: what is wrong in a cell is for the rules; only a file that is no such export is refused, in French, whole.
 """
 
-import csv
 import hashlib
-import io
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,20 +13,19 @@ from typing import Any
 
 import polars as pl
 
-from connectors.ecars_grid import FL6, FL8, Block, blocks
-from connectors.ecars_values import bare, clean, day_of, decimal_of, read_value
+from connectors.ecars_canonical import read_canonical
+from connectors.ecars_grid import FL6, Block, blocks
+from connectors.ecars_values import bare
 from connectors.sheets import Unreadable, Workbook, read_sheets
-from contracts_schema.cpom_catalogue import CAMPAIGN, canonical_columns, recognitions
+from contracts_schema.cpom_catalogue import CAMPAIGN, recognitions
 from contracts_schema.cpom_frames import schema
+from contracts_schema.identifiers import is_nir, plain
 
 FL2 = "ecars.FL2"
-FL4 = "ecars.FL4"
-FL5 = "ecars.FL5"
+FL7 = "ecars.FL7"
 FL9 = "ecars.FL9"
-FL10 = "ecars.FL10"
 NAMES = ("sheet", "row", "value", "financial_line", "recognition")
-_ROLES = ("INITIALE", "CIBLE", "REALISE")
-_BATCH = 20_000
+_NIR = r"[1-478][\s.]?\d{2}[\s.]?\d{2}[\s.]?(?:\d{2}|2[ABab])[\s.]?\d{3}[\s.]?\d{3}[\s.]?\d{2}"
 
 
 @dataclass(frozen=True)
@@ -57,13 +54,34 @@ def read_ecars(content: bytes, file: str, received_on: date, read: Reader = read
     try:
         header = content[:400].split(b"\n", 1)[0].lstrip(b"\xef\xbb\xbf")
         if header.startswith(b"campagne;"):
-            return _canonical(content, file, received_on)
+            return _without_patient(_export(read_canonical(content, file, received_on)))
         workbook = read(content)
         if workbook.format == "csv" and file.lower().endswith((".xlsx", ".xlsm", ".ods")):
             raise Unreadable(FL2, "le contenu est un CSV sous un nom de classeur : à enregistrer en XLSX, ou à nommer .csv")
-        return _workbook(workbook, content, file, received_on)
+        return _without_patient(_workbook(workbook, content, file, received_on))
     except Unreadable as refusal:
         raise Unreadable(refusal.rule.replace("bordereau.", "ecars."), f"{file} : {refusal}") from None
+
+
+def _without_patient(export: Export) -> Export:
+    """The export, unless a text that people typed holds a social-security number: it has no place here and is never shown."""
+    for name, column, cell in (("row", "comment", "code_cell"), ("value", "text", "cell"), ("row", "label", "code_cell")):
+        rows = getattr(export, name)
+        typed = rows.filter(pl.col(column).str.len_chars() >= 15)
+        numbers = pl.col(column).str.extract_all(_NIR).list.eval(is_nir(plain(pl.element()))).list.any()
+        found = typed.filter(numbers.fill_null(value=False))
+        if found.height:
+            sheet = export.sheet.filter(pl.col("sheet_id") == found["sheet_id"][0])["sheet"][0]
+            place = found[cell][0] or f"ligne {found['row'][0]}"
+            told = f"feuille « {sheet} », {place} : numéro de sécurité sociale, fichier mis en quarantaine ; à retirer"
+            raise Unreadable(FL7, f"{told} (valeur non affichée)")
+    return export
+
+
+def _export(frames: Mapping[str, pl.DataFrame], notes: Sequence[str] = ()) -> Export:
+    """These frames; those left out are empty."""
+    empty = {name: pl.DataFrame(schema=schema(name)) for name in NAMES if name not in frames}
+    return Export(**frames, **empty, notes=tuple(notes))
 
 
 def gathered(exports: Iterable[Export]) -> Export:
@@ -141,7 +159,7 @@ def _frames(found: Sequence[Block], file: str, sha256: str, received_on: date, n
         ]
     parts = (sheets, rows, values, lines, recognised)
     frames = {name: _frame(name, part) for name, part in zip(NAMES, parts, strict=True)}
-    return Export(**frames, notes=tuple(notes))
+    return _export(frames, notes)
 
 
 def _frame(name: str, rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
@@ -155,193 +173,3 @@ def recognition_of(label: str | None, modality: str | None) -> str | None:
     exact = [one for one in named if bare(one["modalite"] or "") == bare(modality or "")]
     found = exact or (named if len(named) == 1 else [])
     return found[0]["id"] if len(found) == 1 else None
-
-
-# --- canonical CSV
-
-
-def _canonical(content: bytes, file: str, received_on: date) -> Export:
-    """The canonical long form: one row a value, one row an indicator that was not chosen."""
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise Unreadable(FL4, f"octet {error.start} : illisible en UTF-8, seul encodage de la forme canonique") from None
-    rows = _fields(text)
-    if not rows.height:
-        raise Unreadable(FL10, "aucune ligne sous l'en-tête")
-    other = rows.filter(pl.col("campagne") != CAMPAIGN)
-    if other.height:
-        raise Unreadable(FL8, f"ligne {other['line'][0]}, campagne : autre campagne que {CAMPAIGN}")
-    rows = _checked(rows)
-    sheets, rows = _sheets_of(rows, file, hashlib.sha256(content).hexdigest(), received_on)
-    return Export(
-        sheets,
-        _rows_of(rows),
-        _values_of(rows),
-        pl.DataFrame(schema=schema("financial_line")),
-        pl.DataFrame(schema=schema("recognition")),
-    )
-
-
-def _fields(text: str) -> pl.DataFrame:
-    """All rows as text, empty fields null, with their physical ``line``. A row of another width is a refusal."""
-    names = canonical_columns()
-    reader = csv.reader(io.StringIO(text, newline="\n"), delimiter=";", strict=True)
-    parts: list[pl.DataFrame] = []
-    batch: list[list[str]] = []
-    lines: list[int] = []
-    line = 0
-    try:
-        for row in reader:
-            if line == 0 and tuple(map(clean, row)) != names:
-                wrong = next((have for have, want in zip(row, names, strict=False) if clean(have) != want), "fin de ligne")
-                raise Unreadable(FL6, f"ligne 1 : en-tête inconnu à « {wrong[:40]} » ; attendu : {';'.join(names)}")
-            if line and row:
-                if len(row) != len(names):
-                    raise Unreadable(FL5, f"ligne {line + 1} : {len(row)} champs au lieu de {len(names)}")
-                batch.append(row)
-                lines.append(line + 1)
-                if len(batch) == _BATCH:
-                    parts.append(_batch(batch, lines, names))
-                    batch, lines = [], []
-            line = reader.line_num
-    except csv.Error:
-        told = f"ligne {line + 1} : guillemet mal placé ou jamais fermé : fichier tronqué ou mal écrit"
-        raise Unreadable(FL5, told) from None
-    parts.append(_batch(batch, lines, names))
-    return pl.concat(parts)
-
-
-def _batch(batch: list[list[str]], lines: list[int], names: Sequence[str]) -> pl.DataFrame:
-    columns = zip(*batch, strict=True) if batch else ([] for _ in names)
-    told = {name: pl.Series(column, dtype=pl.String) for name, column in zip(names, columns, strict=True)}
-    frame = pl.DataFrame(told).with_columns(pl.Series("line", lines, dtype=pl.Int64))
-    return frame.with_columns(pl.when(pl.col(name) != "").then(pl.col(name)) for name in names)
-
-
-def _checked(rows: pl.DataFrame) -> pl.DataFrame:
-    """Refuses what the form does not allow, by line and column, without the value."""
-    chosen = pl.col("choisi").str.to_lowercase()
-    blank = pl.col("annee").is_null() & pl.col("role").is_null() & pl.col("valeur_texte").is_null()
-    year = pl.col("annee").cast(pl.Int64, strict=False)
-    faults = {
-        "annexe": ~pl.col("annexe").is_in(["STRAT", "HPR"]).fill_null(value=False),
-        "finess_ej": pl.col("finess_ej").is_null(),
-        "choisi": ~chosen.is_in(["oui", "non"]).fill_null(value=False),
-        "role": ~blank & ~pl.col("role").is_in(_ROLES).fill_null(value=False),
-        "annee": ~blank & ~year.is_between(2024, 2029).fill_null(value=False),
-    }
-    for column, fault in faults.items():
-        wrong = rows.filter(fault)
-        if wrong.height:
-            raise Unreadable(FL10, f"ligne {wrong['line'][0]}, colonne {column} : vide ou hors des valeurs permises")
-    return rows.with_columns(is_chosen=chosen == "oui", year=year)
-
-
-_SHEET = ["finess_ej", "annexe", "raison_sociale", "date_synthese", "source_fichier_sha256", "source_feuille"]
-
-
-def _sheets_of(rows: pl.DataFrame, file: str, sha256: str, received_on: date) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """One sheet a (establishment, annex, source); the rows with their ``sheet_id``."""
-    same = rows.select(_SHEET).unique(maintain_order=True)
-    same = same.with_columns(sheet_id=pl.format(sha256[:16] + "-{}", pl.int_range(1, pl.len() + 1)))
-    rows = rows.join(same, on=_SHEET, how="left", nulls_equal=True, maintain_order="left")
-    totals = rows.group_by("sheet_id").agg(
-        pl.col("indicateur_code").n_unique().alias("rows_read"),
-        pl.col("commentaire").is_not_null().any().alias("commented"),
-    )
-    days = {text: day_of(text) for text in same["date_synthese"].drop_nulls().unique()}
-    told = same.join(totals, on="sheet_id", how="left", maintain_order="left")
-    sheets = told.select(
-        "sheet_id",
-        file=pl.lit(file),
-        sha256=pl.coalesce("source_fichier_sha256", pl.lit(sha256)),
-        sheet="source_feuille",
-        campaign=pl.lit(CAMPAIGN),
-        annex="annexe",
-        finess_raw="finess_ej",
-        finess_ej=pl.col("finess_ej").str.replace_all(r"[\s\x{a0}\x{202f}]", "").str.to_uppercase(),
-        finess_cell=pl.lit(None, pl.String),
-        finess_padded=pl.lit(value=False),
-        legal_name="raison_sociale",
-        name_cell=pl.lit(None, pl.String),
-        synthesis_raw="date_synthese",
-        synthesis_on=pl.col("date_synthese").replace_strict(days, default=None, return_dtype=pl.Date),
-        synthesis_cell=pl.lit(None, pl.String),
-        has_comments=pl.lit(value=True),
-        hidden=pl.lit(value=False),
-        received_on=pl.lit(received_on),
-        rows_read=pl.col("rows_read").cast(pl.Int64),
-        rows_skipped=pl.lit(0, pl.Int64),
-        skipped=pl.lit("{}"),
-    )
-    return sheets.match_to_schema(schema("sheet")), rows
-
-
-def _rows_of(rows: pl.DataFrame) -> pl.DataFrame:
-    """One row an indicator of a sheet, numbered by its first line."""
-    return (
-        rows.group_by("sheet_id", "indicateur_code", maintain_order=True)
-        .agg(
-            row=pl.col("line").first(),
-            objective_code=pl.col("objectif_code").drop_nulls().first(),
-            comment=pl.col("commentaire").drop_nulls().first(),
-            code_cell=pl.col("source_cellule").drop_nulls().first(),
-            chosen=pl.col("is_chosen").any(),
-        )
-        .select(
-            "sheet_id",
-            "row",
-            line_code=pl.lit(None, pl.String),
-            objective_code="objective_code",
-            code="indicateur_code",
-            label=pl.lit(None, pl.String),
-            objective_label=pl.lit(None, pl.String),
-            comment="comment",
-            code_cell=pl.lit(None, pl.String),
-            label_raw=pl.lit(None, pl.String),
-            date_in_code=pl.lit(value=False),
-            hidden=pl.lit(value=False),
-            chosen="chosen",
-        )
-        .match_to_schema(schema("row"))
-    )
-
-
-def _values_of(rows: pl.DataFrame) -> pl.DataFrame:
-    """One row a value; what each distinct text says is read once."""
-    filled = rows.with_columns(first=pl.col("line").min().over("sheet_id", "indicateur_code"))
-    filled = filled.filter(pl.col("valeur_texte").is_not_null())
-    known = filled.select("valeur_texte", "valeur_num").unique()
-    told = pl.DataFrame(
-        [_told(text, number) for text, number in known.iter_rows()],
-        schema={name: schema("value")[name] for name in ("number", "leading", "percent", "yes_no", "missing", "error")},
-        orient="row",
-    )
-    filled = filled.join(known.hstack(told), on=["valeur_texte", "valeur_num"], nulls_equal=True, maintain_order="left")
-    return filled.select(
-        "sheet_id",
-        row="first",
-        code="indicateur_code",
-        year="year",
-        role="role",
-        cell=pl.coalesce("source_cellule", pl.format("ligne {}", "line")),
-        text="valeur_texte",
-        kind=pl.lit("t"),
-        number_format=pl.lit(None, pl.String),
-        number="number",
-        leading="leading",
-        percent="percent",
-        yes_no="yes_no",
-        missing="missing",
-        error="error",
-    ).match_to_schema(schema("value"))
-
-
-def _told(text: str, number: str | None) -> tuple[Any, ...]:
-    """What a text says; a number a hundred times the text is the trace of a cell in % format."""
-    told = read_value(text, "t")
-    given = decimal_of(number) if number else None
-    if told.number is not None and told.percent is None and given is not None and given != told.number:
-        told = told._replace(percent="format" if given == 100 * told.number else None)
-    return tuple(told)

@@ -173,7 +173,7 @@ def _take(block: Block, row: int, cells: list[Cell], *, hidden: bool, merged: bo
         _recognition(block, row, cells)
     elif not block.years and not _years(cells):
         _header(block, row, cells)
-    elif (years := _years(cells)) and not _codes(block, cells):
+    elif (years := _years(cells)) and not (block.years and _codes(block, cells)):
         _headings(block, row, cells, years)
     elif _is_heading(cells):
         block.skipped["entete_repete"] += 1

@@ -11,7 +11,7 @@ from typing import Any
 
 import polars as pl
 
-from connectors.ecars import FL4, FL5, FL10
+from connectors.ecars_canonical import FL4, FL5, FL10
 from connectors.ecars_grid import FL6
 from connectors.ecars_values import clean
 from connectors.sheets import Unreadable

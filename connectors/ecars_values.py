@@ -88,7 +88,7 @@ def decimal_of(text: str) -> Decimal | None:
 
 def _leading(text: str) -> Decimal | None:
     found = _LEADING.match(text)
-    return Decimal(found[1].replace(" ", "") + (f".{found[2]}" if found[2] else "")) if found else None
+    return decimal_of(found[1] + (f".{found[2]}" if found[2] else "")) if found else None
 
 
 def cents_of(text: str, kind: str) -> int | None:

@@ -24,7 +24,7 @@ from contracts_schema import parameters as dated
 from contracts_schema.datasets import Column, Dataset, datasets
 from contracts_schema.layouts import index, layouts
 from contracts_schema.parameters.record import STATUSES_FR
-from contracts_schema.products import VIEWS, Product, products
+from contracts_schema.products import CPOM, RECONCILIATION, VIEWS, Product, products
 from contracts_schema.rules import catalogue
 from flows.cli import app
 from flows.law_shown import gathered, shown
@@ -157,7 +157,12 @@ def dictionary() -> str:
 
 def snp_dictionary() -> str:
     """What a recipient gets of the reconciliation, column by column."""
-    return "\n".join(part for product in products().values() if product.made_by != VIEWS for part in _product(product))
+    return "\n".join(part for product in products().values() if product.made_by == RECONCILIATION for part in _product(product))
+
+
+def cpom_dictionary() -> str:
+    """What a recipient gets of the contracts, column by column."""
+    return "\n".join(part for product in products().values() if product.made_by == CPOM for part in _product(product))
 
 
 def answer_rules() -> str:
@@ -330,6 +335,7 @@ GENERATED: dict[str, Callable[[], str]] = {
         cpom_rules,
         cpom_policies,
         cpom_tables,
+        cpom_dictionary,
     )
 }
 

@@ -1,9 +1,10 @@
 """e-CARS exports as read: every trap of the export survives, texts stay verbatim, and what is no such export is refused."""
 
+import random
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,10 @@ import polars as pl
 import pytest
 
 import connectors
-from connectors.ecars import Export, gathered, read_ecars
+from checks.cpom.facts import facts_of
+from checks.cpom.judge import judge
+from checks.cpom.law import default_law
+from connectors.ecars import NAMES, Export, gathered, read_ecars
 from connectors.ecars_tables import is_table, read_table
 from connectors.ecars_values import cents_of, finess_of, read_value
 from connectors.sheet_batch import sheet_reader
@@ -365,6 +369,19 @@ def test_a_missing_strategic_sheet_is_refused(read: Any) -> None:
     assert "« HPR »" in told
 
 
+def test_a_social_security_number_stops_the_file_and_is_never_shown(read: Any) -> None:
+    number = "2 99 01 99 123 456"
+    digits = number.replace(" ", "")
+    written = f"vu avec {number} {97 - int(digits) % 97:02d} hier"
+    code = next(iter(ONE.chosen))
+    rule, told = refused(read, workbook(replace(ONE, comments={code: written})))
+    assert rule == "ecars.FL7"
+    assert digits not in told.replace(" ", "")
+    assert "feuille « Synthèse »" in told
+    wrong_key = f"vu avec {number} {(97 - int(digits) % 97) % 97 + 1:02d} hier"
+    assert read(workbook(replace(ONE, comments={code: wrong_key}))).row.height
+
+
 def changed(rows: list[list[Value]], row: int, column: int, value: Value) -> list[list[Value]]:
     rows[row][column] = value
     return rows
@@ -404,6 +421,7 @@ CANONICAL = canonical([ONE]).decode()
         ((";2024;INITIALE", ";2034;INITIALE"), "ecars.FL10", "colonne annee"),
         ((";INITIALE;", ";PREMIERE;"), "ecars.FL10", "colonne role"),
         ((";non;", ";peut-être;"), "ecars.FL10", "colonne choisi"),
+        ((";oui;2024", ";non;2024"), "ecars.FL10", "colonne valeur_texte"),
         ((";oui;2024", ";oui;2024;2024"), "ecars.FL5", "19 champs au lieu de 18"),
         (("CH FICTIF 1;STRAT", '"CH FICTIF 1;STRAT'), "ecars.FL5", "guillemet"),
     ],
@@ -413,6 +431,18 @@ def test_a_canonical_file_that_breaks_its_form_is_refused_by_line_and_column(
 ) -> None:
     found, message = refused(read, CANONICAL.replace(*change, 1).encode(), "canonique.csv")
     assert (found, told in message) == (rule, True), message
+
+
+def test_quoted_fields_and_line_ends_of_windows_say_the_same(read: Any) -> None:
+    plain = read(CANONICAL.encode(), "a.csv")
+    quoted = "\n".join(
+        ";".join(f'"{field}"' for field in line.split(";")) if number else line
+        for number, line in enumerate(CANONICAL.splitlines())
+    )
+    for other in (quoted, CANONICAL.replace("\n", "\r\n"), CANONICAL + "\n", "\ufeff" + CANONICAL):
+        same = read(other.encode(), "a.csv")
+        for name in ("row", "value"):
+            assert getattr(plain, name).drop("sheet_id").equals(getattr(same, name).drop("sheet_id")), name
 
 
 def test_a_number_beside_a_text_a_hundred_times_smaller_is_a_percent_format(read: Any) -> None:
@@ -429,6 +459,70 @@ def test_every_refusal_stands_in_the_catalogue_and_every_rule_of_it_is_a_refusal
     sources = [path.read_text(encoding="utf-8") for path in Path(connectors.__file__).parent.glob("ecars*.py")]
     of_sheets = {f"ecars.{name}" for name in ("FL1", "FL2", "FL4", "FL5")}  # those of any spreadsheet, under this name
     assert {rule for text in sources for rule in re.findall(r'"(ecars\.FL\d+)"', text)} | of_sheets == known
+
+
+def test_t17_an_indicator_on_two_rows_is_read_twice(read: Any) -> None:
+    rows = rows_of()
+    row, _ = place_of(rows, "CT_02 ")
+    export = read(book([*rows[: row + 1], list(rows[row]), *rows[row + 1 :]]))
+    assert export.row.filter(pl.col("code") == "CT_02_1_1").height == 2
+
+
+ODD: list[Value] = [
+    None,
+    "",
+    "\u00a0",
+    "OUI",
+    "12,5 %",
+    "CT_99_1_1 x",
+    "2024",
+    Decimal(2024),
+    Decimal("-1"),
+    date(2025, 1, 1),
+    Cell("e", "#N/A"),
+    Cell("f", "=A1"),
+    Cell("p", "0.5"),
+    "FINESS EJ :",
+    "SYNTHESE DES SAISIES",
+    "Indicateurs",
+    STRAT_TITLE,
+    "TOTAL",
+    "DAF Autres",
+    "DETAIL DE LA BASE MIG",
+    "1_1",
+    "x" * 5000,
+    "Du xxxx 2025",
+    Cell("n", "1E400"),
+    Cell("n", "abc"),
+    "٣",
+    "9" * 40,
+]
+
+
+def test_whatever_the_cells_hold_a_workbook_is_read_with_all_its_rows_or_refused_in_french(read: Any) -> None:
+    draw = random.Random(7)
+    outcomes: set[str] = set()
+    told: list[str] = []
+    for _ in range(60):
+        sheets = [rows_of(), hpr_rows(ONE), financial_rows(replace(ONE, lines={"MIG": [("H11 - 3C", Decimal(5))]}, daf=(1, 2)))]
+        for rows in sheets:
+            for _ in range(draw.choice([0, 1, 3, 30])):
+                row = rows[draw.randrange(len(rows))]
+                if row:
+                    row[draw.randrange(len(row))] = draw.choice(ODD)
+        try:
+            export = read(write_xlsx([Plan(rows, f"F{place}") for place, rows in enumerate(sheets)]))
+        except Unreadable as refusal:
+            outcomes.add(refusal.rule)
+            told.append(str(refusal))
+            continue
+        outcomes.add("read")
+        for sheet in export.sheet.iter_rows(named=True):
+            own = [getattr(export, name).filter(pl.col("sheet_id") == sheet["sheet_id"]).height for name in NAMES[1:]]
+            assert sheet["rows_read"] == own[0] + own[2] + own[3] + sheet["rows_skipped"]
+        judge(facts_of({name: getattr(export, name) for name in NAMES}), default_law(), DAY, datetime(2025, 8, 1, tzinfo=UTC))
+    assert {"read", "ecars.FL6"} <= outcomes
+    assert all(message.startswith("synthese.xlsx : ") for message in told)
 
 
 # --- many files, many contracts
