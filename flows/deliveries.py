@@ -35,7 +35,12 @@ CARRIED = ("delivery_id", "source", "scope", "finess", "year", "period", "flow",
            "dataset", "layout", "reduced", "received", "files")  # fmt: skip
 """What a decision repeats of the reception, so that it can be read alone."""
 
-GATES = {"pmsi": "flows.gate", "bordereau": "flows.bordereau_gate", "dataset": "flows.dataset_gate"}
+GATES = {
+    "pmsi": "flows.gate",
+    "bordereau": "flows.bordereau_gate",
+    "dataset": "flows.dataset_gate",
+    "ecars": "flows.ecars_gate",
+}
 """The module that judges the deliveries of each source: its functions ``gate`` (rows), ``settle`` (what the log makes of them)
 and ``judge`` (the whole)."""
 

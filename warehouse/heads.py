@@ -20,6 +20,7 @@ FOLDED = frozenset({"DeliveryAccepted", "DeliveryRejected", "DeliveryWithdrawn"}
 PMSI = "pmsi"
 BORDEREAU = "bordereau"
 DATASET = "dataset"
+ECARS = "ecars"
 
 MAIN = {PMSI: "rsa"}
 """The family whose rows count for the whole, where a source has several."""
