@@ -45,9 +45,10 @@ def read_fir(content: bytes, file: str) -> Commitments:
     return Commitments(rows, found.apart, found.repeated, found.received, findings, file, collisions)
 
 
-def read_form(content: bytes, file: str) -> Rows:
-    """The manual form on contracts: one line an indicator and year of contract. Raises ``EcdsRefused``."""
-    return _read(content, file, "saisie", ";")
+def read_form(content: bytes, file: str, section: str = "saisie") -> Rows:
+    """A form on contracts: ``saisie`` (one line an indicator and year of contract), ``contrats``, ``missions``,
+    ``financements``. Raises ``EcdsRefused``."""
+    return _read(content, file, section, ";")
 
 
 def _read(content: bytes, file: str, section: str, separator: str) -> Rows:

@@ -6,6 +6,7 @@ let one dossier that fails stop the others.
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -151,11 +152,14 @@ def pull(
     """
     with alone(folder):
         before = read_snapshot(previous) if previous else None
-        client = Client(service, pace)
-        try:
+        with closing(Client(service, pace)) as client:
             return _Pull(client, order, folder, before, reached, progress).run()
-        finally:
-            client.close()
+
+
+def describe(service: Service, demarche: int, pace: Pace | None = None) -> Record:
+    """A démarche's title, revisions and descriptors, in one request: what a mapping is proposed from. PullStopped and kinds."""
+    with closing(Client(service, pace)) as client:
+        return _described(_answered(client, demarche, queries.FORM, "form", {"number": demarche}), demarche)
 
 
 def finish(folder: Path) -> None:
@@ -247,22 +251,12 @@ class _Pull:
         if self._state.form is None:
             self._reached("pull.asked")
             data = self._ask(queries.FORM, "form", {"number": self._order.demarche})
-            try:
-                form = records.form(_demarche(data, self._order.demarche))
-            except Malformed:
-                raise PullStopped("le service décrit mal la démarche : relancez plus tard") from None
-            self._write({"form": form})
+            self._write({"form": _described(data, self._order.demarche)})
         assert self._state.form is not None  # noqa: S101
         return self._state.form
 
     def _ask(self, query: str, operation: str, variables: Mapping[str, Any]) -> dict[str, Any]:
-        """A question about the démarche itself, which must be answered."""
-        try:
-            return self._client.ask(query, operation, variables)
-        except NotFound:
-            raise WronglySet(f"la démarche {self._order.demarche} n'existe pas, ou ce jeton ne l'ouvre pas") from None
-        except Unanswered as problem:
-            raise PullStopped(f"le service ne répond pas comme il faut ({problem.reason}) : {LATER}") from None
+        return _answered(self._client, self._order.demarche, query, operation, variables)
 
     def _write(self, line: Record) -> None:
         self._journal.append(line)
@@ -432,6 +426,23 @@ class _Pull:
 
 def _earlier(text: str, by: timedelta) -> str:
     return (instant(text) - by).astimezone(UTC).isoformat()
+
+
+def _answered(client: Client, demarche: int, query: str, operation: str, variables: Mapping[str, Any]) -> dict[str, Any]:
+    """The answer to a question about the démarche itself, which must be answered. PullStopped."""
+    try:
+        return client.ask(query, operation, variables)
+    except NotFound:
+        raise WronglySet(f"la démarche {demarche} n'existe pas, ou ce jeton ne l'ouvre pas") from None
+    except Unanswered as problem:
+        raise PullStopped(f"le service ne répond pas comme il faut ({problem.reason}) : {LATER}") from None
+
+
+def _described(data: Mapping[str, Any], demarche: int) -> Record:
+    try:
+        return records.form(_demarche(data, demarche))
+    except Malformed:
+        raise PullStopped(f"le service décrit mal la démarche : {LATER}") from None
 
 
 def _demarche(data: Mapping[str, Any], number: int) -> Mapping[str, Any]:

@@ -13,10 +13,11 @@ import os
 import socket
 import ssl
 import tempfile
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -296,18 +297,39 @@ def _download(url: str, hosts: Hosts, resolve: Resolve) -> Iterator[bytes]:
     pinned = _public(host, port, hosts, resolve)
     connection = _connection(host, pinned, port, plain, hosts)
     until = time.monotonic() + hosts.seconds
-    with closing(connection):
+    with closing(connection), _watched(connection, hosts.seconds):
         try:
             connection.request("GET", _path(address), headers={"Accept-Encoding": "identity", "User-Agent": "ecluse"})
             answer = connection.getresponse()
             if answer.status != 200:
                 raise _Refused("unreachable", expired=answer.status in (400, 401, 403, 404, 410))
+            told, given = answer.getheader("Content-Length", ""), 0
             while chunk := answer.read1(CHUNK):
                 if time.monotonic() > until:
                     raise _Refused("unreachable")
+                given += len(chunk)
                 yield chunk
+            if told.isdigit() and given < int(told):  # the line was cut: it says nothing about the file
+                raise _Refused("unreachable", expired=True)
         except (OSError, http.client.HTTPException, ValueError):
             raise _Refused("unreachable") from None
+
+
+@contextmanager
+def _watched(connection: http.client.HTTPConnection, seconds: float) -> Iterator[None]:
+    """Cut the connection after so many seconds, were it in the middle of its headers."""
+
+    def cut() -> None:
+        with suppress(OSError, AttributeError):
+            connection.sock.shutdown(socket.SHUT_RDWR)
+
+    watch = threading.Timer(seconds, cut)
+    watch.daemon = True
+    watch.start()
+    try:
+        yield
+    finally:
+        watch.cancel()
 
 
 def _path(address: SplitResult) -> str:

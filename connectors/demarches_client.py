@@ -6,16 +6,19 @@ asking without bound.
 
 import json
 import os
+import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from random import SystemRandom
+from socket import SHUT_RDWR
 from typing import Any
 from urllib.parse import urlsplit
 
 import requests
+from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError
 
 TOKEN_VARIABLE = "ECLUSE_DEMARCHES_TOKEN"  # noqa: S105
@@ -126,6 +129,28 @@ class Tally:
     waited: float = 0
 
 
+class _Watched(HTTPAdapter):
+    """Knows the socket in use, so that an answer that never ends, in its headers even, can be cut."""
+
+    socket: Any = None
+
+    def get_connection_with_tls_context(self, *arguments: Any, **named: Any) -> Any:
+        pool = super().get_connection_with_tls_context(*arguments, **named)
+        made: Any = pool.ConnectionCls
+        if not getattr(made, "watched", False):
+
+            def connect(connection: Any) -> None:
+                made.connect(connection)
+                self.socket = connection.sock
+
+            pool.ConnectionCls = type(made.__name__, (made,), {"connect": connect, "watched": True})
+        return pool
+
+    def cut(self) -> None:
+        with suppress(OSError, AttributeError):
+            self.socket.shutdown(SHUT_RDWR)
+
+
 class Client:
     """A session with the service. ``tally`` grows with each request."""
 
@@ -136,6 +161,9 @@ class Client:
         self._sent: list[float] = []
         self._began = self.pace.now()
         self._session = requests.Session()
+        self._adapter = _Watched()
+        self._session.mount("https://", self._adapter)
+        self._session.mount("http://", self._adapter)
         self._session.trust_env = False  # a .netrc or a proxy of the environment would get the token
 
     def close(self) -> None:
@@ -172,6 +200,15 @@ class Client:
     def _once(self, body: dict[str, Any]) -> dict[str, Any]:
         self._keep_pace()
         self.tally.requests += 1
+        watch = threading.Timer(self.service.connect_seconds + self.service.answer_seconds, self._adapter.cut)
+        watch.daemon = True
+        watch.start()
+        try:
+            return self._exchange(body)
+        finally:
+            watch.cancel()
+
+    def _exchange(self, body: dict[str, Any]) -> dict[str, Any]:
         service = self.service
         try:
             answer = self._session.post(
@@ -202,6 +239,8 @@ class Client:
         if self.tally.requests >= self.service.budget_requests:
             raise PullStopped(f"le nombre de requêtes permis à cette lecture est atteint : {LATER}")
         now = self.pace.now()
+        if now > self._began + self.service.budget_seconds:
+            raise PullStopped(f"le temps donné à cette lecture est épuisé : {LATER}")
         self._sent = [at for at in self._sent if now - 60 < at <= now]
         if len(self._sent) >= PER_MINUTE:
             self.wait(self._sent[0] + 60 - now)

@@ -353,7 +353,7 @@ def _events(found: pl.DataFrame) -> pl.DataFrame:
     asked = found.select("number", "corrections").explode("corrections", keep_nulls=False, empty_as_null=False)
     asked = asked.unnest("corrections").filter(~pl.col("discarded"))
     gone = found.select("number", "deletion").unnest("deletion").drop_nulls("at")
-    kept = pl.col("reason").is_in(RETENTION) & (pl.col("list") == "deleted")
+    kept = pl.col("reason").is_in(RETENTION)
     parts = [
         ended.select("number", kind=pl.col("event").replace_strict(ENDS, return_dtype=TEXT), at="at"),
         untold.select("number", kind="state", at=_instant("at")),

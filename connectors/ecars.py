@@ -13,8 +13,9 @@ from typing import Any
 
 import polars as pl
 
+from connectors.ecars_block import Block
 from connectors.ecars_canonical import read_canonical
-from connectors.ecars_grid import FL6, Block, blocks
+from connectors.ecars_grid import FL6, blocks
 from connectors.ecars_values import bare
 from connectors.sheets import Unreadable, Workbook, read_sheets
 from contracts_schema.cpom_catalogue import CAMPAIGN, recognitions

@@ -7,11 +7,10 @@ reason, counted. A renamed column or another campaign is a refusal that names sh
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from datetime import date
-from typing import Any, NamedTuple
 
-from connectors.ecars_values import bare, cents_of, clean, day_of, finess_of, read_value
+from connectors.ecars_annexes import RECOGNITION, financial, recognition
+from connectors.ecars_block import Block, Cell, place_of
+from connectors.ecars_values import bare, clean, day_of, finess_of, read_value
 from connectors.sheets import Sheet, Unreadable, reference
 
 FL6 = "ecars.FL6"
@@ -21,52 +20,10 @@ _CODE = re.compile(r"^((?:CT|OS)_\d{2}(?:_\d+(?:_\d+)?)?)(?=\s|$)")
 _HPR_CODE = re.compile(r"^(\d_\d)(?=\s|$)")
 _HPR_OBJECTIVE = re.compile(r"^(\d)_")
 _TITLE = re.compile(r"annexe (\d{4}) ?- ?(\d{4}) ?: ?annexe (.+)")
-_LINE = re.compile(r"^([A-Z0-9]{2,6}) *[-–—] +(.+)$", re.DOTALL)
 _BASE = re.compile(r"detail de la base (mig|ac ssr|ac)\b")
 _HEADINGS = ("engagement", "objectif", "indicateur", "commentaire", "cible", "valeur initiale", "valeur cible")
-_RECOGNITION = {
-    "establishment": "nom de l'etablissement", "label": "libelle activite - reconnaissance", "modality": "modalite",
-    "capacity": "capacite reconnue", "effect": "date d'effet", "evaluation": "modalite d'evaluation",
-}  # fmt: skip
 YEARS = {"STRAT": range(2024, 2030), "HPR": range(2024, 2028)}
 SPANS = {"STRAT": (2025, 2029), "HPR": (2025, 2027)}
-
-
-class Cell(NamedTuple):
-    """One filled cell: ``kind`` and ``text`` as ``connectors.sheets`` gives them."""
-
-    column: int
-    kind: str
-    text: str
-    number_format: str
-
-
-@dataclass
-class Block:
-    """One logical sheet being read: what is told above the table, then its rows. ``facts``: columns of the frame ``sheet``."""
-
-    sheet: str
-    facts: dict[str, Any]
-    annex: str | None = None
-    title_cell: str = ""
-    first_row: int = 0
-    years: dict[int, int] = field(default_factory=dict)
-    columns: dict[str, int] = field(default_factory=dict)
-    filled: dict[str, str] = field(default_factory=dict)
-    envelope: str | None = None
-    base_on: date | None = None
-    rows: list[dict[str, Any]] = field(default_factory=list)
-    values: list[dict[str, Any]] = field(default_factory=list)
-    lines: list[dict[str, Any]] = field(default_factory=list)
-    recognitions: list[dict[str, Any]] = field(default_factory=list)
-    skipped: Counter[str] = field(default_factory=Counter)
-    last_row: int = 0
-    daf: dict[int, str] = field(default_factory=dict)
-
-    @property
-    def read(self) -> int:
-        """Rows that are neither skipped nor above the table."""
-        return len(self.rows) + len(self.lines) + len(self.recognitions)
 
 
 def blocks(sheet: Sheet) -> list[Block]:
@@ -110,10 +67,6 @@ def _rows(sheet: Sheet) -> Iterator[tuple[int, list[Cell]]]:
         yield row, cells
 
 
-def _place(block: Block, row: int, column: int) -> str:
-    return f"feuille « {block.sheet} », cellule {reference(row, column)}"
-
-
 def _opened(name: str, row: int, cells: list[Cell], block: Block | None, *, hidden: bool) -> Block | None:
     """The block that a title row opens, or names; None for any other row."""
     for cell in cells:
@@ -139,38 +92,37 @@ def _opened(name: str, row: int, cells: list[Cell], block: Block | None, *, hidd
             one.envelope, one.base_on, one.daf = base[1].upper(), day_of(cell.text), {}
             return one
     labels = {bare(cell.text): cell.column for cell in cells if cell.kind == "t"}
-    if {_RECOGNITION["label"], _RECOGNITION["evaluation"]} <= set(labels):
+    if {RECOGNITION["label"], RECOGNITION["evaluation"]} <= set(labels):
         one = block if block and block.annex is None else Block(name, {"hidden": hidden}, first_row=row)
         one.annex, one.title_cell = "RECOGNITION", reference(row, cells[0].column)
-        one.columns = {column: labels[text] for column, text in _RECOGNITION.items() if text in labels}
-        if missing := sorted(set(_RECOGNITION) - set(one.columns)):
-            raise Unreadable(FL6, f"{_place(one, row, cells[0].column)} : colonnes absentes ou renommées : {_named(missing)}")
+        one.columns = {column: labels[text] for column, text in RECOGNITION.items() if text in labels}
+        if missing := sorted(set(RECOGNITION) - set(one.columns)):
+            named = ", ".join(f"« {RECOGNITION[column]} »" for column in missing)
+            raise Unreadable(FL6, f"{place_of(one, row, cells[0].column)} : colonnes absentes ou renommées : {named}")
         return one
     return None
-
-
-def _named(missing: list[str]) -> str:
-    return ", ".join(f"« {_RECOGNITION[name]} »" for name in missing)
 
 
 def _name_annex(block: Block, row: int, cell: Cell, title: re.Match[str]) -> None:
     first, last, text = int(title[1]), int(title[2]), title[3]
     annex = "STRAT" if "orientation strategique" in text else "HPR" if "proximite" in text else None
     if annex is None:
-        raise Unreadable(FL6, f"{_place(block, row, cell.column)} : annexe inconnue « {clean(cell.text)[:80]} »")
+        raise Unreadable(FL6, f"{place_of(block, row, cell.column)} : annexe inconnue « {clean(cell.text)[:80]} »")
     if (first, last) != SPANS[annex]:
         wanted = "-".join(map(str, SPANS[annex]))
         told = f"annexe {first}-{last} : classeur d'une autre campagne, {wanted} attendu"
-        raise Unreadable(FL8, f"{_place(block, row, cell.column)} : {told}")
+        raise Unreadable(FL8, f"{place_of(block, row, cell.column)} : {told}")
     block.annex, block.title_cell = annex, reference(row, cell.column)
 
 
 def _take(block: Block, row: int, cells: list[Cell], *, hidden: bool, merged: bool) -> None:
     """One row of a block."""
-    if block.annex == "FINANCE":
-        _financial(block, row, cells)
+    if block.annex == "FINANCE" and bare(cells[0].text).startswith("finess ej"):
+        _header(block, row, cells)
+    elif block.annex == "FINANCE":
+        financial(block, row, cells)
     elif block.annex == "RECOGNITION":
-        _recognition(block, row, cells)
+        recognition(block, row, cells)
     elif not block.years and not _years(cells):
         _header(block, row, cells)
     elif (years := _years(cells)) and not (block.years and _codes(block, cells)):
@@ -240,13 +192,13 @@ def _headings(block: Block, row: int, cells: list[Cell], years: dict[int, int]) 
     twice = next((year for year, count in counts.items() if count > 1), None)
     if twice:
         column = [column for column, year in years.items() if year == twice][1]
-        raise Unreadable(FL6, f"{_place(block, row, column)} : l'année {twice} est en tête de deux colonnes")
+        raise Unreadable(FL6, f"{place_of(block, row, column)} : l'année {twice} est en tête de deux colonnes")
     if block.annex in YEARS:
         missing = [str(year) for year in YEARS[block.annex] if year not in counts]
         extra = [str(year) for year in counts if year not in range(2024, 2030)]
         if missing or extra:
             told = f"colonne {', '.join(missing)} absente ou renommée" if missing else f"année {', '.join(extra)} hors campagne"
-            raise Unreadable(FL6 if missing else FL8, f"{_place(block, row, min(years))} : {told}")
+            raise Unreadable(FL6 if missing else FL8, f"{place_of(block, row, min(years))} : {told}")
     block.years = years
 
 
@@ -314,70 +266,6 @@ def _above(block: Block, cells: Mapping[int, Cell], code: str, *, merged: bool) 
         carried = cell is None and not merged
         told[name] = found[1] if found and not (carried and not code.startswith(found[1] + "_")) else None
     return told["engagement"], told["objectif"]
-
-
-def _financial(block: Block, row: int, cells: list[Cell]) -> None:
-    """A line « code - label | amount », a total, or the DAF headings and their amounts."""
-    headings = {cell.column: clean(cell.text) for cell in cells if bare(cell.text) in ("daf autres", "daf usld")}
-    if headings:
-        block.daf = {column: "DAF USLD" if "usld" in text.lower() else "DAF Autres" for column, text in headings.items()}
-        block.envelope = None
-        return
-    if block.daf:
-        for cell in cells:
-            if cell.column in block.daf:
-                _amount(block, row, cell, block.daf.pop(cell.column), None, None)
-        return
-    head = cells[0]
-    if head.kind == "t" and bare(head.text).startswith("finess ej"):
-        _header(block, row, cells)
-        return
-    label = clean(head.text)
-    line = _LINE.match(label)
-    amount = next((cell for cell in cells[1:]), None)
-    if block.envelope and amount and bare(label).startswith("total"):
-        _amount(block, row, amount, block.envelope, None, label, is_total=True)
-    elif block.envelope and amount and line:
-        _amount(block, row, amount, block.envelope, line[1], clean(line[2]))
-    elif line and block.envelope:
-        block.skipped["ligne_sans_montant"] += 1
-    else:
-        block.base_on = block.base_on or day_of(label)
-        block.skipped["note"] += 1
-
-
-def _amount(
-    block: Block, row: int, cell: Cell, envelope: str, code: str | None, label: str | None, *, is_total: bool = False
-) -> None:
-    told = read_value(cell.text, cell.kind)
-    block.lines.append(
-        {
-            "envelope": envelope, "code": code, "label": label, "amount_cents": cents_of(cell.text, cell.kind),
-            "amount_raw": cell.text, "cell": reference(row, cell.column), "is_total": is_total, "error": told.error,
-            "base_on": block.base_on,
-        }
-    )  # fmt: skip
-
-
-def _recognition(block: Block, row: int, cells: list[Cell]) -> None:
-    by_column = {cell.column: cell for cell in cells}
-    told = {name: by_column.get(column) for name, column in block.columns.items()}
-    label = told["label"]
-    if label is None:
-        block.skipped["note"] += 1
-        return
-    texts = {name: clean(cell.text) if cell else None for name, cell in told.items()}
-    effect = told["effect"]
-    number = read_value(told["capacity"].text, told["capacity"].kind).number if told["capacity"] else None
-    block.recognitions.append(
-        {
-            "row": row, "establishment": texts["establishment"], "label": texts["label"], "modality": texts["modality"],
-            "capacity_raw": texts["capacity"], "capacity": int(number) if number is not None and number % 1 == 0 else None,
-            "without_capacity": bare(texts["capacity"] or "") == "sans objet", "effect_raw": texts["effect"],
-            "effective_on": day_of(effect.text, effect.kind) if effect else None, "evaluation": texts["evaluation"],
-            "cell": reference(row, label.column),
-        }
-    )  # fmt: skip
 
 
 def _complete(block: Block) -> None:

@@ -9,6 +9,7 @@ import zipfile
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 from xml.parsers import expat
 
@@ -120,6 +121,9 @@ def open_archive(content: bytes) -> Archive:
     names = Counter(entry.filename.lower() for entry in entries)
     if any(count > 1 for count in names.values()):
         raise Unreadable(FL1, "l'archive contient deux entrées du même nom : on ne sait laquelle lire")
+    places = sorted((entry.header_offset, entry.header_offset + entry.compress_size) for entry in entries)
+    if any(start < end for (_, end), (start, _) in pairwise(places)):
+        raise Unreadable(FL1, "l'archive a des entrées qui se recouvrent, ce qu'aucun tableur n'écrit : fichier piégé ?")
     inflated = sum(entry.file_size for entry in entries)
     packed = sum(entry.compress_size for entry in entries)
     if inflated > MAX_INFLATED or any(entry.file_size > MAX_PART for entry in entries):

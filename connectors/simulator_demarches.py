@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import lru_cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -123,6 +124,7 @@ class Simulator:
         exchange = Exchange(handler, number, asked, status, answer)
         fault = self.faults.pop(number, None)
         if fault:
+            exchange.answer = deepcopy(answer)  # what it holds may be shown again
             fault(exchange)
         elif status == 429:
             reset = (int(self.platform.now.timestamp()) // 60 + 1) * 60

@@ -5,9 +5,10 @@ free text, a champ renamed by a revision, a second form whose table differs).
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
-from connectors.simulator_platform import Answers, Field, Piece
+from connectors.simulator_platform import Answers, Field, Piece, Platform
 
 NATIONAL, DEROGATORY, DIRECT_ACCESS = 990001, 990002, 990003
 PROTOCOLS = {
@@ -182,3 +183,43 @@ def _direct_access(team: Team) -> Answers:
         for rank, one in enumerate(team.members)
     ]
     return {301: team.siret, 302: team.name, 303: KINDS[team.kind], 304: team.said, 310: rows, 320: list(team.document)}
+
+
+def demonstration() -> Platform:
+    """The platform of the demonstration: two forms, the teams whose bordereaux it shows, one refused, one withdrawn.
+
+    The structures and professionals are those of ``connectors.synthetic_references``; dossiers 900001 and 900002 cover them.
+    """
+    world = Platform(datetime(2022, 7, 11, 8, tzinfo=UTC))
+    world.publish(DEROGATORY, "Déclaration SNP dérogatoire, été 2022 (fictive)", derogatory())
+    world.publish(NATIONAL, "Déclaration d'équipe, protocoles SNP (fictive)", national())
+    pharmacist, other, nurse, physiotherapist, doctor = (
+        Member("99900000011", "PHARMACIEN"),
+        Member("99900000029", "PHARMACIEN"),
+        Member("99900000045", "IDE"),
+        Member("99900000078", "MK"),
+        Member("99900000094", "MEDECIN", "delegating"),
+    )
+    cpts = Team("99900001100018", "CPTS du Val Sablier", "CPTS", tuple(PROTOCOLS), (other, nurse, doctor))
+    msp = Team(
+        "99900007800017",
+        "MSP des Tilleuls",
+        "MSP",
+        ("CYSTITE", "ODYNO", "CHEVILLE"),
+        (pharmacist, nurse, physiotherapist, doctor),
+    )
+    filed = (
+        ("2022-07-20T09:00:00+02:00", 900002, DEROGATORY, cpts, "accepte"),
+        ("2024-02-05T14:30:00+01:00", 900003, NATIONAL, replace(msp, siret="99900009400014", name="MSP Sainte-Aure"), "refuse"),
+        ("2025-11-03T10:12:00+01:00", 900001, NATIONAL, msp, "accepte"),
+        ("2026-02-10T11:00:00+01:00", 900004, NATIONAL, replace(cpts, siret="99900004500016", name="CPTS Rive Haute"), None),
+    )
+    for at, number, form, team, state in filed:
+        world.now = datetime.fromisoformat(at)
+        world.deposit(form, answers(form, team), number)
+        if state:
+            world.settle(number, state)
+    world.publish(NATIONAL, "Déclaration d'équipe, protocoles SNP (fictive)", national(2))
+    world.advance(86_400)
+    world.hide(900004)
+    return world

@@ -6,14 +6,15 @@ whether a query is valid elsewhere: only what the simulator needs is here.
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 _TOKEN = re.compile(r'\s+|,|#[^\n]*|(\.\.\.|[{}()\[\]:$!=@]|"(?:[^"\\]|\\.)*"|-?\d+|[A-Za-z_]\w*)')
 FALLBACK = {
     "YesNoChamp": "CheckboxChamp", "DatetimeChamp": "DateChamp", "DropDownListChamp": "TextChamp",
     "AddressChamp": "TextChamp", "CommuneChamp": "TextChamp", "DepartementChamp": "TextChamp", "RegionChamp": "TextChamp",
-    "PaysChamp": "TextChamp", "PersonneMoraleIncomplete": "PersonneMorale",
+    "PaysChamp": "TextChamp", "HeaderSectionChamp": "TextChamp", "ExplicationChamp": "TextChamp",
+    "PersonneMoraleIncomplete": "PersonneMorale",
 }  # fmt: skip
 """The older type that stands for a newer one, unless a fragment of the document names the newer."""
 
@@ -179,18 +180,18 @@ class Runner:
 
     def _object(self, value: Mapping[str, Any], selections: tuple[Selection, ...]) -> dict[str, Any]:
         shown = self._typed(value)
-        found: dict[str, Any] = {}
+        asked: dict[str, Selection] = {}
         for selection in self._fields(shown["__typename"], shown.get("__is", ()), selections):
+            known = asked.get(selection.key)  # asked for twice: the inside of both
+            asked[selection.key] = replace(selection, inside=known.inside + selection.inside) if known else selection
+        found: dict[str, Any] = {}
+        for selection in asked.values():
             if selection.name not in shown:
                 raise QueryRefused(f"Field '{selection.name}' doesn't exist on type '{shown['__typename']}'")
             held = shown[selection.name]
             if callable(held):
                 held = held(**{name: self._argument(told) for name, told in selection.arguments.items()})
-            # the same name asked under two fragments: the inside of both
-            told = self._value(held, selection)
-            if isinstance(told, dict) and isinstance(found.get(selection.key), dict):
-                told = found[selection.key] | told
-            found[selection.key] = told
+            found[selection.key] = self._value(held, selection)
         return found
 
     def _typed(self, value: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -23,7 +23,7 @@ class Conflict:
 
 @cache
 def sections() -> dict[str, Section]:
-    """``saisie`` (the manual form) and ``fir`` (the commitments of an ARS)."""
+    """The forms of this project (``saisie``, ``contrats``, ``missions``, ``financements``) and ``fir``, what an ARS commits."""
     return read_sections(_yaml("sections.yaml"))
 
 

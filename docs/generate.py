@@ -19,13 +19,14 @@ from typer.testing import CliRunner
 
 from checks.deliveries import limits
 from connectors.transmissions import FAMILIES as ENDINGS
+from contracts_schema import cpts_facts, ecds
 from contracts_schema import families as pmsi
 from contracts_schema import parameters as dated
 from contracts_schema.datasets import Column, Dataset, datasets
 from contracts_schema.layouts import index, layouts
 from contracts_schema.parameters.record import STATUSES_FR
 from contracts_schema.products import CPOM, RECONCILIATION, VIEWS, Product, products
-from contracts_schema.rules import catalogue
+from contracts_schema.rules import Rule, catalogue
 from flows.cli import app
 from flows.law_shown import gathered, shown
 from warehouse import views
@@ -284,7 +285,8 @@ def law() -> str:
     for one in dated.parameters().values():
         rows = []
         for value in gathered(map(shown, dated.timeline(one.id))):
-            amount = _euros(value["value"]) if one.kind == "cents" else value["value"]
+            amount = _euros(value["value"]) if one.kind == "cents" and value["value"] is not None else value["value"]
+            amount = "inconnue" if amount is None else amount
             known = STATUSES_FR[value["status"]]
             days = value["valid_from"], value["valid_to"] or ""
             rows.append((value["name"] or "", value["dimensions"], *days, amount, known, value["reference"]))
@@ -307,6 +309,63 @@ def snp_scenarios() -> str:
     parts += [_records(fixtures["professionals"], PROFESSIONAL)]
     text = "\n".join([*parts, *(part for scenario in spec["scenarios"] for part in _scenario(scenario))])
     return re.sub(r"(\d{4})-(\d\d)-(\d\d)(?:T(\d\d:\d\d)(\S*?)(?= ;))?", _french_day, text)
+
+
+def cds_sections() -> str:
+    """The columns of the five sections of an e-CDS export."""
+    return _sections(ecds.sections())
+
+
+def cpts_sections() -> str:
+    """The columns of the inputs about CPTS and FIR."""
+    return _sections(cpts_facts.sections())
+
+
+def _sections(found: dict[str, ecds.Section]) -> str:
+    """A table a section: its headings, what each holds, whether the header must have it."""
+    parts = []
+    for section in found.values():
+        rows = ((f"`{one.heading}`", _holds(one), "oui" if one.required else "non") for one in section.columns)
+        key = ", ".join(f"`{one.heading}`" for one in section.columns if one.name in section.key) or "non documentée"
+        parts += [f"**{section.name}** (clé : {key})", "", _table(("colonne", "contenu", "nécessaire"), rows)]
+    return "\n".join(parts)
+
+
+KINDS_FR = {"text": "texte", "finess": "texte, majuscules sans espace", "whole": "nombre entier", "count": "nombre entier",
+            "day": "AAAA-MM-JJ", "stamp": "JJ/MM/AAAA HH:MM:SS", "instant": "instant ISO 8601", "time": "HH:MM",
+            "yes_no": "OUI, NON"}  # fmt: skip
+
+
+def _holds(column: ecds.Column) -> str:
+    if column.kind == "decimal":
+        return f"nombre, {column.places} décimales, point décimal"
+    return ", ".join(column.values) if column.values else KINDS_FR[column.kind]
+
+
+def cds_rules() -> str:
+    """The rules about centres de santé."""
+    return _effects(rule for rule in catalogue().values() if (rule.family or "").startswith("cds_"))
+
+
+def cpts_rules() -> str:
+    """The rules about CPTS and FIR."""
+    return _effects(rule for rule in catalogue().values() if rule.family in ("cpts", "fir"))
+
+
+def _effects(found: Iterable[Rule]) -> str:
+    """A line a rule, and one for each of its variants."""
+    rows = []
+    for rule in found:
+        status = f"{rule.status} : {rule.source}" if rule.source else rule.status
+        rows.append((f"`{rule.id}`", rule.severity, rule.outcome, f"**{rule.label_fr}** {rule.reason_fr}", status))
+        rows += [("", one.severity or "", one.outcome, one.reason_fr, "") for one in rule.variants]
+    return _table(("règle", "gravité", "effet", "ce que lit l'agent", "statut et source"), rows)
+
+
+def cpts_conflicts() -> str:
+    """What the claimed source says beside the others."""
+    rows = ((one.label_fr, one.claimed, one.elsewhere, one.elsewhere_source or "") for one in cpts_facts.conflicts())
+    return _table(("point", "source contestée", "autres sources", "laquelle"), rows)
 
 
 GENERATED: dict[str, Callable[[], str]] = {
@@ -332,6 +391,11 @@ GENERATED: dict[str, Callable[[], str]] = {
         law,
         statuses,
         snp_scenarios,
+        cds_sections,
+        cds_rules,
+        cpts_sections,
+        cpts_rules,
+        cpts_conflicts,
         cpom_rules,
         cpom_policies,
         cpom_tables,

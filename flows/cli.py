@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from flows import cli_lines
+from flows import cli_demarches, cli_lines
 from flows.commands import AsJson, AsOf, hub_of, print_json
 
 app = typer.Typer(
@@ -531,6 +531,7 @@ def alias(
 
 
 app.add_typer(cli_lines.app)
+app.add_typer(cli_demarches.app)
 
 
 def main() -> None:
@@ -556,6 +557,7 @@ OURS = {
     "warehouse.workbook_notes": "Unshowable",
     "checks.tables": "BrokenCheck",
     "flows.published": "PublicationLost",
+    "connectors.demarches_client": "PullStopped",
 }
 """Errors of ours by module: none was raised by one that was not imported."""
 

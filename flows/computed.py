@@ -16,7 +16,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from contracts_schema.fingerprint import fingerprint
-from contracts_schema.products import CPOM, RECONCILIATION, products
+from contracts_schema.products import CAMPAIGN, CONTRACTS, CPOM, RECONCILIATION, products
 from flows.deliveries import all_heads
 from flows.hub import PARIS, Hub
 from flows.published import publications
@@ -27,7 +27,12 @@ from warehouse.log import Event, canonical
 if TYPE_CHECKING:
     import polars as pl
 
-MODULES = {RECONCILIATION: "flows.reconciling", CPOM: "flows.cpom"}
+MODULES = {
+    RECONCILIATION: "flows.reconciling",
+    CPOM: "flows.cpom",
+    CAMPAIGN: "flows.campaigns",
+    CONTRACTS: "flows.commitments",
+}
 """The module that computes the tables of products, by what their contract says in ``made_by``."""
 
 

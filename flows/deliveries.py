@@ -32,7 +32,7 @@ READ_BYTES = 16 << 20
 """Bytes of a file read at a time: bounds memory."""
 
 CARRIED = ("delivery_id", "source", "scope", "finess", "year", "period", "flow", "stamp", "field_of_care", "caisse",
-           "dataset", "layout", "reduced", "received", "files")  # fmt: skip
+           "dataset", "layout", "reduced", "sender", "received", "files")  # fmt: skip
 """What a decision repeats of the reception, so that it can be read alone."""
 
 GATES = {
@@ -40,6 +40,8 @@ GATES = {
     "bordereau": "flows.bordereau_gate",
     "dataset": "flows.dataset_gate",
     "ecars": "flows.ecars_gate",
+    "demarche": "flows.demarche_gate",
+    **dict.fromkeys(("ecds", "fir", "cpts"), "flows.campaign_gate"),
 }
 """The module that judges the deliveries of each source: its functions ``gate`` (rows), ``settle`` (what the log makes of them)
 and ``judge`` (the whole)."""

@@ -19,7 +19,7 @@ from contracts_schema.rules import label
 from flows import demo_bordereaux, display, display_lines, lines
 from flows.deliveries import Report, heads
 from flows.explanation import quarantine
-from flows.hub import CONFIG, init_hub, open_hub
+from flows.hub import init_hub, open_hub
 from flows.prefect_settings import set_prefect_defaults
 from flows.publication import PublishReport
 
@@ -57,8 +57,7 @@ def run(folder: Path) -> None:
     count = _step(out, "Écriture des exports fictifs de trois établissements", lambda: write_exports(exports))
     out.print(f"      {count} fichiers dans {display.plain(_short(exports))}")
     demo_bordereaux.write(folder / "bordereaux")
-    init_hub(home, recipients=["ars-99"])
-    _name_caisse(home)
+    init_hub(home, recipients=["ars-99", demo_bordereaux.FOLDER])
     reports = _step(out, "Ingestion par le flow Prefect (le serveur met quelques secondes à démarrer)",
                     lambda: _ingest(exports, home) + _ingest_bordereaux(folder / "bordereaux", home))  # fmt: skip
     published = _step(out, "Construction des vues et publication par le flow Prefect", lambda: _publish(home))
@@ -102,14 +101,6 @@ def _ingest(exports: Path, home: Path) -> list[Report]:
     from flows.ingest import ingest
 
     return [Report(**report) for report in ingest(paths=[str(exports)], home=str(home))]
-
-
-def _name_caisse(home: Path) -> None:
-    """A caisse receives lines about acts, which is more than counts: its settings must say so."""
-    settings = home / CONFIG
-    told = settings.read_text(encoding="utf-8")
-    if f"[recipients.{demo_bordereaux.FOLDER}]" not in told:
-        settings.write_text(f'{told}\n[recipients.{demo_bordereaux.FOLDER}]\nclearance = "individual"\n', encoding="utf-8")
 
 
 def _ingest_bordereaux(bordereaux: Path, home: Path) -> list[Report]:

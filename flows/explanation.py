@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from contracts_schema.products import Table, products
-from flows.deliveries import heads, names_of, quarantines, set_aside, verdict_of
+from contracts_schema.products import VIEWS, Product, Table, products
+from flows import computed
+from flows.deliveries import all_heads, heads, names_of, quarantines, set_aside, verdict_of
 from flows.hub import Hub, WrongUsage
 from flows.published import folder_of, publications, published_rows
 from warehouse.log import Event
@@ -44,8 +45,11 @@ def explain(
     table = _table(event, table_name)
     row = _row(hub, event, table, keys)
     position = int(event.data["log"]["position"])
-    lines = _lines(hub, table, row, position)
-    standing = heads(hub, position)
+    product = products()[event.data["product"]]
+    if product.made_by == VIEWS:
+        lines, standing = _lines(hub, table, row, position), heads(hub, position)
+    else:
+        lines, standing = _computed_lines(hub, product, table, row, position), all_heads(hub, position)
     # a figure of nothing rests on a delivery too: the row names it
     deliveries = [head for head in standing.values() if head.scope in lines or head.delivery_id == row.get("transmission_id")]
     return {
@@ -61,7 +65,11 @@ def explain(
         },
         "table": table.name,
         "row": row,
-        "view": {"name": table.view, "key": event.data["build_keys"][table.view], "rows_from": table.explained_by},
+        "view": {
+            "name": table.view,
+            "key": event.data["build_keys"][table.view],
+            "rows_from": table.explained_by or product.made_by,
+        },
         "deliveries": [_origin(hub, head, lines.get(head.scope, {})) for head in deliveries],
     }
 
@@ -150,6 +158,19 @@ def _lines(hub: Hub, table: Table, row: Mapping[str, Any], position: int) -> dic
                 entry = found.setdefault(scope, {}).setdefault(measure, {"lines": 0, "ranges": []})
                 entry["lines"] += count
                 entry["ranges"].append([first, last])
+    return found
+
+
+def _computed_lines(
+    hub: Hub, product: Product, table: Table, row: Mapping[str, Any], position: int
+) -> dict[str, dict[str, Any]]:
+    """The same for a table that Python computes, whose maker says it. WrongUsage when it does not."""
+    maker = computed.maker(product.made_by)
+    if not hasattr(maker, "origins"):
+        raise WrongUsage(
+            f"{product.id} ne s'explique pas encore ligne à ligne ; ses transmissions sont dans Provenance (classeur)"
+        )
+    found: dict[str, dict[str, Any]] = maker.origins(hub, table, row, position)
     return found
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 PARIS = ZoneInfo("Europe/Paris")
 CONFIG = "ecluse.toml"
 TEST_CLOCK = "ECLUSE_NOW"
-KNOWN = frozenset({"database_url", "store_url", "warehouse_url", "test", "expected", "recipients"})
+KNOWN = frozenset({"database_url", "store_url", "warehouse_url", "test", "expected", "recipients", "demarches"})
 """What ``ecluse.toml`` may set; a name mistyped there must not lead to a default."""
 
 
@@ -208,7 +208,7 @@ def _recipients(written: dict[str, Any]) -> "tuple[Recipient, ...]":
         if not isinstance(formats, list) or not all(isinstance(form, str) for form in formats):
             raise WrongUsage(f'{where} formats : attendu une liste, par exemple ["parquet", "xlsx"]')
         try:
-            found.append(recipient(name, options.get("clearance", "aggregate"), tuple(formats)))
+            found.append(recipient(name, options.get("clearance"), tuple(formats)))
         except UnknownRecipient as error:
             raise WrongUsage(f"{where} {error}") from None
     return tuple(found)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flows import reconciling
+from flows.deliveries import all_heads
 from flows.hub import Hub, WrongUsage
 from flows.line_decisions import Answer, Wanted, decide, revoke
 from flows.published import publications, published_rows
@@ -21,12 +22,14 @@ ORDER = {name: place for place, name in enumerate(("ASK", "HOLD", "REDIRECT", "R
 
 
 def bordereau(hub: Hub, start: str, until: int | None = None) -> dict[str, Any]:
-    """One bordereau as judged, by the start of its id: its totals and its lines, those that wait for somebody first.
+    """One bordereau as judged: its totals and its lines, those that wait for somebody first.
 
-    WrongUsage unless there is exactly one.
+    By the start of its id, or of that of its delivery, which status shows. WrongUsage unless there is exactly one.
     """
     import polars as pl
 
+    named = {head.delivery_id: head.scope.rpartition("/")[2] for head in all_heads(hub, until).values()}
+    start = next((named[delivery] for delivery in named if start and delivery.startswith(start.lower())), start)
     one = reconciling.the_one(reconciling.rows(hub, BORDEREAUX, until), "bordereau_id", start, "bordereau")
     lines = reconciling.rows(hub, LINES, until).filter(pl.col("bordereau_id") == one["bordereau_id"][0])
     waiting = pl.col("outcome").replace_strict(ORDER, default=len(ORDER), return_dtype=pl.Int64)

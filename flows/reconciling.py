@@ -7,7 +7,7 @@ the same key is the same table. Nothing here decides; the day of the judgement i
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from contracts_schema.families import RESTRICTED
 from contracts_schema.products import RECONCILIATION
@@ -18,7 +18,7 @@ from flows.deliveries import all_heads
 from flows.hub import Hub, WrongUsage
 from flows.line_decisions import Proposed
 from flows.published import publications
-from warehouse.heads import BORDEREAU, DATASET, Head
+from warehouse.heads import BORDEREAU, DATASET, DEMARCHE, Head
 
 if TYPE_CHECKING:
     import polars as pl
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from checks.snp.facts import Facts
     from checks.snp.law import Law
     from checks.snp.reconcile import Reconciliation
+    from contracts_schema.products import Table
 
 LINE = "int_snp__line"
 """What is proposed and decided for each line of all bordereaux, replaced ones included: ``checks.snp.decided.DECIDED``."""
@@ -34,7 +35,7 @@ OF_BORDEREAUX = ("bordereau", "line", "patient")
 """Frames of ``checks.snp.facts`` that are segments of bordereaux as they are."""
 
 INTERNAL = (LINE,)
-SOURCES = frozenset({BORDEREAU, DATASET})
+SOURCES = frozenset({BORDEREAU, DATASET, DEMARCHE})
 KINDS = frozenset({"attestation", "policy", "alias", line_decisions.KIND})
 """Kinds of decisions that change what is proposed or paid."""
 
@@ -154,12 +155,13 @@ def _segments(known: Mapping[str, Head], caisse: str, kind: str) -> list[str]:
 
 
 def _datasets(known: Mapping[str, Head]) -> dict[str, list[str]]:
-    """The segments of each dataset that facts are made of."""
+    """The segments of each dataset that facts are made of; of a démarche that is pulled, its exports are left aside."""
     from checks.dataset_facts import MAKERS
 
+    pulled = {f"declarations/{scope.rpartition('/')[2]}" for scope, head in known.items() if head.source == DEMARCHE}
     found: dict[str, list[str]] = {}
-    for head in known.values():
-        for table, segment in head.tables.items() if head.source == DATASET else ():
+    for scope, head in known.items():
+        for table, segment in head.tables.items() if head.source in (DATASET, DEMARCHE) and scope not in pulled else ():
             found.setdefault(table.removeprefix(RESTRICTED).removeprefix("dataset_"), []).append(segment)
     return {dataset: found[dataset] for dataset in sorted(found) if dataset in MAKERS}
 
@@ -200,6 +202,32 @@ def rows(hub: Hub, name: str, until: int | None = None) -> "pl.DataFrame":
     if found is None:
         raise WrongUsage("aucun bordereau accepté à cette date : « ecluse ingest FICHIER --caisse 311 » en reçoit un")
     return found
+
+
+def origins(hub: Hub, table: "Table", row: Mapping[str, Any], position: int) -> dict[str, dict[str, Any]]:
+    """By scope, the rows of the sheet (or lines of the CSV) that a published row rests on, as ranges."""
+    import polars as pl
+
+    lines = rows(hub, "out_cpam__bordereau_line", position)
+    if row.get("line_number") == 0:  # about the whole bordereau
+        row = {name: value for name, value in row.items() if name != "line_number"}
+    named = [name for name in ("bordereau_id", "line_number", "structure_key", "caisse", "protocol", "month")
+             if name in {*table.keys, "protocol"} and row.get(name) is not None]  # fmt: skip
+    found = lines.filter(*(pl.col(name) == row[name] for name in named)).drop_nulls("row")
+    if table.view == "out_ars__snp_protocol":
+        found = found.filter("live", ~pl.col("outcome").is_in(["REJECT", "REDIRECT"]))
+    runs = (
+        found.sort("bordereau_id", "row")
+        .with_columns(run=pl.col("row") - pl.int_range(pl.len()).over("bordereau_id"))
+        .group_by("bordereau_id", "run", maintain_order=True)
+        .agg(first=pl.col("row").min(), last=pl.col("row").max(), count=pl.len())
+    )
+    told: dict[str, dict[str, Any]] = {}
+    for bordereau, _, first, last, count in runs.iter_rows():
+        entry = told.setdefault(f"{BORDEREAU}/{bordereau}", {"lignes": {"lines": 0, "ranges": []}})["lignes"]
+        entry["lines"] += count
+        entry["ranges"].append([first, last])
+    return told
 
 
 def the_one(found: "pl.DataFrame", column: str, start: str, what: str) -> "pl.DataFrame":

@@ -5,7 +5,7 @@ from typing import Any
 from flows.deliveries import all_heads, names_of, quarantines, verdict_of
 from flows.hub import Hub, Settings, WrongUsage, parse_instant
 from flows.published import folder_of, publications
-from warehouse.heads import BORDEREAU, Head
+from warehouse.heads import BORDEREAU, DEMARCHE, Head
 
 DECISIONS = frozenset({"DeliveryAccepted", "DeliveryRejected", "DeliveryWithdrawn"})
 
@@ -88,6 +88,7 @@ def status(hub: Hub, until: int | None = None) -> dict[str, Any]:
 
 def verify(hub: Hub) -> dict[str, Any]:
     """Check the log's chain, every blob that it names, every publication's files; ``problems`` is empty when all is sound."""
+    from flows.pull import attached
     from warehouse import products
 
     problems = hub.log.verify()
@@ -95,6 +96,8 @@ def verify(hub: Hub) -> dict[str, Any]:
     segments: set[str] = set()
     for event in hub.log.read(types=DECISIONS | {"DeliveryReceived"}):
         raw.update(file["sha256"] for file in event.data.get("received", []))
+        if event.type == "DeliveryReceived" and event.data["source"] == DEMARCHE:
+            raw |= attached(hub, event.data)
         segments.update(event.data.get("tables", {}).values())
         segments.update(quarantines(event.data))
         segments.update(filter(None, [event.data.get("refusal")]))

@@ -21,6 +21,7 @@ from prefect.exceptions import ObjectAlreadyExists
 
 from checks.rows import RowsLost
 from checks.tables import BrokenCheck
+from connectors.demarches_client import PullStopped
 from flows.hub import Hub, WrongUsage, open_hub
 from flows.published import PublicationLost
 from warehouse.blobs import BlobError, BlobUnwritable
@@ -31,10 +32,10 @@ from warehouse.workbook_notes import Unshowable
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
-MAY_PASS = (LogUnavailable, WarehouseUnavailable, BlobUnwritable)
+MAY_PASS = (LogUnavailable, WarehouseUnavailable, BlobUnwritable, PullStopped)
 """A database that restarts, a disk that someone empties: worth trying again. A user's mistake is not."""
 
-WORDED = (WrongUsage, LogError, BlobError, RowsLost, BrokenCheck, WarehouseError, Unshowable, PublicationLost)
+WORDED = (WrongUsage, LogError, BlobError, RowsLost, BrokenCheck, WarehouseError, Unshowable, PublicationLost, PullStopped)
 """Errors of ours, whose messages hold no value of a row."""
 
 RETRY_SECONDS = [5.0, 30.0, 120.0]

@@ -58,8 +58,6 @@ def prepared(folder: Path, lines: int, form: str) -> tuple[Path, Path]:
     path = write(folder / "files", lines, form)
     home = folder / "hub"
     init_hub(home, recipients=["cpam-311", "ars-99"])
-    settings, named = home / "ecluse.toml", "[recipients.cpam-311]"
-    settings.write_text(settings.read_text().replace(named, f'{named}\nclearance = "individual"'))
     hub = open_hub(home)
     demo_bordereaux.attest(hub)
     found, _ = deliveries.find([one for one in sorted((folder / "files").iterdir()) if one != path], caisse="311")

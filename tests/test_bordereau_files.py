@@ -2,6 +2,8 @@
 
 import io
 import zipfile
+from copy import copy
+from pathlib import Path
 
 import openpyxl
 import pytest
@@ -90,6 +92,41 @@ def test_a_doctype_in_a_part_is_refused_by_name() -> None:
     bomb = b'<!DOCTYPE a [<!ENTITY b "c"><!ENTITY d "&b;&b;&b;">]>' + part(SHEET).replace(b"Cystite", b"&d;")
     rule, message = refusal(repacked(SOUND, **{SHEET: bomb}))
     assert (rule, "DOCTYPE" in message) == ("bordereau.FL1", True)
+
+
+def test_entries_that_share_their_bytes_are_refused() -> None:
+    """As in a bomb without nesting: every entry of the table of contents is the same kernel."""
+    out = io.BytesIO(SOUND)
+    with zipfile.ZipFile(out, "a") as archive:
+        kernel = archive.getinfo(SHEET)
+        for number in range(400):
+            twin = copy(kernel)
+            twin.filename = twin.orig_filename = f"xl/worksheets/sheet{number + 2}.xml"
+            archive.filelist.append(twin)
+            archive.NameToInfo[twin.filename] = twin
+        archive._didModify = True  # type: ignore[attr-defined]
+    rule, message = refusal(out.getvalue())
+    assert (rule, "se recouvrent" in message) == ("bordereau.FL1", True)
+
+
+def test_the_name_of_an_entry_is_never_a_place_to_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "a" / "b"
+    folder.mkdir(parents=True)
+    monkeypatch.chdir(folder)
+    names = ["../../piege.txt", f"{tmp_path}/piege.txt", "..\\..\\piege.txt", "C:\\piege.txt", "\\\\h\\p\\piege.txt"]
+    out = io.BytesIO(repacked(SOUND, **dict.fromkeys(names, b"piege")))
+    with zipfile.ZipFile(out, "a") as archive:
+        link = zipfile.ZipInfo("xl/lien")
+        link.external_attr = 0o120777 << 16
+        archive.writestr(link, "/etc/passwd")
+    assert read_bordereau(out.getvalue(), "envoi.xlsx", RECEIVED).lines.height == 1
+    assert [path.name for path in tmp_path.rglob("*")] == ["a", "b"]
+
+
+def test_a_sheet_whose_place_is_outside_of_the_workbook_is_not_looked_for_there() -> None:
+    relations = part("xl/_rels/workbook.xml.rels").replace(b"worksheets/sheet1.xml", b"../../../../../../etc/passwd")
+    rule, message = refusal(repacked(SOUND, **{"xl/_rels/workbook.xml.rels": relations}))
+    assert (rule, "il manque la partie" in message) == ("bordereau.FL2", True)
 
 
 def test_a_truncated_archive_is_refused() -> None:

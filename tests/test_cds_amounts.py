@@ -4,13 +4,14 @@ import random
 from dataclasses import replace
 from datetime import date
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
 from cds_facts import CODES, attested, entry, everything, identity, numbers, read, sound, spoiled, surroundings
 
-from checks.cds import achievement
+from checks.cds import achievement, registered_doctor
 from checks.cds.bill import Bill, verify
 from checks.cds.examine import examine
 from checks.cds.figures import Figures
@@ -19,6 +20,7 @@ from checks.cds.remuneration import ADVANCES, CENTRES, ITEMS, Remuneration, remu
 from connectors import synthetic_ecds
 from connectors.synthetic_ecds import Centre
 from contracts_schema.parameters import Attestation
+from flows import law_table
 
 
 def golden(patients: int, people: int, protocols: str = "8", **cells: str) -> Centre:
@@ -378,3 +380,69 @@ def test_stopped_centres_make_no_amount() -> None:
     register = surroundings(centres)["register"].head(1)
     found = remunerate(examine(read(centres, register=register)))
     assert set(found.centres["finess_et"]) == {numbers(centres)[0]}
+
+
+# --- the whole table in one file
+
+
+TABLE = """
+- {{parametre: cds.regime, debut: 2015-09-30, fin: 2026-01-01, valeur: 2015}}
+- {{parametre: cds.rfs.formula, debut: 2015-09-30, fin: 2026-01-01, valeur: 1}}
+- {{parametre: cds.rfs.point_value, debut: 2015-09-30, fin: 2026-01-01, valeur: 700}}
+- {{parametre: cds.rfs.patients_cap, debut: 2015-09-30, fin: 2026-01-01, valeur: 0}}
+{rows}
+"""
+
+
+def written_table() -> str:
+    """A table as the caisse that holds the annexes would write it, the four types of centre in one row."""
+    kinds = "[polyvalent, medical, dentaire, infirmier]"
+    days = "debut: 2015-09-30, fin: 2026-01-01"
+    bounds = {"patients_base": 4000, "patients_above": 8000, "professionals_above": 16, "protocols_max": 8, "meetings_min": 6}
+    rows = [
+        f"- {{parametre: cds.rfs.bound, dimensions: {{figure: {name}}}, {days}, valeur: {v}}}" for name, v in bounds.items()
+    ]
+    points = {("HOR", "fixed"): 800, ("HOR", "variable"): 0, ("CRISE", "fixed"): 100, ("CRISE", "variable"): 350,
+              ("COORD", "fixed"): 1000, ("COORD", "variable"): 1700, ("COORD", "variable_above"): 1100,
+              ("PROTO", "per_unit"): 100, ("CONC", "fixed"): 0, ("CONC", "variable"): 1000,
+              ("SI", "fixed"): 500, ("SI", "per_professional"): 200, ("SI", "per_professional_above"): 150}  # fmt: skip
+    for (name, part), value in points.items():
+        cell = f"centre_type: {kinds}, indicator: {CODES[name]}, part: {part}"
+        rows.append(f"- {{parametre: cds.rfs.points, dimensions: {{{cell}}}, {days}, valeur: {value}}}")
+    return TABLE.format(rows="\n".join(rows))
+
+
+def test_the_table_of_the_annexes_is_attested_from_one_file_and_the_same_amount_becomes_firm(tmp_path: Path) -> None:
+    path = tmp_path / "annexes.yaml"
+    path.write_text(written_table(), encoding="utf-8")
+    own = law_table.read_table(path, "Annexes 1 et 1bis, version de la caisse")
+    row = amounts(worth(golden(10000, 20), own))
+    assert (row["payable_cents"], row["under_reserve_cents"], row["firm"], row["status"]) == (10027500, 0, True, "attested")
+    without = [one for one in own if one.parameter != "cds.rfs.formula"]
+    assert amounts(worth(golden(10000, 20), without))["payable_cents"] == 0
+
+
+# --- F. what replaces the ROSP from 2026 on
+
+
+@pytest.mark.parametrize(
+    ("age", "ill", "covered", "seen", "cents"),
+    [
+        (82, True, False, True, 10000),
+        (76, False, True, True, 2500),
+        (40, False, False, False, 500),
+        (79, True, False, True, 5500),
+        (80, False, False, True, 5500),
+        (75, False, False, True, 1500),
+        (74, False, False, True, 500),
+        (7, False, False, True, 500),
+        (6, False, False, True, 1500),
+    ],
+)
+def test_the_successor_of_the_rosp_is_a_simulation_by_group(age: int, ill: bool, covered: bool, seen: bool, cents: int) -> None:
+    groups = pl.DataFrame([("990000010", age, ill, covered, seen, 3, 10)], schema=registered_doctor.GROUPS, orient="row")
+    row = registered_doctor.worth(groups, Figures(date(2026, 12, 31))).row(0, named=True)
+    assert (row["patient_cents"], row["cents"]) == (cents, 10 * cents + 1500)
+    assert (row["status"], row["firm"]) == ("analogue", False)
+    blind = registered_doctor.worth(groups, Figures(date(2026, 12, 31), simulation=False)).row(0, named=True)
+    assert (blind["cents"], blind["status"]) == (None, "missing")

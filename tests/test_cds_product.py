@@ -16,6 +16,7 @@ from checks.cds.product import tables, unplaced
 from checks.cds.remuneration import remunerate
 from checks.cpts import product as of_cpts
 from checks.cpts.agreement import amounts
+from checks.cpts.rules import Network, examine_network
 from connectors import ecds, synthetic_ecds
 from contracts_schema.products import CAMPAIGN, CONTRACTS, Table, products
 
@@ -29,7 +30,8 @@ def made(campaign: Campaign, own: Any = ()) -> dict[str, pl.DataFrame]:
 
 def cpts() -> dict[str, pl.DataFrame]:
     parts = amounts(contracts(), missions(("ACCES", date(2020, 4, 1), None, 50, None)), 1)
-    return of_cpts.tables(contracts(), parts, fir(line(), line(notified="", order="A2")).rows)
+    commitments = fir(line("X1"), line(notified="", order="A2")).rows
+    return of_cpts.tables(contracts(), parts, commitments, examine_network(Network(commitments=commitments)), "99")
 
 
 @pytest.fixture(scope="module")

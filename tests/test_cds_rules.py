@@ -12,10 +12,11 @@ from checks.cds import bill
 from checks.cds import examine as examined
 from checks.cds.examine import STOPPING, examine
 from checks.cds.facts import COUNTS, CRISES, identity_mapping
-from checks.cds.journal import deadlines, journal
+from checks.cds.journal import combined, deadlines, journal
 from checks.cds.ruling import CHECKS, FINDINGS, filled
 from connectors import ecds, ecds_table, section_rows
 from connectors.synthetic_ecds import Centre
+from contracts_schema import ecds as facts
 from contracts_schema.rules import catalogue
 
 RULES = [rule for rule in catalogue().values() if rule.id.startswith("cds.")]
@@ -521,3 +522,41 @@ def test_stopping_rules_and_families_are_rules_of_the_catalogue() -> None:
     assert {one.judge.__module__ for one in CHECKS.values()} >= {family.__name__ for family in examined.FAMILIES} | {
         bill.__name__
     }
+
+
+# --- several extractions
+
+
+def extraction(day: date, **answers: str) -> tuple[date, pl.DataFrame]:
+    """The rfs section of one centre as extracted on a day: prerequisite by prerequisite, without instants."""
+    one = sound()
+    one["rfs"] = [row for row in one["rfs"] if row["code_indicateur"] in facts.PREREQUISITES]
+    every("rfs", horodatage_saisie="")(one)
+    for name, told in answers.items():
+        entry(one, name)["reponse"] = told
+    frame = read([one], day).rfs
+    assert frame is not None
+    return day, frame
+
+
+def outcomes(*extractions: tuple[date, pl.DataFrame]) -> dict[str, str]:
+    campaign = replace(read([sound()], extractions[-1][0]), rfs=combined(extractions))
+    return dict(examine(campaign).prerequisites.select("code", "outcome").iter_rows())
+
+
+def test_an_extraction_taken_in_time_proves_what_it_holds_without_any_instant() -> None:
+    found = outcomes(extraction(date(2026, 2, 10)), extraction(date(2026, 3, 2)))
+    assert set(found.values()) == {"SATISFAIT"}
+
+
+def test_a_value_that_only_a_later_extraction_has_cannot_be_verified() -> None:
+    found = outcomes(extraction(date(2026, 2, 10), COORD="NON"), extraction(date(2026, 3, 2)))
+    assert found[CODES["COORD"]] == "DELAI_NON_VERIFIABLE"
+    assert found[CODES["HOR"]] == "SATISFAIT"
+
+
+def test_what_an_extraction_held_stays_held_when_a_later_one_no_longer_has_it() -> None:
+    day, whole = extraction(date(2026, 2, 10))
+    found = combined([(date(2026, 3, 2), whole.filter(pl.col("code") != CODES["HOR"])), (day, whole)])
+    assert found.height == whole.height
+    assert set(found["seen_on"]) == {day}

@@ -433,6 +433,7 @@ def test_a_falling_indicator_is_better_when_it_falls() -> None:
     [
         (("4", "12"), False),
         (("4", "13"), False),
+        (("4", "14"), True),
         (("5", "15"), False),
         (("5", "16"), True),
         (("0", "50"), False),
@@ -567,6 +568,20 @@ def test_the_transition_rate_has_no_value_after_2027_and_no_base_none() -> None:
     later = Fault(frames={"smr_base": changed("smr_base", year=2028)}).judged()
     assert ("cpom.R42", EJ) in later.not_evaluable.select("rule", "finess_ej").rows()
     assert "R42" not in fired(later)
+
+
+def test_a_total_may_differ_by_a_cent_and_no_more() -> None:
+    for total, fires in ((501, False), (502, True), (498, True), (499, False)):
+        assert ("R41" in fired(Fault(frames=lines(("MIG", "H11", 500, False), ("MIG", None, total, True))).judged())) == fires
+
+
+def test_what_is_due_on_a_day_is_not_late_that_day() -> None:
+    today = of_rule(Fault(on=date(2026, 3, 31)).judged(), "R46")
+    assert today["severity"].to_list() == ["warn"]
+    assert of_rule(Fault(on=date(2026, 4, 1)).judged(), "R46")["severity"].to_list() == ["block"]
+    none = {"annex": references()["annex"].filter(pl.col("annex") != "STRATEGIQUE")}
+    assert "R48" not in fired(Fault(frames=none, on=date(2025, 7, 25)).judged())
+    assert "R48" in fired(Fault(frames=none, on=date(2025, 7, 26)).judged())
 
 
 # --- invariants

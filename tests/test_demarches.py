@@ -257,7 +257,7 @@ def test_an_unknown_type_of_champ_is_read_by_its_text_and_flagged(bench: Bench) 
 
 
 def test_the_verdict_of_the_scanner_is_learnt_though_no_instant_moves(bench: Bench) -> None:
-    bench.fill(3)
+    bench.fill(3, seconds=3600)
     bench.platform.replace_piece(2, 120, scan="pending")
     bench.deliver()
     bench.platform.advance(86_400)
@@ -338,6 +338,15 @@ def test_no_minute_sees_more_requests_than_the_service_allows(bench: Bench, monk
     assert found.report.requests == 63
     assert found.report.attempts_failed == {}, "the service never had to refuse"
     assert found.report.seconds_waited >= 59
+
+
+def test_a_run_ends_with_its_time_and_the_next_goes_on_from_there(bench: Bench) -> None:
+    bench.fill(3)
+    bench.settings = {"budget_seconds": 100}
+    bench.service.before[2] = lambda: bench.platform.advance(101)
+    with pytest.raises(pulling.PullStopped, match="temps"):
+        bench.deliver()
+    assert bench.deliver().report.resumed
 
 
 def test_a_run_ends_with_its_budget_and_the_next_goes_on_from_there(bench: Bench) -> None:

@@ -27,7 +27,7 @@ Fault = Callable[[Exchange], None]
 PAGE = 4
 PEACE = {"read_seconds": 60, "answer_seconds": 90, "answer_bytes": 8 << 20}
 BOMB = gzip.compress(b" " * (9 << 20), 9)
-HASTE = {"read_seconds": 0.4, "answer_seconds": 0.6}
+HASTE = {"connect_seconds": 0.5, "read_seconds": 0.4, "answer_seconds": 0.6}
 """Patience of the client, in seconds, where a fault is a slowness."""
 
 
@@ -162,7 +162,19 @@ PAGES: dict[str, Fault] = {
 }
 """Faults that make sense on a page of dossiers."""
 
+
+def slow_headers(exchange: Exchange) -> None:
+    """A status line, then a header that goes on, a byte at a time, for as long as anyone listens."""
+    exchange.handler.wfile.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+    for _ in range(60):
+        exchange.handler.wfile.write(b"x")
+        exchange.handler.wfile.flush()
+        time.sleep(0.1)
+    exchange.handler.close_connection = True
+
+
 SLOW: dict[str, Fault] = {
+    "headers one byte at a time": slow_headers,
     "no answer in time": halted,
     "body that stops half way": lambda x: x.handler.trickle(x.body[:20], len(x.body), 0.03),
     "one byte at a time": lambda x: x.handler.trickle(x.body[:60], len(x.body), 0.025),

@@ -11,16 +11,21 @@ import polars as pl
 import pytest
 import yaml
 from demarches import TEAM, Bench, platform
+from polars.testing import assert_frame_equal
 from snp_facts import CAISSE, FAMILIES, PEOPLE, SPEC, day, facts_of, instant, structures
 
+from checks.dataset_facts import facts_of as facts_from_rows
 from checks.snp.facts import SCHEMAS, check_facts
 from checks.snp.law import attested_as_published, default_law
 from checks.snp.reconcile import reconcile
 from connectors import demarches_frames
 from connectors import simulator_forms as forms
+from connectors.demarches import describe
+from connectors.demarches_client import WronglySet
 from connectors.demarches_frames import COLUMNS, NOTES_FR, Declared, declared
 from connectors.demarches_mapping import misfits, propose
 from connectors.demarches_merge import read_snapshot
+from connectors.demarches_rows import rows
 from connectors.simulator_demarches import Simulator
 from connectors.simulator_platform import Field, Platform
 from contracts_schema.bordereau_profiles import normalised
@@ -137,19 +142,27 @@ def known(scenario: Row) -> bool:
     return all(event["kind"] != "purged" for entry in scenario["declarations"] for event in entry.get("events", []))
 
 
+def enters_as_an_export_would(found: Declared) -> None:
+    """Through the rows of the dataset of declarations nothing is lost."""
+    facts = facts_from_rows("declarations", rows(found))
+    for name, frame in found.frames.items():
+        assert_frame_equal(facts[name].unique(), frame.unique(), check_row_order=False)
+
+
 def judged(scenario: Row, decision: Row, found: Declared) -> set[tuple[str, str, int, tuple[str, ...]]]:
+    enters_as_an_export_would(found)
     facts = replace(facts_of(scenario, decision), **found.frames)
     check_facts(facts)
     result = reconcile(facts, default_law(scenario.get("policies"), ATTESTED), decision["decided"])
-    rows = set()
+    told = set()
     for line in result.lines.iter_rows(named=True):
         here = pl.col("line_number").is_null() | (pl.col("line_number") == line["line_number"])
         said = result.findings.filter(pl.col("bordereau_id") == line["bordereau_id"], here, ~pl.col("note"))
         names = {f"{row['rule'][4:]} {'mention' if row['mention'] else row['outcome']}" for row in said.iter_rows(named=True)}
         names = {name for name in names if not name.startswith("A03")}
         key = f"{line['bordereau_id']}/{line['line_number']}"
-        rows.add((key, line["outcome"], line["payable_cents"], tuple(sorted(names))))
-    return rows
+        told.add((key, line["outcome"], line["payable_cents"], tuple(sorted(names))))
+    return told
 
 
 def expected(decision: Row) -> set[tuple[str, str, int, tuple[str, ...]]]:
@@ -246,6 +259,18 @@ def test_a_purge_for_retention_is_no_withdrawal(bench: Bench, reason: str, kind:
     assert "document-unique.pdf" not in bench.head.read_text(encoding="utf-8"), "names of files are no fact to keep"
 
 
+def test_what_the_administration_hides_is_not_withdrawn_by_the_team(bench: Bench) -> None:
+    bench.fill(1)
+    bench.platform.settle(1, "accepte")
+    bench.platform.hide(1, "administration")
+    bench.deliver()
+    bench.platform.restore(1)
+    bench.deliver()
+    bench.platform.hide(1, "administration")
+    bench.deliver()
+    assert [(kind, reason) for _, kind, _, reason in events(read(bench))] == [("accepte", None), ("purged", "manager_request")]
+
+
 def test_a_decision_taken_after_the_last_reading_of_a_dossier_is_known_by_its_deletion(bench: Bench) -> None:
     bench.fill(2)
     bench.deliver()
@@ -306,6 +331,7 @@ def test_protocols_added_and_dropped_by_new_deposits_carry_their_days(bench: Ben
         bench.platform.edit(1, {106: [forms.PROTOCOLS[family] for family in families]})
         bench.platform.redeposit(1)
         bench.deliver()
+    enters_as_an_export_would(read(bench))
     spans = read(bench).frames["dossier_protocol"].drop("number").rows()
     first, second, third, fourth = (date(2022, 7, 20) + timedelta(days=days) for days in (0, 10, 20, 30))
     assert spans == [
@@ -415,6 +441,25 @@ def test_frames_do_not_depend_on_the_order_of_the_snapshots(bench: Bench) -> Non
     assert set(one.frames["dossier"]["structure_kind"]) == {"CPTS"}
 
 
+def test_the_platform_of_the_demonstration_is_read_through_two_mappings(tmp_path: Path) -> None:
+    with Simulator(forms.demonstration()) as service:
+        pulled = [Bench(service, tmp_path / str(form), form) for form in (forms.NATIONAL, forms.DEROGATORY)]
+        for one in pulled:
+            one.deliver(keep=MAPPINGS[one.demarche].kept())
+        found = read(*pulled)
+    assert found.notes.rows() == []
+    teams = found.frames["member"].group_by("number").agg(pl.col("rpps").len()).sort("number").rows()
+    assert teams == [("900001", 4), ("900002", 3), ("900003", 4)], "the withdrawn one was never seen"
+    assert events(found) == [
+        ("900001", "accepte", date(2025, 11, 3), None),
+        ("900002", "accepte", date(2022, 7, 20), None),
+        ("900003", "refuse", date(2024, 2, 5), None),
+    ]
+    assert rows(found)["kind"].value_counts().sort("kind").rows() == [
+        ("dossier", 3), ("event", 3), ("member", 11), ("synchronisation", 2),
+    ]  # fmt: skip
+
+
 # --- mappings
 
 
@@ -465,6 +510,15 @@ def test_the_proposal_for_each_form_is_its_mapping_once_the_open_questions_are_a
     found, right = load(draft), MAPPINGS[demarche]
     assert dict(found.champs()) == {name: champ for name, champ in right.champs() if name != "named"}
     assert [(team.role_is, team.table) for team in found.teams] == [(team.role_is, team.table) for team in right.teams]
+
+
+def test_a_mapping_is_proposed_before_any_dossier_is_read(bench: Bench) -> None:
+    bench.fill(1)
+    form = describe(bench.settled(), forms.NATIONAL, bench.pace())
+    assert len(bench.service.seen.api) == 1
+    assert propose(form).text == propose(header(bench)).text
+    with pytest.raises(WronglySet, match="démarche 7"):
+        describe(bench.settled(), 7, bench.pace())
 
 
 def test_a_proposal_refuses_to_guess_between_two_champs(bench: Bench) -> None:

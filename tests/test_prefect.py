@@ -524,6 +524,8 @@ def test_every_deployment_runs_a_flow_with_all_its_parameters_and_no_path_of_a_m
     assert schedules == {
         "ingest/nightly": [("0 2 * * *", "Europe/Paris")],
         "ingest/on-demand": [],
+        "pull_demarches/nightly": [("0 1 * * *", "Europe/Paris")],
+        "pull_demarches/absences": [("0 23 * * 0", "Europe/Paris")],
         "build/nightly": [("0 4 * * *", "Europe/Paris")],
         "publish/nightly": [("0 5 * * *", "Europe/Paris")],
         "publish/on-demand": [],

@@ -125,7 +125,7 @@ def test_recipients_are_read_from_the_settings_with_their_clearance_and_formats(
     assert [(one.name, one.schema, one.clearance, one.formats) for one in found] == [
         ("ars-76", "ars_76", "aggregate", FORMATS),
         ("cpam-311", "cpam_311", "public", ("csv", "xlsx")),
-        ("cpam-2B1", "cpam_2b1", "aggregate", FORMATS),
+        ("cpam-2B1", "cpam_2b1", "individual", FORMATS),
     ]
 
 

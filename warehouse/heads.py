@@ -21,6 +21,7 @@ PMSI = "pmsi"
 BORDEREAU = "bordereau"
 DATASET = "dataset"
 ECARS = "ecars"
+DEMARCHE = "demarche"
 
 MAIN = {PMSI: "rsa"}
 """The family whose rows count for the whole, where a source has several."""

@@ -11,6 +11,9 @@ FORMATS = ("parquet", "csv", "xlsx")
 CLEARANCES = CLASSIFICATIONS[:-1]
 """What is restricted is cleared for nobody."""
 
+USUAL = {"ars": "aggregate", "cpam": "individual"}
+"""The clearance of a recipient whose settings say none: an ARS steers by counts, a CPAM pays acts one by one."""
+
 
 class UnknownRecipient(Exception):
     """Not a recipient that can be; the message names the setting at fault and what it takes."""
@@ -48,9 +51,10 @@ class Recipient:
         return f"{self.schema}_staging"
 
 
-def recipient(name: str, clearance: str = "aggregate", formats: tuple[str, ...] = FORMATS) -> Recipient:
+def recipient(name: str, clearance: str | None = None, formats: tuple[str, ...] = FORMATS) -> Recipient:
     """The recipient of this name: ``ars-<INSEE code of a region>`` or ``cpam-<three characters of the caisse>``.
 
+    Without a clearance it has the usual one of its kind.
     UnknownRecipient when the name, the clearance or a format is not one.
     """
     kind, _, territory = name.partition("-")
@@ -60,6 +64,7 @@ def recipient(name: str, clearance: str = "aggregate", formats: tuple[str, ...] 
         raise UnknownRecipient(f": région inconnue (codes INSEE : {', '.join(regions())})")
     if kind == "cpam" and not CAISSE.fullmatch(territory):
         raise UnknownRecipient(": code de caisse attendu en trois caractères, par exemple cpam-311")
+    clearance = USUAL[kind] if clearance is None else clearance
     if clearance not in CLEARANCES:
         raise UnknownRecipient(f"clearance : attendu {', '.join(CLEARANCES)}")
     if not formats or not set(formats) <= set(FORMATS) or len(set(formats)) < len(formats):

@@ -25,7 +25,7 @@ from warehouse.workbook_notes import HEADER, LINE, MAX_CHARACTERS, Unshowable, c
 MAX_ROWS = 1_048_575  # a sheet's limit, less its header
 MAX_ANSWERED = 25_000  # rows of a sheet that is sent back: as much as is safely read of a file from outside
 MAX_DIGITS = 15  # of a number, beyond which Excel rounds
-BLOCK = 20_000
+BLOCK = 4_000  # rows made at a time: a row of long texts is a few kilobytes
 LEVEL = 4  # of compression: 6, the default, takes twice the time for a sixth less
 EPOCH, FIRST_DAY = date(1899, 12, 30), date(1900, 3, 1)  # before that day Excel counts a 29 February 1900
 NEEDS_CARE = r"[\x00-\x08\x0b-\x1f\x{fffe}\x{ffff}]|_x[0-9A-Fa-f]{4}_|^\s|\s$|[\t\n]"

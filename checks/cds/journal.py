@@ -72,16 +72,19 @@ def journal(campaign: Campaign, section: str, days: Deadlines) -> Journal | None
         return None
     if campaign.as_of is not None:
         frame = frame.filter(pl.col("entered_at").is_null() | (pl.col("entered_at") < campaign.as_of))
+    if "seen_on" not in frame.columns:
+        frame = frame.with_columns(seen_on=pl.lit(campaign.extracted_on))
     mapped = _mapped(frame, section, campaign)
     cutoff, last = days.cutoff(section), days.last_day(section)
-    unknown = pl.col("entered_at").is_null()
     if cutoff is None or last is None:
         told = pl.lit(UNVERIFIABLE)
     else:
-        blind = IN_TIME if campaign.extracted_on <= last else UNVERIFIABLE
+        blind = pl.col("entered_at").is_null()
         told = (
-            pl.when(unknown)
-            .then(pl.lit(blind))
+            pl.when(blind & (pl.col("seen_on") <= last))
+            .then(pl.lit(IN_TIME))
+            .when(blind)
+            .then(pl.lit(UNVERIFIABLE))
             .when(pl.col("entered_at") >= cutoff)
             .then(pl.lit(LATE))
             .otherwise(pl.lit(IN_TIME))
@@ -89,10 +92,23 @@ def journal(campaign: Campaign, section: str, days: Deadlines) -> Journal | None
     opening = None if days.opening is None else midnight(days.opening.value)
     early = pl.lit(value=False) if opening is None else (pl.col("entered_at") < opening).fill_null(value=False)
     entries = mapped.filter(pl.col("code").is_not_null()).with_columns(deadline=told, early=early)
-    ordered = entries.sort("finess_et", "code", "entered_at", "line", nulls_last=False)
+    ordered = entries.sort("finess_et", "code", "entered_at", "seen_on", "line", nulls_last=False)
     in_force = ordered.filter(pl.col("deadline") != LATE).unique(["finess_et", "code"], keep="last", maintain_order=True)
     latest = ordered.unique(["finess_et", "code"], keep="last", maintain_order=True)
     return Journal(entries, in_force, latest, mapped.filter(pl.col("code").is_null()))
+
+
+def combined(extractions: Iterable[tuple[date, pl.DataFrame]]) -> pl.DataFrame:
+    """The entries of a section over several extractions, each with its day: what one of them held stays held.
+
+    An entry is kept once, as the first extraction that has it gave it; ``seen_on`` is that day, which tells that an entry
+    without instant was typed by then.
+    """
+    told = [frame.with_columns(seen_on=pl.lit(day)) for day, frame in sorted(extractions, key=lambda one: one[0])]
+    rows = pl.concat(told, how="diagonal")
+    return rows.unique(
+        [name for name in rows.columns if name not in ("line", "file", "seen_on")], keep="first", maintain_order=True
+    )
 
 
 def _mapped(frame: pl.DataFrame, section: str, campaign: Campaign) -> pl.DataFrame:

@@ -8,10 +8,16 @@ import polars as pl
 from checks.snp import evidence
 from checks.snp.facts import Facts, frame
 from checks.snp.law import Law
+from checks.snp.product_findings import results
 from checks.snp.reconcile import Reconciliation, judged
 from checks.snp.ruling import Ruling, check, checks_of, euros
 
 DUE = pl.col("difference_cents") + pl.col("paid_cents")
+
+
+def _called(outcome: str) -> pl.Expr:
+    """An outcome as people read it."""
+    return pl.col(outcome).replace(results())
 
 
 @check("snp.R01", "review")
@@ -22,8 +28,8 @@ def r01(law: Law, facts: Facts) -> Ruling:
             "paye": euros(pl.col("paid_cents")),
             "du": euros(DUE),
             "indu": euros(-pl.col("difference_cents")),
-            "resultat": pl.col("outcome"),
-            "resultat_avant": pl.col("outcome_before"),
+            "resultat": _called("outcome"),
+            "resultat_avant": _called("outcome_before"),
         },
     )
 
@@ -35,8 +41,8 @@ def r02(law: Law, facts: Facts) -> Ruling:
     return Ruling(
         {"default": changed},
         {
-            "avant": pl.col("outcome_before"),
-            "apres": pl.col("outcome"),
+            "avant": _called("outcome_before"),
+            "apres": _called("outcome"),
             "payable_avant": euros(pl.col("payable_before")),
             "payable_apres": euros(pl.col("payable_cents")),
             "ecart": euros(pl.col("payable_cents") - pl.col("payable_before")),

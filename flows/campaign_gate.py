@@ -1,0 +1,144 @@
+"""The gate of sections of e-CDS extractions, FIR commitments and forms on CPTS: kept bytes in, segments and counts out.
+
+Every line received is a row, a line kept aside or an identical repetition. What the reading says of a section is a segment of
+findings, published with those of the rules. Records nothing; whoever calls it decides.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import polars as pl
+
+from checks.cds.ruling import FINDINGS, FIRED
+from checks.deliveries import Judgement, Tally
+from checks.rows import QUARANTINE
+from connectors.campaign_files import ECDS, FIR
+from connectors.ecds_table import EcdsRefused
+from connectors.section_rows import Finding, Rows
+from contracts_schema import geography
+from contracts_schema.families import RESTRICTED
+from flows.gate import Judged, Progress
+from flows.gate import settle as settle
+from flows.hub import Hub
+from warehouse import faults
+from warehouse.log import Event
+from warehouse.segments import SegmentWriter
+
+SETTLED = ()
+NAMES_PEOPLE = frozenset({"professionnels"})
+"""Sections whose rows give numbers of persons: kept where no view and no product may read them."""
+READING = "reading"
+HELD_PERCENT = 20
+"""Above this share of lines kept aside someone decides (proposal: that of the other inputs on declarations)."""
+REFUSAL = pl.Schema({"rule": pl.String(), "message_fr": pl.String()})
+ASIDE = pl.Schema({"family": pl.String(), **QUARANTINE})
+
+
+def table_of(source: str, section: str) -> str:
+    """The table of a section's rows: ``ecds_rfs``, ``restricted_ecds_professionnels``, ``fir_fir``."""
+    return f"{RESTRICTED if section in NAMES_PEOPLE else ''}{source}_{section}"
+
+
+def gate(hub: Hub, received: Event, progress: Progress = lambda *_: None) -> Judged:
+    """Read the kept bytes of a section into segments; one that cannot be read is told by ``facts["refusal"]``."""
+    data, [file] = received.data, received.data["files"]
+    with hub.blobs.open_raw(file["sha256"]) as kept:
+        content = kept.read()
+    progress("lecture", 0, file["size"])
+    section, family = data["dataset"], file["family"]
+    judged = Judged({family: Tally()})
+    try:
+        read = _read(data["source"], section, content, file["name"])
+    except EcdsRefused as refusal:
+        told = pl.DataFrame([(refusal.rule, str(refusal))], schema=REFUSAL, orient="row")
+        judged.facts |= {"refusal": _segment(hub, told), "refused_by": refusal.rule}
+        faults.reached("gate.done")
+        return judged
+    progress("contrôle des lignes", file["size"], file["size"])
+    judged.tallies[family] = _tally(read)
+    judged.facts |= {"places": _places(section, read.rows) if data["source"] == ECDS else _regions(read.rows)}
+    judged.tables[table_of(data["source"], section)] = _segment(hub, read.rows)
+    judged.tables[f"{data['source']}_{READING}"] = _segment(hub, _readings(read.findings))
+    faults.reached("gate.done")
+    if read.apart.height:
+        name = "restricted_quarantine" if section in NAMES_PEOPLE else "quarantine"
+        setattr(judged, name, _segment(hub, _aside(family, read.apart)))
+    return judged
+
+
+def judge(hub: Hub, received: Event, judged: Judged) -> Judgement:
+    """May the section stand: readable, and not too much of it kept aside. An empty section is one where nothing was typed."""
+    if "refused_by" in judged.facts:
+        return Judgement("rejected", (judged.facts["refused_by"],), ())
+    [tally] = judged.tallies.values()
+    aside = sum(tally.quarantined.values())
+    if aside and not tally.accepted:
+        return Judgement("rejected", ("dataset.no_row",), ())
+    if aside * 100 > tally.rows * HELD_PERCENT:
+        return Judgement("held", ("dataset.quarantine_rate",), ())
+    return Judgement("accepted", (), ())
+
+
+def _read(source: str, section: str, content: bytes, name: str) -> Rows:
+    from connectors import cpts, ecds
+
+    if source == ECDS:
+        return ecds.read_section(content, name)
+    return cpts.read_fir(content, name) if source == FIR else cpts.read_form(content, name, section)
+
+
+def _places(section: str, rows: pl.DataFrame) -> Mapping[str, list[str]]:
+    """The caisses and regions that a section concerns, for whoever publishes to them."""
+    caisses = rows["cpam"].drop_nulls().unique().to_list() if section == "identification" else []
+    regions = {geography.region_of(number) for number in rows["finess_et"].drop_nulls().unique()}
+    regions |= set(rows["ars_region"].drop_nulls()) if section == "identification" else set()
+    known = {region for region in regions if region in geography.regions()}
+    return {"cpam": sorted(one for one in caisses if geography.CAISSE.fullmatch(one)), "ars": sorted(known)}
+
+
+def _regions(rows: pl.DataFrame) -> Mapping[str, list[str]]:
+    """The regions that commitments or a form are of; none where no column says it."""
+    name = next((name for name in ("ars_code", "region") if name in rows.columns), None)
+    told = rows[name].str.extract(r"^R?([0-9]{2})$").drop_nulls().unique().to_list() if name else []
+    return {"ars": sorted(set(told) & set(geography.regions()))}
+
+
+def _tally(read: Rows) -> Tally:
+    warned: dict[str, int] = {}
+    aside = dict(read.apart["rule"].value_counts().rows())
+    for finding in read.findings:
+        if finding.rule not in aside:  # what is set aside is counted as such
+            warned[finding.rule] = warned.get(finding.rule, 0) + 1
+    return Tally(
+        lines=read.received,
+        ignored=read.repeated,
+        accepted=read.rows.height,
+        quarantined=aside,
+        warnings={rule: {"": count} for rule, count in warned.items()},
+        warned=warned,
+    )
+
+
+def _readings(found: tuple[Finding, ...]) -> pl.DataFrame:
+    """What the reading says, as findings about the whole extraction."""
+    rows: list[dict[str, Any]] = [
+        {"rule": one.rule, "case": one.case, "severity": one.severity, "effect": one.effect, "status": FIRED,
+         "section": one.section, "reason_fr": f"{one.file} : {one.reason_fr.removeprefix(f'{one.file} : ')}"}
+        for one in found
+    ]  # fmt: skip
+    return pl.DataFrame(rows, schema=FINDINGS)
+
+
+def _aside(family: str, apart: pl.DataFrame) -> pl.DataFrame:
+    return apart.select(
+        pl.lit(family).alias("family"), pl.col("line").alias("line_number"), pl.lit(None, pl.Int64).alias("byte_offset"), "raw",
+        "rule", pl.concat_list(pl.col("column").fill_null("")).alias("fields"),
+    ).select(pl.col(name).cast(dtype) for name, dtype in ASIDE.items())  # fmt: skip
+
+
+def _segment(hub: Hub, frame: pl.DataFrame) -> str:
+    """Keep a frame as a segment; gives its hash."""
+    with hub.blobs.scratch(".parquet") as path:
+        with SegmentWriter(path, frame.schema) as writer:
+            writer.write(frame)
+        return hub.blobs.adopt_segment(path)

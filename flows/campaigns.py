@@ -1,0 +1,257 @@
+"""Campaigns of the centres de santé: from the sections that stand to what each caisse and each region is told of its centres.
+
+Each organisation reads its centres by what it attests itself. A later extraction takes the place of the earlier ones of its
+sender; sections of different days are never mixed. Nothing here decides or changes a declaration.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Any
+
+from connectors.campaign_files import COMMON, ECDS
+from contracts_schema.fingerprint import fingerprint
+from flows import law
+from flows.computed import Moment, key_of
+from flows.hub import Hub, WrongUsage
+from warehouse.heads import Head
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from checks.cds.facts import Campaign
+    from contracts_schema.parameters import Attestation
+
+CLOSING = "closing"
+INTERNAL = ()
+SOURCES = frozenset({ECDS})
+KINDS = frozenset({"attestation", CLOSING})
+"""Kinds of decisions that change what is computed, or at which position it is published."""
+FINDINGS = ("out_cpam__cds_finding", "out_ars__cds_finding")
+LAW = "cds."
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """The sections of one sender, year and day that stand."""
+
+    sender: str
+    year: int
+    day: date
+    heads: Mapping[str, Head]
+
+    def segments(self) -> dict[str, dict[str, str]]:
+        """The segments of each section."""
+        return {section: dict(head.tables) for section, head in self.heads.items()}
+
+
+@dataclass(frozen=True)
+class Told:
+    """A campaign as one organisation is concerned with it, and what the reading of its files said."""
+
+    campaign: "Campaign"
+    readings: "pl.DataFrame"
+    positions: tuple[int, ...]
+
+
+def extractions(known: Mapping[str, Head]) -> dict[tuple[str, int], list[Extraction]]:
+    """Every extraction that stands by sender and year, the latest last."""
+    sections: dict[tuple[str, int, date], dict[str, Head]] = {}
+    for head in known.values():
+        if head.source == ECDS:
+            _, sender, year, day, section = head.scope.split("/")
+            sections.setdefault((sender, int(year), date.fromisoformat(day)), {})[section] = head
+    found: dict[tuple[str, int], list[Extraction]] = {}
+    for (sender, number, on), heads in sorted(sections.items(), key=lambda one: one[0]):
+        found.setdefault((sender, number), []).append(Extraction(sender, number, on, heads))
+    return found
+
+
+def shares(hub: Hub, known: Mapping[str, Head], at: Moment) -> dict[str, str]:
+    """The key of the tables of each caisse and each region that centres say they are of."""
+    found = extractions(known)
+    heads = [head for group in found.values() for one in group for head in one.heads.values()]
+    places = {f"{kind}-{code}" for head in heads for kind, codes in head.data.get("places", {}).items() for code in codes}
+    used = {"/".join(map(str, who)): [(str(one.day), one.segments()) for one in group[-2:]] for who, group in found.items()}
+    days = {year: str(day) for year in sorted({year for _, year in found}) if (day := _alert(year, at.on))}
+    made_of = {"extractions": used, "alert": days}
+    return {place: key_of("cds", made_of | {"place": place, "law": _attested(hub, place, at)[1]}) for place in sorted(places)}
+
+
+def computed(hub: Hub, known: Mapping[str, Head], place: str, at: Moment) -> "dict[str, pl.DataFrame]":
+    """The tables of the centres of a caisse or of a region, every year; those of the other kind without rows."""
+    import polars as pl
+
+    kind, _, code = place.partition("-")
+    made: dict[str, list[pl.DataFrame]] = {}
+    for told in campaigns(hub, known, place, at):
+        for name, rows in judged(hub, told, place, at).items():
+            mine = rows.filter(pl.col("caisse" if kind == "cpam" else "region") == code) if _is_of(name, kind) else rows.clear()
+            made.setdefault(name, []).append(mine)
+    tables = {name: pl.concat(parts) for name, parts in made.items()}
+    return {name: _numbered(rows) if name in FINDINGS else rows for name, rows in tables.items()}
+
+
+def judged(hub: Hub, told: Told, place: str, at: Moment) -> "dict[str, pl.DataFrame]":
+    """The tables of one campaign by the law of an organisation. WrongUsage when an amount does not pass its own proof."""
+    import polars as pl
+
+    from checks.cds import bill, product
+    from checks.cds.examine import examine
+    from checks.cds.figures import Figures
+    from checks.cds.remuneration import remunerate
+    from checks.cds.ruling import FIRED
+
+    own, positions = _attested(hub, place, at)
+    examination = examine(told.campaign, own)
+    found = remunerate(examination, own)
+    figures = Figures(told.campaign.last_day, own)
+    proof = bill.verify(bill.Bill(examination, found, figures, fingerprint(), (*told.positions, *positions)))
+    broken = proof.filter(pl.col("status") == FIRED, pl.col("effect") == "publish_hold")["rule"].unique().sort()
+    if broken.len():
+        rules = ", ".join(broken)
+        raise WrongUsage(f"campagne {told.campaign.year} : des montants ne se prouvent pas ({rules}), rien n'est publié")
+    said = pl.concat([examination.findings, proof, told.readings])
+    return product.tables(told.campaign, replace(examination, findings=said), found)
+
+
+def campaigns(hub: Hub, known: Mapping[str, Head], place: str, at: Moment) -> list[Told]:
+    """The campaigns of the centres of a caisse or of a region, one a year and sender: the last extraction of each."""
+    found = extractions(known)
+    made = []
+    for year in sorted({year for _, year in found}):
+        latest = [group[-1] for (_, own), group in found.items() if own == year]
+        centres = _mine(_placed(hub, latest), place)
+        for one in latest:
+            own = centres.filter(sender=one.sender).select("finess_et")
+            if own.height:
+                made.append(_told(hub, one, own, found, place, at))
+    return made
+
+
+def unplaced(hub: Hub, known: Mapping[str, Head]) -> "pl.DataFrame":
+    """The centres of the last extractions that no caisse or no region can be told for: year, finess_et, caisse, region."""
+    import polars as pl
+
+    found = extractions(known)
+    schema = {"year": pl.Int64, "finess_et": pl.String, "caisse": pl.String, "region": pl.String}
+    parts = [pl.DataFrame(schema=schema)]
+    for year in sorted({year for _, year in found}):
+        rows = _placed(hub, [group[-1] for (_, own), group in found.items() if own == year])
+        lost = rows.filter(pl.col("caisse").is_null() | pl.col("region").is_null())
+        parts.append(lost.with_columns(year=pl.lit(year, pl.Int64)).select(schema))
+    return pl.concat(parts)
+
+
+def _told(
+    hub: Hub,
+    one: Extraction,
+    centres: "pl.DataFrame",
+    found: Mapping[tuple[str, int], list[Extraction]],
+    place: str,
+    at: Moment,
+) -> Told:
+    import polars as pl
+
+    from checks.cds.facts import counts
+    from checks.cds.journal import midnight
+    from checks.cds.ruling import FINDINGS as SCHEMA
+
+    group = found[one.sender, one.year]
+    earlier = group[-2] if len(group) > 1 else None
+    counted = counts(_campaign(hub, earlier, _mine(_placed(hub, [earlier]), place).select("finess_et"))) if earlier else None
+    last_year = found.get((one.sender, one.year - 1))
+    alert = _alert(one.year, at.on)
+    campaign = replace(
+        _campaign(hub, one, centres),
+        before=_campaign(hub, last_year[-1], centres) if last_year else None,
+        counts_before=counted,
+        as_of=midnight(alert + timedelta(days=1)) if alert else None,
+    )
+    said = [pl.read_parquet(hub.blobs.segment_path(head.tables["ecds_reading"])) for head in one.heads.values()]
+    return Told(campaign, pl.concat([pl.DataFrame(schema=SCHEMA), *said]), tuple(head.position for head in one.heads.values()))
+
+
+def _campaign(hub: Hub, one: Extraction, centres: "pl.DataFrame") -> "Campaign":
+    """The sections of an extraction about these centres; None for a section that did not come."""
+    from checks.cds.facts import Campaign
+
+    wanted = centres["finess_et"].implode()
+    frames: dict[str, Any] = {}
+    for section, head in one.heads.items():
+        frames[section] = _rows(hub, head).filter(_among(wanted)).collect()
+    return Campaign(one.year, one.day, **frames)
+
+
+def _among(wanted: "pl.Series") -> "pl.Expr":
+    import polars as pl
+
+    return pl.col("finess_et").is_in(wanted)
+
+
+def _rows(hub: Hub, head: Head) -> "pl.LazyFrame":
+    import polars as pl
+
+    [segment] = [segment for name, segment in head.tables.items() if not name.endswith("_reading")]
+    return pl.scan_parquet(hub.blobs.segment_path(segment))
+
+
+def _placed(hub: Hub, latest: Iterable[Extraction]) -> "pl.DataFrame":
+    """Of each centre of these extractions, of one year: which sender is believed (finess_et, sender, caisse, region).
+
+    The extraction of its own caisse before a common one, any other last.
+    """
+    import polars as pl
+
+    from contracts_schema.geography import region_of
+
+    schema = {"finess_et": pl.String, "sender": pl.String, "caisse": pl.String, "ars_region": pl.String}
+    parts = [pl.DataFrame(schema=schema)]
+    for one in latest:
+        keys = [_rows(hub, head).select("finess_et").unique() for head in one.heads.values()]
+        centres = pl.concat(keys).unique().collect().drop_nulls().with_columns(sender=pl.lit(one.sender))
+        if identity := one.heads.get("identification"):
+            known = _rows(hub, identity).select("finess_et", "ars_region", caisse="cpam").collect()
+            known = known.unique("finess_et", keep="last", maintain_order=True)
+            centres = centres.join(known, on="finess_et", how="left")
+        parts.append(centres)
+    rows = pl.concat(parts, how="diagonal")
+    own = pl.col("sender") == pl.format("cpam-{}", "caisse")
+    order = pl.when(own).then(0).when(pl.col("sender") == COMMON).then(1).otherwise(2)
+    best = rows.sort("finess_et", order, "sender").unique("finess_et", keep="first", maintain_order=True)
+    regions = {number: region_of(number) for number in best["finess_et"]}
+    told = pl.col("finess_et").replace_strict(regions, default=None, return_dtype=pl.String)
+    return best.select("finess_et", "sender", "caisse", region=pl.coalesce(told, "ars_region"))
+
+
+def _mine(placed: "pl.DataFrame", place: str) -> "pl.DataFrame":
+    import polars as pl
+
+    kind, _, code = place.partition("-")
+    return placed.filter(pl.col("caisse" if kind == "cpam" else "region") == code)
+
+
+def _is_of(view: str, kind: str) -> bool:
+    return view.startswith(f"out_{kind}__")
+
+
+def _numbered(rows: "pl.DataFrame") -> "pl.DataFrame":
+    """Findings of several campaigns numbered one after the other."""
+    import polars as pl
+
+    return rows.sort("year", "number", maintain_order=True).with_columns(number=pl.int_range(1, pl.len() + 1, dtype=pl.Int64))
+
+
+def _attested(hub: Hub, place: str, at: Moment) -> "tuple[tuple[Attestation, ...], list[int]]":
+    """What an organisation attests of this law, and the positions of its decisions."""
+    own = tuple(one for one in law.law_of(hub, place, at.position).parameters if one.parameter.startswith(LAW))
+    return own, sorted({one.position for one in own})
+
+
+def _alert(year: int, on: date) -> date | None:
+    """The day, if it is one on which an unanswered prerequisite is told before the last day of a campaign."""
+    from checks.cds.deadline import ALERT_DAYS
+    from checks.cds.journal import deadlines
+
+    last = deadlines(year).last_day("rfs")
+    return on if last and (last - on).days in ALERT_DAYS else None

@@ -1,0 +1,83 @@
+"""The gate of a pulled démarche: kept snapshot, mapping and outcomes of files in, rows of the dataset of declarations out.
+
+The same table as an export that someone sends, so that the same rules read both. What could not be read is told by counts and
+by a restricted table that names dossier and champ, never an answer. Records nothing; whoever calls it decides.
+"""
+
+import shutil
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from checks.deliveries import Judgement, Tally
+from connectors.demarches_frames import NOTES, declared
+from connectors.demarches_merge import SnapshotDamaged
+from connectors.demarches_rows import DATASET, rows
+from contracts_schema.datasets import datasets
+from contracts_schema.demarches_mappings import InvalidMapping, load
+from contracts_schema.families import RESTRICTED
+from flows.dataset_gate import REFUSAL, table_of
+from flows.gate import Judged, Progress
+from flows.gate import settle as settle
+from flows.hub import Hub
+from flows.pull import MAPPING, SNAPSHOT, pieces
+from warehouse import faults
+from warehouse.log import Event
+from warehouse.segments import SegmentWriter
+
+SETTLED = ()
+NOTE = f"{RESTRICTED}demarche_note"
+UNREADABLE = "demarche.unreadable"
+
+
+def gate(hub: Hub, received: Event, progress: Progress = lambda *_: None) -> Judged:
+    """Read the kept snapshot through the mapping kept with it; one that cannot be read is told by ``facts["refusal"]``."""
+    doubtful = {one["attachment"]["md5"] for one in pieces(hub, received.data) if one["status"] == "mismatch"}
+    judged = Judged({DATASET: Tally()})
+    with ExitStack() as held:
+        endings = {SNAPSHOT: ".jsonl", MAPPING: ".yaml"}
+        beside = {family: held.enter_context(hub.blobs.scratch(ending)) for family, ending in endings.items()}
+        for file in received.data["files"]:
+            if file["family"] in beside:
+                _unpack(hub, file["sha256"], beside[file["family"]])
+        try:
+            number = int(received.stream.rpartition("/")[2])
+            found = declared([beside[SNAPSHOT]], {number: load(beside[MAPPING])}, doubtful)
+        except (SnapshotDamaged, InvalidMapping) as problem:  # another version wrote it, or the mapping's contract changed
+            said = pl.DataFrame([(UNREADABLE, str(problem))], schema=REFUSAL, orient="row")
+            judged.facts |= {"refusal": _segment(hub, said), "refused_by": UNREADABLE}
+            return judged
+    made = rows(found)
+    progress(f"contrôle {DATASET}", made.height, made.height)
+    notes = {f"demarche.{kind}": count for kind, count in sorted(found.notes["kind"].value_counts().rows())}
+    judged.tallies[DATASET] = Tally(
+        lines=made.height, accepted=made.height, warnings={rule: {"": count} for rule, count in notes.items()}, warned=notes
+    )
+    faults.reached("gate.done")
+    judged.tables[table_of(datasets()[DATASET])] = _segment(hub, made)
+    if found.notes.height:
+        judged.tables[NOTE] = _segment(hub, found.notes.select(*NOTES))
+    return judged
+
+
+def judge(hub: Hub, received: Event, judged: Judged) -> Judgement:
+    """A snapshot holds every dossier ever seen: whatever it says now, it stands, unless it cannot be read."""
+    refused: Any = judged.facts.get("refused_by")
+    if refused:
+        return Judgement("rejected", (refused,), ())
+    return Judgement("accepted", (), tuple(sorted(judged.tallies[DATASET].warned)))
+
+
+def _unpack(hub: Hub, sha256: str, path: Path) -> None:
+    with hub.blobs.open_raw(sha256) as kept, path.open("wb") as beside:
+        shutil.copyfileobj(kept, beside, 1 << 20)
+
+
+def _segment(hub: Hub, frame: pl.DataFrame) -> str:
+    """Keep a frame as a segment; gives its hash."""
+    with hub.blobs.scratch(".parquet") as path:
+        with SegmentWriter(path, frame.schema) as writer:
+            writer.write(frame)
+        return hub.blobs.adopt_segment(path)
