@@ -195,6 +195,14 @@ def _as_hidden(rows: "pl.DataFrame", compared: "pl.DataFrame", hidden: "pl.DataF
     return told.drop("away")
 
 
+def region_of_contract(finess_ej: str) -> str:
+    """The région of a legal entity. WrongUsage when the number is of none."""
+    region = _region(finess_ej)
+    if region is None:
+        raise WrongUsage(f"{finess_ej} n'est pas le FINESS d'une région connue")
+    return region
+
+
 def _table(frame: str) -> str:
     return f"{ECARS}_{frame}"
 

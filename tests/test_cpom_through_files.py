@@ -9,12 +9,13 @@ from typing import Any
 
 import polars as pl
 import pytest
+from conftest import Ecluse
 
 from connectors.synthetic import Recipe, fictional_finess, write_rsa
 from connectors.synthetic_bordereaux import Plan, rows_of, sample_lines, write_xlsx
 from connectors.synthetic_ecars import Contract, canonical, sample_contract, table, workbook
 from contracts_schema.cpom_catalogue import canonical_columns
-from flows import computed, cpom, cpom_decisions, decisions, deliveries, publication
+from flows import computed, contracts_shown, cpom, cpom_decisions, cpom_difference, decisions, deliveries, publication
 from flows.arrivals import gather
 from flows.deliveries import Report
 from flows.hub import Hub, WrongUsage, init_hub, open_hub
@@ -36,8 +37,8 @@ def transmission(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def hub(tmp_path: Path) -> Hub:
-    init_hub(tmp_path / "hub", recipients=[ARS], test=True)
-    return replace(open_hub(tmp_path / "hub", "tests"), clock=lambda: NOW)
+    init_hub(tmp_path / "cpom", recipients=[ARS], test=True)
+    return replace(open_hub(tmp_path / "cpom", "tests"), clock=lambda: NOW)
 
 
 @pytest.fixture
@@ -219,3 +220,55 @@ def test_the_products_are_published_and_an_unchanged_day_is_not_published_again(
     assert row["result"] in ("Écart", "Écart toléré", "Concordant")
     assert row["numerator"] == compared(hub)["numerator"]
     assert {report.status for report in publication.publish(hub)} == {"unchanged"}
+
+
+def test_why_a_figure_changed_is_told_by_delivery_and_decision_whose_parts_sum(
+    hub: Hub, take: Take, transmission: Path
+) -> None:
+    take("synthese.xlsx", workbook(contract(SITE)))
+    before = hub.log.head()[0]
+    deliveries.ingest(hub, deliveries.find([transmission])[0][0])
+    cpom_decisions.decide_definition(hub, ARS, "OS_13", "v1", "réunion")
+    cpom_decisions.decide_definition(hub, ARS, "OS_13", "v2_overnight", "nuits seules")
+    series = contract(SITE).chosen["OS_13_1_1"]
+    take("suite.xlsx", workbook(replace(contract(SITE), chosen={**contract(SITE).chosen, "OS_13_1_1": ["5 %", *series[1:]]})))
+    told = cpom_difference.difference(hub, SITE, before, hub.log.head()[0])
+    figures = {(one["figure"], one["keys"].get("id")): one for one in told["figures"]}
+    for one in told["figures"]:
+        assert sum(part["contribution"] for part in one["parts"]) == one["change"]
+    causes = [part["cause"].split(" (")[0] for part in figures["numerator", "OS_13_1_1"]["parts"]]
+    assert causes == ["décision sur OS_13", "décision sur OS_13"]
+    gap = figures["gap_hundredths", "OS_13_1_1"]
+    assert gap["after"] == compared(hub)["gap_hundredths"]
+    assert gap["parts"][-1]["cause"].startswith("livraison de suite.xlsx")
+    # the decisions answer for all, once the transmission was there: it changed no compared figure by itself
+    assert len(gap["parts"]) == 3
+
+
+def test_what_falls_due_is_told_with_the_smallest_horizon(hub: Hub, take: Take) -> None:
+    assert contracts_shown.falling_due(hub) == []
+    take("synthese.xlsx", workbook(contract()), datetime(2025, 7, 1, tzinfo=UTC))
+    on_the_eve = replace(hub, clock=lambda: datetime(2025, 7, 23, 23, 30, tzinfo=UTC))  # the 24th in Paris
+    incomplete = replace(contract(), chosen=dict(list(contract().chosen.items())[:3]), synthesis="Du 1 juillet 2025")
+    take("court.xlsx", workbook(incomplete), datetime(2025, 7, 2, tzinfo=UTC))
+    [choice] = [one for one in contracts_shown.falling_due(on_the_eve) if one["deadline_id"] == "D02"]
+    assert (choice["finess_ej"], choice["days_left"], choice["horizon"]) == (LEGAL, 1, 1)
+
+
+def test_the_commands_show_a_contract_and_record_what_the_ars_decides(
+    hub: Hub, take: Take, transmission: Path, ecluse: Ecluse
+) -> None:
+    home = hub.settings.home
+    take("synthese.xlsx", workbook(contract(SITE)))
+    deliveries.ingest(hub, deliveries.find([transmission])[0][0])
+    said = ecluse("decide-definition", "OS_13", "v1", "--ars", ARS, "--reason", "réunion", "--tolerance", "0,1", home=home)
+    assert said.code == 0
+    assert "décision prise" in said.out
+    shown = ecluse("cpom", SITE, "--indicator", "OS_13_1_1", home=home).out
+    for told in ("déclaré", "recalculé", "variante v1", "variante v2_overnight", "écart"):
+        assert told in shown
+    assert SITE in ecluse("cpom", home=home).out
+    assert ecluse("deadlines", "--json", home=home).code == 0
+    assert ecluse("decide-definition", "OS_13", "v7", "--ars", ARS, "--reason", "x", home=home).code == 2
+    assert ecluse("decide-definition", "OS_13", "--revoke", "--ars", ARS, "--reason", "erreur", home=home).code == 0
+    assert "Aucune décision" in ecluse("cpom-policy", "--ars", ARS, home=home).out
