@@ -123,14 +123,20 @@ def _is_dataset(path: Path) -> bool:
 def passed_over(paths: Iterable[Path]) -> list[Path]:
     """The files under these folders that are not read: hidden ones aside, someone may have meant them to be."""
     folders = [path for path in paths if path.is_dir()]
-    files = (entry for folder in folders for entry in sorted(folder.rglob("*")) if entry.is_file())
-    return [path for path in files if not (is_known(path) or path.name.startswith((".", "~$")))]
+    files = (entry for folder in folders for entry in _inside(folder))
+    return [path for path in files if not (is_known(path) or path.name.startswith("~$"))]
+
+
+def _inside(folder: Path) -> list[Path]:
+    """The files under a folder, hidden ones and those of hidden folders aside."""
+    entries = sorted(folder.rglob("*"))
+    return [one for one in entries if one.is_file() and not any(part[0] == "." for part in one.relative_to(folder).parts)]
 
 
 def _files(paths: Iterable[Path]) -> Iterable[Path]:
     for path in paths:
         if path.is_dir():
-            inside = sorted(entry for entry in path.rglob("*") if entry.is_file() and is_known(entry))
+            inside = [entry for entry in _inside(path) if is_known(entry)]
             if not inside:
                 example = "par exemple 990000010.2025.3.rsa, 990000010.2025.3.20250420101500.out.zip ou un bordereau .xlsx"
                 raise WrongUsage(f"rien à ingérer dans {path} : aucun fichier au nom reconnu ({example})")

@@ -4,12 +4,13 @@ Each organisation reads its centres by what it attests itself. A later extractio
 sender; sections of different days are never mixed. Nothing here decides or changes a declaration.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 from connectors.campaign_files import COMMON, ECDS
+from contracts_schema.ecds import JOURNALS
 from contracts_schema.fingerprint import fingerprint
 from flows import law
 from flows.computed import Moment, key_of
@@ -72,7 +73,7 @@ def shares(hub: Hub, known: Mapping[str, Head], at: Moment) -> dict[str, str]:
     found = extractions(known)
     heads = [head for group in found.values() for one in group for head in one.heads.values()]
     places = {f"{kind}-{code}" for head in heads for kind, codes in head.data.get("places", {}).items() for code in codes}
-    used = {"/".join(map(str, who)): [(str(one.day), one.segments()) for one in group[-2:]] for who, group in found.items()}
+    used = {"/".join(map(str, who)): [(str(one.day), one.segments()) for one in group] for who, group in found.items()}
     days = {year: str(day) for year in sorted({year for _, year in found}) if (day := _alert(year, at.on))}
     made_of = {"extractions": used, "alert": days}
     return {place: key_of("cds", made_of | {"place": place, "law": _attested(hub, place, at)[1]}) for place in sorted(places)}
@@ -139,7 +140,7 @@ def unplaced(hub: Hub, known: Mapping[str, Head]) -> "pl.DataFrame":
     for year in sorted({year for _, year in found}):
         rows = _placed(hub, [group[-1] for (_, own), group in found.items() if own == year])
         lost = rows.filter(pl.col("caisse").is_null() | pl.col("region").is_null())
-        parts.append(lost.with_columns(year=pl.lit(year, pl.Int64)).select(schema))
+        parts.append(lost.with_columns(year=pl.lit(year, pl.Int64)).select(list(schema)))
     return pl.concat(parts)
 
 
@@ -163,7 +164,7 @@ def _told(
     last_year = found.get((one.sender, one.year - 1))
     alert = _alert(one.year, at.on)
     campaign = replace(
-        _campaign(hub, one, centres),
+        _campaign(hub, one, centres, group),
         before=_campaign(hub, last_year[-1], centres) if last_year else None,
         counts_before=counted,
         as_of=midnight(alert + timedelta(days=1)) if alert else None,
@@ -172,14 +173,20 @@ def _told(
     return Told(campaign, pl.concat([pl.DataFrame(schema=SCHEMA), *said]), tuple(head.position for head in one.heads.values()))
 
 
-def _campaign(hub: Hub, one: Extraction, centres: "pl.DataFrame") -> "Campaign":
-    """The sections of an extraction about these centres; None for a section that did not come."""
-    from checks.cds.facts import Campaign
+def _campaign(hub: Hub, one: Extraction, centres: "pl.DataFrame", group: "Sequence[Extraction]" = ()) -> "Campaign":
+    """The sections of an extraction about these centres; None for a section that did not come.
 
-    wanted = centres["finess_et"].implode()
-    frames: dict[str, Any] = {}
-    for section, head in one.heads.items():
-        frames[section] = _rows(hub, head).filter(_among(wanted)).collect()
+    Entries without an instant are those of all the extractions of the group: the day of one tells what was typed by then.
+    """
+    from checks.cds.facts import Campaign
+    from checks.cds.journal import combined
+
+    wanted = _among(centres["finess_et"].implode())
+    frames: dict[str, Any] = {section: _rows(hub, head).filter(wanted).collect() for section, head in one.heads.items()}
+    for section in JOURNALS:
+        if section in frames and len(group) > 1 and frames[section]["entered_at"].null_count():
+            heads = [(other.day, other.heads[section]) for other in group if section in other.heads]
+            frames[section] = combined((day, _rows(hub, head).filter(wanted).collect()) for day, head in heads)
     return Campaign(one.year, one.day, **frames)
 
 

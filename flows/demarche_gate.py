@@ -18,6 +18,7 @@ from connectors.demarches_rows import DATASET, rows
 from contracts_schema.datasets import datasets
 from contracts_schema.demarches_mappings import InvalidMapping, load
 from contracts_schema.families import RESTRICTED
+from contracts_schema.identifiers import is_nir
 from flows.dataset_gate import REFUSAL, table_of
 from flows.gate import Judged, Progress
 from flows.gate import settle as settle
@@ -30,6 +31,9 @@ from warehouse.segments import SegmentWriter
 SETTLED = ()
 NOTE = f"{RESTRICTED}demarche_note"
 UNREADABLE = "demarche.unreadable"
+NIR = "demarche.nir"
+FREE = ("siret", "finess", "structure_name", "rpps", "profession")
+"""Columns that the platform's users fill as they like."""
 
 
 def gate(hub: Hub, received: Event, progress: Progress = lambda *_: None) -> Judged:
@@ -49,9 +53,11 @@ def gate(hub: Hub, received: Event, progress: Progress = lambda *_: None) -> Jud
             said = pl.DataFrame([(UNREADABLE, str(problem))], schema=REFUSAL, orient="row")
             judged.facts |= {"refusal": _segment(hub, said), "refused_by": UNREADABLE}
             return judged
-    made = rows(found)
+    made, blanked = _without_nir(rows(found))
     progress(f"contrôle {DATASET}", made.height, made.height)
     notes = {f"demarche.{kind}": count for kind, count in sorted(found.notes["kind"].value_counts().rows())}
+    if blanked:
+        notes[NIR] = blanked
     judged.tallies[DATASET] = Tally(
         lines=made.height, accepted=made.height, warnings={rule: {"": count} for rule, count in notes.items()}, warned=notes
     )
@@ -68,6 +74,13 @@ def judge(hub: Hub, received: Event, judged: Judged) -> Judgement:
     if refused:
         return Judgement("rejected", (refused,), ())
     return Judgement("accepted", (), tuple(sorted(judged.tallies[DATASET].warned)))
+
+
+def _without_nir(made: pl.DataFrame) -> tuple[pl.DataFrame, int]:
+    """The rows without any social-security number, and how many cells held one."""
+    held = {name: is_nir(pl.col(name).str.replace_all("[ .\u00a0]", "")).fill_null(value=False) for name in FREE}
+    count = made.select(pl.sum_horizontal(held.values()).sum()).item()
+    return made.with_columns(pl.when(~found).then(name).alias(name) for name, found in held.items()), int(count)
 
 
 def _unpack(hub: Hub, sha256: str, path: Path) -> None:

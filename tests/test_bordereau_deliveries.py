@@ -496,3 +496,12 @@ def test_fifty_thousand_lines_come_in_within_the_budget(hub: Hub, tmp_path: Path
     report = ingest(hub, path)
     assert report.rows_accepted == 50_000
     assert process_time() + sum(os.times()[2:4]) - start < 20
+
+
+def test_hidden_folders_are_no_place_to_look_for_deliveries(tmp_path: Path) -> None:
+    for folder in (".venv/lib", "received"):
+        (tmp_path / folder).mkdir(parents=True)
+        put(tmp_path / folder)
+    (tmp_path / "received" / ".hidden.csv").write_bytes(b"x;y")
+    assert [one.name for one in deliveries.find([tmp_path])[0]] == ["b1.csv"]
+    assert arrivals.passed_over([tmp_path]) == []

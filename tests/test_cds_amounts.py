@@ -342,6 +342,15 @@ def test_every_node_says_its_status_and_whether_it_is_firm(many: Any) -> None:
     assert leaves["parameters"].str.contains("cds.rfs.points").all()
 
 
+def test_every_input_of_a_node_is_a_node_or_an_entry(many: Any) -> None:
+    _, found, _ = many
+    inputs = (
+        found.nodes.select("finess_et", node=pl.col("inputs").str.split(" + ")).explode("node").filter(pl.col("node") != "")
+    )
+    lost = inputs.filter(~pl.col("node").str.starts_with("entrée")).join(found.nodes, on=["finess_et", "node"], how="anti")
+    assert lost.is_empty()
+
+
 def bill_of(many: Any, **changed: Any) -> set[str]:
     examination, found, own = many
     made = Bill(examination, found, Figures(examination.scene.last_day, tuple(own)), "1", (4, 7))

@@ -102,7 +102,7 @@ def test_an_empty_demarche_is_read_completely(bench: Bench) -> None:
 
 
 def test_c04_a_new_revision_moves_open_dossiers_without_a_date_and_they_are_all_read_again(bench: Bench) -> None:
-    bench.fill(5)
+    bench.fill(5, seconds=3600)
     for number in (1, 2):
         bench.platform.settle(number, "accepte")
     bench.platform.settle(3, "en_instruction")
@@ -268,6 +268,17 @@ def test_the_verdict_of_the_scanner_is_learnt_though_no_instant_moves(bench: Ben
     assert bench.deliver().report.requests == 4, "once known, it is not asked for again"
 
 
+def test_a_new_deposit_that_changes_nothing_but_a_verdict_of_the_scanner_is_no_other_declaration(bench: Bench) -> None:
+    bench.fill(1)
+    bench.platform.replace_piece(1, 120, scan="pending")
+    bench.deliver()
+    bench.platform.advance(86_400)
+    bench.platform.replace_piece(1, 120, scan="safe")
+    bench.platform.redeposit(1)
+    bench.deliver()
+    assert bench.snapshot().dossiers[1]["earlier"] == []
+
+
 # --- one dossier that fails
 
 
@@ -280,8 +291,9 @@ def test_one_dossier_that_always_fails_stops_no_other_and_is_read_when_it_can_be
     assert bench.snapshot().header["failed"] == [17]
     assert bench.snapshot().header["completed_on"] is None, "absence of a declaration proves nothing yet"
     bench.platform.dossiers[17].broken = None
-    found = bench.deliver(numbers=True)
-    assert (found.report.added, found.report.failed, found.report.complete) == (1, 0, True)
+    found = bench.deliver()
+    assert (found.report.added, found.report.failed, found.report.complete) == (1, 0, False)
+    assert bench.deliver(numbers=True).report.complete
     assert 17 in bench.snapshot().dossiers
 
 

@@ -3,6 +3,7 @@
 import json
 import sqlite3
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -15,7 +16,7 @@ from connectors import simulator_forms as forms
 from connectors.demarches_client import TOKEN_VARIABLE, PullStopped
 from connectors.simulator_demarches import TOKEN, Simulator
 from connectors.synthetic_bordereaux import Plan, rows_of, sample_lines, write_xlsx
-from flows import pull, reconciling, state
+from flows import deliveries, pull, reconciling, state
 from flows.deliveries import all_heads
 from flows.demarches_settings import URL_VARIABLE
 from flows.hub import CONFIG, Hub, WrongUsage, open_hub
@@ -113,6 +114,21 @@ def test_a_pull_stopped_goes_on_at_the_next_call_without_loss_or_duplicate(ours:
     assert declared(ours).filter(kind="dossier").height == 4
 
 
+def test_a_stop_between_the_reception_and_the_decision_ends_in_one_delivery(
+    ours: Hub, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.fill(2)
+    with monkeypatch.context() as patch:
+        patch.setattr(deliveries, "decide", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            pulled(ours, bench)
+    bench.fill(1)  # too late for the pull that was under way
+    report = pulled(ours, bench)
+    assert (report.delivery.status, report.pull["resumed"], report.pull["dossiers"]) == ("accepted", True, 2)
+    assert [event.type for event in ours.log.read()] == ["DeliveryReceived", "DeliveryAccepted"]
+    assert pulled(ours, bench).pull["added"] == 1
+
+
 def test_the_service_down_is_told_as_something_that_passes(ours: Hub, bench: Bench) -> None:
     bench.service.deaf()
     with pytest.raises(PullStopped, match="relancez"):
@@ -173,6 +189,17 @@ def test_token_signed_addresses_and_names_are_found_nowhere(ours: Hub, bench: Be
         assert secret.encode() not in raw + files, secret
         assert secret not in said.out + said.err, secret
     assert "99900000011" not in said.out + said.err
+
+
+def test_a_social_security_number_in_a_field_is_blanked_and_counted(ours: Hub, bench: Bench, ecluse: Ecluse) -> None:
+    planted = "2 85 06 99 123 456 70"  # its key is right
+    team = replace(TEAM, name=planted)
+    bench.platform.deposit(forms.NATIONAL, forms.answers(forms.NATIONAL, team))
+    bench.fill(1)
+    assert pulled(ours, bench).delivery.rules["demarche.nir"] == 1
+    assert declared(ours).filter(kind="dossier")["structure_name"].to_list() == [None, TEAM.name]
+    for words in (("status",), ("pull", "--json")):
+        assert planted not in ecluse(*words).out
 
 
 def test_the_command_says_what_is_missing(home: Path, ecluse: Ecluse, monkeypatch: pytest.MonkeyPatch) -> None:

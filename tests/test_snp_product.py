@@ -374,3 +374,11 @@ def test_the_schema_of_the_workbook_tells_the_columns_that_people_fill() -> None
 
 def test_the_caisse_of_the_tests_is_one_that_settings_take() -> None:
     assert CPAM.territory == CAISSE
+
+
+def test_one_reason_is_said_once_however_many_rules_have_it() -> None:
+    found = random_facts(40, 3, defects=0.2, per_bordereau=20)
+    unknown = replace(found, dossier=None, dossier_protocol=None, dossier_event=None, member=None, synchronisation=None)
+    for reason in made_of(of_caisse(unknown))[0]["out_cpam__bordereau_line"]["reason"]:
+        sentences = reason.split(". ")
+        assert len(sentences) == len(set(sentences)), reason

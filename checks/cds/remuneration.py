@@ -92,7 +92,7 @@ def remunerate(
     items = _split(pl.concat([rfs, rosp]), blocked)
     centres = _centres(examination, items, blocked, regime.value or 0)
     centres = _advances(centres, rfs, law, advances)
-    nodes = pl.concat([nodes, _rosp_nodes(found), _ends(centres, regime)])
+    nodes = pl.concat([nodes, _rosp_nodes(found), _ends(centres, regime, found)])
     shown = items.with_columns(status=status_of(pl.col("rank")), firm=is_firm(pl.col("rank"))).select(ITEMS.names())
     return Remuneration(nodes, shown, centres.select(CENTRES.names()), regime.value or 0)
 
@@ -355,9 +355,12 @@ def _advances(centres: pl.DataFrame, rfs: pl.DataFrame, law: Figures, paid: pl.D
     )
 
 
-def _ends(centres: pl.DataFrame, regime: Figure) -> pl.DataFrame:
-    """What may be paid of each scheme, the last node of the graph."""
+def _ends(centres: pl.DataFrame, regime: Figure, found: pl.DataFrame) -> pl.DataFrame:
+    """What may be paid of each scheme, the last node of the graph. ``found``: ``achievement.ROSP``."""
     parts = []
+    amounts = found.group_by("finess_et", maintain_order=True).agg(of_rosp=pl.format("rosp.{}.amount", "code").str.join(" + "))
+    centres = centres.join(amounts, on="finess_et", how="left", maintain_order="left")
+    inputs = {"rfs": pl.lit("rfs.amount"), "rosp": pl.col("of_rosp").fill_null("")}
     for scheme in ("rfs", "rosp"):
         rows = centres.filter(pl.col("scheme") == scheme)
         text = pl.col("reason_fr")
@@ -368,7 +371,7 @@ def _ends(centres: pl.DataFrame, regime: Figure) -> pl.DataFrame:
                 pl.col("payable_cents"),
                 1,
                 "cents",
-                pl.lit(f"{scheme}.amount"),
+                inputs[scheme],
                 pl.lit(regime.told),
                 text,
             )

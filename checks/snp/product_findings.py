@@ -86,8 +86,8 @@ def reasons(findings: pl.DataFrame, lines: pl.DataFrame) -> pl.DataFrame:
     )
     stops = pl.col("rank") > PAY
     said = rows.group_by(LINE, maintain_order=True).agg(
-        stops=pl.col("reason").filter(stops).str.join(" "),
-        notes=pl.col("reason").filter(~stops).str.join(" "),
+        stops=pl.col("reason").filter(stops).unique(maintain_order=True).str.join(" "),
+        notes=pl.col("reason").filter(~stops).unique(maintain_order=True).str.join(" "),
         change=pl.col("change_fr").filter(stops & (pl.col("change_fr") != "")).unique(maintain_order=True).str.join(" "),
     )
     texts = lines.join(said, on=LINE, how="left", maintain_order="left").with_columns(

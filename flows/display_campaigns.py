@@ -1,0 +1,101 @@
+"""Campaigns of the centres de santé on the terminal, in French."""
+
+from collections.abc import Mapping
+from datetime import date
+from typing import Any
+
+from rich.text import Text
+from rich.tree import Tree
+
+from flows.closings import DEADLINES
+from flows.display import console, euros, grid, number, plain
+
+MONEY = {
+    "computed_cents": "calculé",
+    "payable_cents": "payable",
+    "under_reserve_cents": "sous réserve",
+    "blocked_cents": "bloqué",
+}
+COLOURS = {"Payable": "green", "Payable en partie": "green", "Sous réserve": "yellow", "Bloqué": "red"}
+TELLING = ("Bloquant", "Alerte")
+
+
+def campaigns(answer: Mapping[str, Any]) -> None:
+    out = console()
+    if not answer["campaigns"]:
+        out.print(
+            "aucune extraction e-CDS reçue : « ecluse ingest DOSSIER » reçoit ses sections (ECDS_rfs_2025_2026_03_02.csv)"
+        )
+    for one in answer["campaigns"]:
+        out.print(Text(f"Campagne {one['year']}", "bold"))
+        for extraction in one["extractions"]:
+            sections = ", ".join(f"{name} {number(rows)}" for name, rows in extraction["sections"].items())
+            missing = f" ; non reçu : {', '.join(extraction['missing'])}" if extraction["missing"] else ""
+            told = f"extraction du {_french(extraction['day'])} ({extraction['sender']}) : {sections}{missing}"
+            out.print(Text(plain(f"  {told}")))
+        for day in one["deadlines"]:
+            last = f"jusqu'au {_french(day['last_day'])}" if day["last_day"] else "date inconnue"
+            closed = next((done for done in one["closings"] if done["deadline"] == day["deadline"]), None)
+            state = f", arrêtée à la position {closed['position']}" if closed else ", non arrêtée"
+            out.print(f"  {DEADLINES[day['deadline']]} : {last}{state}")
+        table = grid("caisse", "centres >", *(f"{label} >" for label in MONEY.values()))
+        for row in one["caisses"]:
+            table.add_row(row["caisse"], number(row["centres"]), *(euros(row[name]) for name in MONEY))
+        out.print(table)
+    if lost := answer["unplaced"]:
+        out.print(f"{len(lost)} centres sans caisse ou sans région, absents de tout produit (--json les donne)", style="yellow")
+
+
+def closed(answer: Mapping[str, Any]) -> None:
+    out = console()
+    already = "déjà arrêté" if answer["already"] else "arrêté"
+    what = f"{DEADLINES[answer['deadline']]} {answer['year']}"
+    out.print(f"{what} : état {already} à la position {answer['position']}")
+    if answer["before_the_end"]:
+        told = ", ".join(answer["before_the_end"])
+        out.print(f"attention : aucune extraction postérieure à la date butoir pour {told}", style="yellow")
+    out.print(f"pour le refaire : ecluse publish --as-of {answer['position']} --output DOSSIER")
+
+
+def centre(answer: Mapping[str, Any], *, full: bool) -> None:
+    out = console()
+    for scheme in answer["schemes"]:
+        name = plain(scheme["legal_name"] or answer["finess"])
+        out.print(Text(f"{name} · {answer['finess']} · {scheme['scheme_fr']} {answer['year']}", "bold"))
+        out.print(Text.assemble((scheme["result"], COLOURS.get(scheme["result"], "")), plain(f" : {scheme['reason']}")))
+        money = (f"{label} {euros(scheme[cents])}" for cents, label in MONEY.items() if scheme[cents] is not None)
+        out.print("  " + "  ".join(money))
+        out.print(_branch(scheme["tree"], full))
+        out.print()
+    telling = [one for one in answer["findings"] if one["state"] in TELLING]
+    for one in telling:
+        out.print(Text(plain(f"{one['rule']} · {one['state']} ({one['effect_fr']}) : {one['reason']}")))
+    if silent := len(answer["findings"]) - len(telling):
+        out.print(f"{silent} autres constats, non vérifiables ou pour information (--json les donne)")
+
+
+def _branch(node: Mapping[str, Any], full: bool, into: Tree | None = None) -> Tree:
+    label = Text(plain(node["node"]))
+    if "value" in node:
+        label.append(f" = {_value(node)}", "cyan")
+        label.append(f"  {node['status_fr']}", "green" if node["firm"] else "yellow")
+        if full:
+            told = [node["text_fr"], *(part for part in node["parameters"].split(" ; ") if part not in node["text_fr"])]
+            for part in filter(None, told):
+                label.append(f"\n  {plain(part)}", "dim")
+    branch = Tree(label) if into is None else into.add(label)
+    for one in node["inputs"]:
+        _branch(one, full, branch)
+    return branch
+
+
+def _value(node: Mapping[str, Any]) -> str:
+    if node["value"] is None:
+        return "inconnu"
+    if node["unit"] == "cents" and str(node["value"]).isdecimal():
+        return euros(int(node["value"]))
+    return f"{node['value']} {node['unit']}"
+
+
+def _french(day: date) -> str:
+    return f"{day:%d/%m/%Y}"

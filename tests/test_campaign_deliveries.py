@@ -1,0 +1,372 @@
+"""Campaigns of the centres de santé and FIR through the pipeline: the door, the gate, what each reads, closings."""
+
+import csv
+import shutil
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from cds_facts import everything, identity, numbers, spoiled
+from conftest import Ecluse
+from test_cpts import HEAD, line
+
+from connectors import synthetic_ecds
+from connectors.synthetic_ecds import Centre
+from contracts_schema.families import RESTRICTED
+from contracts_schema.products import CAMPAIGN, CONTRACTS
+from contracts_schema.rules import catalogue
+from flows import campaigns, closings, computed, decisions, deliveries, law, publication
+from flows.deliveries import Report, all_heads
+from flows.hub import TEST_CLOCK, Hub, WrongUsage, init_hub, open_hub
+
+CENTRES, NODES = "out_cpam__cds_centre", "out_cpam__cds_node"
+
+
+def put(folder: Path, centres: Sequence[Centre] | None = None, day: date = synthetic_ecds.EXTRACTED, **files: bytes) -> Path:
+    """An extraction of these centres (the twelve of the demonstration); ``rfs=…`` gives the bytes of a section."""
+    folder.mkdir(parents=True, exist_ok=True)
+    made = synthetic_ecds.demo() if centres is None else synthetic_ecds.files(centres, day)
+    for name, content in made.items():
+        (folder / name).write_bytes(files.get(name.split("_")[1], content))
+    return folder
+
+
+def take(hub: Hub, *paths: Path, caisse: str | None = None) -> dict[str, Report]:
+    """What became of each file, by its name."""
+    found, refused = deliveries.find(paths, caisse, hub.settings)
+    reports = [*refused, *(deliveries.ingest(hub, one) for one in found)]
+    return {report.files[0]["name"]: report for report in reports}
+
+
+def rows(hub: Hub, name: str, made_by: str = CAMPAIGN, until: int | None = None) -> pl.DataFrame:
+    found = computed.rows(hub, made_by, name, until)
+    assert found is not None
+    return found
+
+
+def in_caisse(*caisses: str) -> list[Centre]:
+    return spoiled([identity(cpam_code=caisse) for caisse in caisses])
+
+
+# --- the door and the gate
+
+
+def test_an_extraction_is_recognised_file_by_file_and_the_same_bytes_change_nothing(hub: Hub, tmp_path: Path) -> None:
+    folder = put(tmp_path / "in")
+    first = take(hub, folder)
+    assert {report.status for report in first.values()} == {"accepted"}
+    assert first["ECDS_rfs_2025_2026_03_02.csv"].scope == "ecds/commun/2025/2026-03-02/rfs"
+    position = hub.log.head()[0]
+    assert {report.status for report in take(hub, folder).values()} == {"already_known"}
+    assert hub.log.head()[0] == position
+
+
+def test_who_sends_an_extraction_is_told_by_the_option_or_its_folder(hub: Hub, tmp_path: Path) -> None:
+    take(hub, put(tmp_path / "cpam-311"))
+    take(hub, put(tmp_path / "autre", in_caisse("312")), caisse="312")
+    assert {head.data["sender"] for head in all_heads(hub).values()} == {"cpam-311", "cpam-312"}
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [("ECDS_rfs_2025.csv", "nom attendu"), ("ECDS_autre_2025_2026_03_02.csv", "nom attendu"),
+     ("ECDS_rfs_2025_2026_02_30.csv", "n'existe pas"), ("saisies.csv", "nom attendu")],
+)  # fmt: skip
+def test_a_section_whose_name_does_not_say_its_year_and_day_is_refused(hub: Hub, tmp_path: Path, name: str, told: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(synthetic_ecds.demo()["ECDS_rfs_2025_2026_03_02.csv"])
+    [report] = take(hub, path).values()
+    assert (report.status, report.reasons) == ("rejected", ["cds.CDS57"])
+    assert told in str(report.message)
+    assert hub.log.head()[0] == 0
+
+
+RFS = synthetic_ecds.demo()["ECDS_rfs_2025_2026_03_02.csv"]
+HEADER = RFS.split(b"\r\n")[0]
+
+
+@pytest.mark.parametrize(
+    ("content", "rule", "told"),
+    [
+        (RFS.replace(b";", b","), "cds.CDS57", "séparateur « ; » attendu"),
+        (RFS.replace(b";niveau;", b";reponse;"), "cds.CDS57", "deux fois dans l'en-tête"),
+        (RFS.replace(b";2025;", b";2024;", 1), "cds.CDS20", "ligne 2"),
+        (RFS.replace(b"OUI", b"\xe9", 1), "cds.CDS57", "illisible en UTF-8"),
+        (RFS.replace(b";horodatage_saisie", b";instant"), "cds.CDS57", "colonnes absentes : horodatage_saisie"),
+    ],
+)
+def test_a_section_that_cannot_be_trusted_is_refused_with_its_file_line_and_rule(
+    hub: Hub, tmp_path: Path, content: bytes, rule: str, told: str
+) -> None:
+    report = take(hub, put(tmp_path, rfs=content))["ECDS_rfs_2025_2026_03_02.csv"]
+    assert (report.status, report.reasons) == ("rejected", [rule])
+    assert told in str(report.message)
+    assert "ECDS_rfs_2025_2026_03_02.csv" in str(report.message)
+    assert rule in catalogue()
+
+
+def test_bad_lines_are_set_aside_with_their_number_and_none_is_lost(hub: Hub, tmp_path: Path) -> None:
+    lines = RFS.split(b"\r\n")
+    lines[3] = lines[3].replace(b";;", b";1,5;", 1).replace(b"OUI;1,5;", b"OUI;;1,5;", 1)[: len(lines[3]) + 9] + b";"
+    twice = [lines[6], lines[6].replace(b";OUI;", b";NON;")]
+    report = take(hub, put(tmp_path, rfs=b"\r\n".join([*lines[:-1], lines[5], *twice, b""])))["ECDS_rfs_2025_2026_03_02.csv"]
+    assert report.status == "accepted"
+    decided = deliveries.decision(hub, str(report.scope), str(report.delivery_id))
+    assert decided
+    aside = deliveries.set_aside(hub, decided.data)
+    assert report.rows_quarantined == aside.height > 0
+    assert 4 in aside["line_number"].to_list()
+    assert set(aside["rule"]) == {"cds.CDS57", "cds.CDS60"}
+    assert report.rows_in == report.rows_accepted + report.rows_quarantined
+    assert decided.data["lines_ignored"] == 2, "the same line again is left out once, and told"
+
+
+def test_numbers_of_persons_are_where_no_product_may_read_them(hub: Hub, tmp_path: Path) -> None:
+    take(hub, put(tmp_path))
+    [head] = [one for one in all_heads(hub).values() if one.scope.endswith("/professionnels")]
+    assert f"{RESTRICTED}ecds_professionnels" in head.tables
+    number = synthetic_ecds.rpps(201)[:9]
+    assert all(number not in str(event.data) for event in hub.log.read())
+    for name in computed.names(CAMPAIGN):
+        assert number not in rows(hub, name).write_csv()
+
+
+def test_most_lines_kept_aside_hold_the_section_until_someone_decides(hub: Hub, tmp_path: Path) -> None:
+    lines = RFS.split(b"\r\n")
+    bad = [line + b";" if place % 3 == 1 else line for place, line in enumerate(lines)]
+    report = take(hub, put(tmp_path, rfs=b"\r\n".join(bad)))["ECDS_rfs_2025_2026_03_02.csv"]
+    assert (report.status, report.reasons) == ("held", ["dataset.quarantine_rate"])
+    decisions.waive(hub, str(report.delivery_id), "relu", date(2026, 4, 30))
+    assert "ecds/commun/2025/2026-03-02/rfs" in all_heads(hub)
+
+
+# --- what each organisation reads
+
+
+def test_each_caisse_has_its_own_centres_and_every_cent_is_somewhere(hub: Hub, tmp_path: Path) -> None:
+    take(hub, put(tmp_path))
+    made = rows(hub, CENTRES)
+    assert sorted(made["caisse"].unique()) == ["311", "312", "313"]
+    assert made["finess"].n_unique() == 12
+    parts = pl.col("payable_cents") + pl.col("under_reserve_cents") + pl.col("blocked_cents")
+    assert made.filter(pl.col("computed_cents") != parts).is_empty()
+    region = rows(hub, "out_ars__cds_centre")
+    assert region["computed_cents"].sum() == made["computed_cents"].sum()
+    for name in campaigns.FINDINGS:
+        place = "caisse" if "cpam" in name else "region"
+        assert rows(hub, name).select(place, "number").is_unique().all()
+
+
+def test_a_table_attested_from_a_file_makes_the_amounts_of_that_caisse_firm_and_of_no_other(
+    hub: Hub, ecluse: Ecluse, tmp_path: Path
+) -> None:
+    take(hub, put(tmp_path / "in", in_caisse("311", "312")))
+    assert rows(hub, CENTRES)["payable_cents"].sum() == 0
+    table = tmp_path / "annexes.csv"
+    with table.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, delimiter=";")
+        writer.writerow(["parametre", "dimensions", "debut", "fin", "valeur"])
+        for one in everything():
+            cell = ",".join(f"{name}={chosen}" for name, chosen in one.cell)
+            writer.writerow([one.parameter, cell, one.valid_from, one.valid_to, one.value])
+    before = hub.log.head()[0]
+    arguments = ("--organisation", "cpam-311", "--file", table, "--reference", "Annexes", "--role", "service des centres")
+    assert ecluse("attest", *arguments).code == 0
+    assert hub.log.head()[0] == before + 1, "one decision"
+    paid = dict(rows(hub, CENTRES).filter(scheme="rfs").select("caisse", "payable_cents").iter_rows())
+    assert (paid["311"] > 0, paid["312"]) == (True, 0)
+    assert rows(hub, CENTRES, until=before)["payable_cents"].sum() == 0, "as known before it was attested"
+    [event] = hub.log.read(stream="law/cpam-311")
+    law.withdraw_attestation(hub, event.position, "cpam-311", "essai")
+    assert rows(hub, CENTRES)["payable_cents"].sum() == 0
+
+
+def test_a_later_extraction_takes_the_place_of_the_earlier_one_whole_and_the_past_stays(hub: Hub, tmp_path: Path) -> None:
+    centres = in_caisse("311", "311")
+    take(hub, put(tmp_path / "a", centres, date(2026, 2, 1)))
+    before = hub.log.head()[0]
+    late = put(tmp_path / "b", centres[:1], date(2026, 3, 2))
+    (late / "ECDS_horaires_2025_2026_03_02.csv").unlink()
+    take(hub, late)
+    assert rows(hub, CENTRES)["finess"].unique().to_list() == numbers(centres[:1])
+    assert rows(hub, CENTRES, until=before)["finess"].n_unique() == 2
+    told = rows(hub, "out_cpam__cds_finding")
+    assert told.filter(rule="cds.CDS62", state="Alerte").height > 0, "one centre of two is gone"
+    [campaign] = closings.campaigns(hub)["campaigns"]
+    assert campaign["extractions"][0]["missing"] == ["horaires"]
+
+
+def test_what_an_extraction_before_the_deadline_held_without_an_instant_stays_held(hub: Hub, tmp_path: Path) -> None:
+    centres = in_caisse("311")
+    for row in centres[0]["rosp"]:
+        row["horodatage_saisie"] = ""
+    take(hub, put(tmp_path / "a", centres, date(2026, 1, 30)))
+    after = [dict(row) for row in centres[0]["rosp"]]
+    after[0]["numerateur"] = "0"
+    centres[0]["rosp"] = after
+    take(hub, put(tmp_path / "b", centres, date(2026, 3, 2)))
+    told = rows(hub, "out_cpam__cds_finding").filter(rule="cds.CDS16")
+    assert told["state"].to_list() == ["Non vérifiable"], "typed between the two extractions: nobody knows when"
+    take(hub, put(tmp_path / "c", centres, date(2026, 1, 29)))
+    assert rows(hub, "out_cpam__cds_finding").filter(rule="cds.CDS16").is_empty(), "that of the 29th has it"
+
+
+def test_a_centre_in_two_extractions_counts_once_as_its_own_caisse_has_it(hub: Hub, tmp_path: Path) -> None:
+    centres = in_caisse("311", "312")
+    take(hub, put(tmp_path / "tout", centres))
+    identity(raison_sociale="Nom donné par sa caisse")(centres[0])
+    take(hub, put(tmp_path / "cpam-311", centres[:1], date(2026, 3, 1)))
+    made = rows(hub, CENTRES).filter(scheme="rfs").sort("caisse")
+    assert made["finess"].to_list() == sorted(numbers(centres), key=numbers(centres).index)
+    assert made["legal_name"].to_list() == ["Nom donné par sa caisse", centres[1]["identification"][0]["raison_sociale"]]
+
+
+def test_a_centre_without_a_caisse_is_told_and_is_in_no_product(hub: Hub, tmp_path: Path) -> None:
+    centres = in_caisse("311", "")
+    take(hub, put(tmp_path, centres))
+    assert rows(hub, CENTRES)["finess"].unique().to_list() == numbers(centres[:1])
+    assert [one["finess_et"] for one in closings.campaigns(hub)["unplaced"]] == numbers(centres[1:])
+
+
+def test_what_is_computed_is_kept_until_something_that_matters_changes(hub: Hub, tmp_path: Path) -> None:
+    take(hub, put(tmp_path / "in", in_caisse("311", "312")))
+    at = computed.moment(hub, CAMPAIGN)
+    assert at
+    known = all_heads(hub)
+    keys = campaigns.shares(hub, known, at)
+    assert set(keys) == {"cpam-311", "cpam-312", "ars-99"}
+    law.attest(hub, everything(), "cpam-311", "service des centres")
+    now = computed.moment(hub, CAMPAIGN)
+    assert now
+    again = campaigns.shares(hub, all_heads(hub), now)
+    assert {place for place in keys if keys[place] != again[place]} == {"cpam-311"}
+
+
+# --- closings
+
+
+def test_a_deadline_is_closed_once_it_has_passed_and_its_state_is_found_again(
+    hub: Hub, ecluse: Ecluse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    centres = in_caisse("311")
+    take(hub, put(tmp_path / "a", centres, date(2026, 2, 1)))
+    monkeypatch.setenv(TEST_CLOCK, "2026-02-27T23:59")
+    assert ecluse("close-campaign", "2025", "rosp").code == 0
+    refused = ecluse("close-campaign", "2025", "rfs")
+    assert (refused.code, "ouverte jusqu'au 27/02/2026 inclus" in refused.err) == (2, True)
+    [closed] = closings.closings(hub)
+    assert closings.due(hub) == [(2025, "rfs")], "on 31 March"
+    assert ecluse("close-campaign", "2025", "rosp", "--json").json["position"] == closed.position
+    before = rows(hub, CENTRES)
+    identity(patientele_mt="9000", file_active="9000")(centres[0])
+    take(hub, put(tmp_path / "b", centres, date(2026, 3, 2)))
+    assert not rows(hub, CENTRES).equals(before)
+    assert rows(hub, CENTRES, until=closed.position).equals(before)
+
+
+def test_closing_needs_a_known_deadline_and_an_extraction(hub: Hub, tmp_path: Path) -> None:
+    for year, deadline, told in ((2025, "autre", "inconnue"), (2025, "rfs", "aucune extraction"), (2030, "rfs", "attestez")):
+        with pytest.raises(WrongUsage, match=told):
+            closings.close(hub, year, deadline)
+    take(hub, put(tmp_path, in_caisse("311"), date(2026, 2, 20)))
+    assert closings.close(hub, 2025, "rfs")["before_the_end"] == ["commun"], "no extraction after the deadline: told"
+
+
+def test_a_centre_is_a_tree_down_to_what_was_entered(hub: Hub, ecluse: Ecluse, tmp_path: Path) -> None:
+    centres = in_caisse("311")
+    take(hub, put(tmp_path, centres))
+    answer: Any = closings.centre(hub, numbers(centres)[0])
+    rfs = next(one for one in answer["schemes"] if one["scheme"] == "rfs")
+    names = []
+
+    def walk(node: Any) -> None:
+        names.append(node["node"])
+        for one in node["inputs"]:
+            walk(one)
+
+    for scheme in answer["schemes"]:
+        walk(scheme["tree"])
+    nodes = set(rows(hub, NODES)["node"])
+    assert {name for name in names if not name.startswith("entrée")} == nodes
+    assert rfs["tree"]["inputs"][0]["value"] == str(rfs["computed_cents"])
+    said = ecluse("centre", numbers(centres)[0], "--full")
+    assert said.code == 0
+    assert "rfs.amount" in said.out
+    assert "cds.rfs.points" in said.out
+    assert ecluse("centre", "990000999").code == 2
+    assert "Campagne 2025" in ecluse("campaigns").out
+
+
+# --- CPTS and FIR
+
+
+def forms(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "contrats.csv").write_text(
+        "contrat_id;type_contrat;siret;finess_ej;population;palier;date_signature;territoire;region\n"
+        "C1;ACI_CPTS;99900001100018;;60000;1;2020-01-01;Val;99\nI1;ITAOS;99900001100018;;;;2025-01-01;Val;99\n"
+    )
+    (folder / "missions.csv").write_text(
+        "contrat_id;mission;date_demarrage;date_deploiement;taux_atteinte;premier_versement\nC1;ACCES;2020-04-01;;50;1000.00\n"
+    )
+    (folder / "financements.csv").write_text(
+        "beneficiaire;region;action;financement;date_debut;date_fin\n"
+        "99900001100018;99;Soins non programmés;FIR;2024-01-01;\n99900001100018;99;Soins non programmés;ACI;2024-06-01;\n"
+    )
+    (folder / "HAPI_ARS_2024.txt").write_text(
+        "\n".join([HEAD, line("X1"), line(notified=""), line(notified="-5", order="A3"), ""])
+    )
+    return folder
+
+
+def test_fir_and_contracts_come_in_by_their_headings_and_are_told_to_their_region(hub: Hub, tmp_path: Path) -> None:
+    reports = take(hub, forms(tmp_path))
+    assert {name: report.status for name, report in reports.items()} == dict.fromkeys(
+        ("contrats.csv", "missions.csv", "financements.csv", "HAPI_ARS_2024.txt"), "accepted"
+    )
+    fir = rows(hub, "out_ars__fir_commitment", CONTRACTS)
+    assert fir["notified_cents"].to_list() == [100050, None, -500]
+    parts = rows(hub, "out_ars__cpts_part", CONTRACTS)
+    assert set(parts["contract_id"]) == {"C1"}, "ITAOS is a type of contract without figures"
+    assert not parts["firm"].any()
+    told = set(rows(hub, "out_ars__cpts_finding", CONTRACTS).filter(pl.col("state") != "Non vérifiable")["rule"])
+    assert {"cds.CDS66", "cds.CDS70", "cds.CDS71"} <= told
+
+
+def test_another_export_of_the_same_campaign_takes_the_place_of_the_first_and_counts_once(hub: Hub, tmp_path: Path) -> None:
+    folder = forms(tmp_path)
+    take(hub, folder)
+    (folder / "HAPI_ARS_2024.txt").unlink()
+    (folder / "autre_nom.csv").write_text("\n".join([HEAD, line(), line(campaign=2023), ""]))
+    take(hub, folder)
+    fir = rows(hub, "out_ars__fir_commitment", CONTRACTS)
+    assert fir["campaign"].to_list() == [2024, 2023]
+    assert fir["file"].unique().to_list() == ["autre_nom.csv"]
+
+
+# --- published
+
+
+def test_a_campaign_is_published_to_its_caisse_and_its_region_and_made_again_as_it_was_closed(tmp_path: Path, hub: Hub) -> None:
+    home = hub.settings.home
+    init_hub(home, test=True, recipients=["cpam-311"])
+
+    hub = open_hub(home)
+    take(hub, put(tmp_path / "in"), forms(tmp_path / "fir"))
+    closed = closings.close(hub, 2025, "rfs")
+    reports = {f"{one.recipient}/{one.product}": one for one in publication.publish(hub)}
+    assert {name: (one.status, one.breaches) for name, one in reports.items()} == dict.fromkeys(
+        ("cpam-311/centres-de-sante", "ars-99/centres-de-sante-ars", "ars-99/cpts"), ("published", [])
+    )
+    folder = Path(reports["cpam-311/centres-de-sante"].folder)
+    assert {path.name for path in folder.iterdir()} >= {"centre.parquet", "centre.csv", "centre.xlsx"}
+    assert pl.read_parquet(folder / "centre.parquet")["caisse"].unique().to_list() == ["311"]
+    number = synthetic_ecds.rpps(201)[:9].encode()
+    assert not any(number in path.read_bytes() for path in folder.iterdir() if path.is_file())
+    law.attest(hub, everything(), "cpam-311", "service des centres")
+    [again] = publication.recreate(hub, closed["position"], tmp_path / "alors", "cpam-311")
+    assert again.known_as == 1
+    shutil.rmtree(tmp_path / "alors")
