@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from connectors.synthetic import Recipe, write_rsa
+from connectors.synthetic_bordereaux import Value
 from connectors.synthetic_ecars import Contract, sample_contract, table, workbook
 from flows import contracts_shown, cpom_decisions
 from flows.hub import Hub
@@ -22,9 +23,14 @@ def write(folder: Path, establishments: tuple[str, ...]) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     for place, finess in enumerate(establishments, 1):
         (folder / f"synthese-{finess}.xlsx").write_bytes(workbook(_contract(place, finess)))
-    granted = {"subvention_id": "FMIS-1", "finess_ej": establishments[0], "fonds": "FMIS", "montant_cents": "12500000"}
-    granted_on = {"date_notification": date(2025, 3, 3)}
-    (folder / "subventions.csv").write_bytes(table("subventions", [granted | granted_on]))
+    granted: dict[str, Value] = {
+        "subvention_id": "FMIS-1",
+        "finess_ej": establishments[0],
+        "fonds": "FMIS",
+        "montant_cents": "12500000",
+    }
+    granted["date_notification"] = date(2025, 3, 3)
+    (folder / "subventions.csv").write_bytes(table("subventions", [granted]))
     year = Recipe(finess=establishments[0], year=BASELINE, months=12, stays_per_month=150, seed=BASELINE, version="227")
     write_rsa(folder / f"{year.finess}.{BASELINE}.12.rsa", year)
     return len(establishments) + 2
