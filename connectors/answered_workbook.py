@@ -46,6 +46,8 @@ class Origin:
     product: str
     table: str
     number: int
+    log_hash: str
+    """Of the log's last event then: another hub has another."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,7 @@ def _origin(book: Workbook) -> Origin:
     product, table, number = named["Produit"], named["Table"], told.get("Numéro", "")
     if not (product and table and number.isdigit() and "Destinataire" in told):
         raise NotOurs(f"la feuille « {PROVENANCE} » ne dit pas de quelle publication il s'agit : renvoyez le classeur entier")
-    return Origin(told["Destinataire"], product[1], table[1], int(number))
+    return Origin(told["Destinataire"], product[1], table[1], int(number), told.get("Empreinte", ""))
 
 
 def _table(origin: Origin) -> Table:

@@ -124,10 +124,12 @@ def ingest(
 ) -> None:
     """Reçoit des exports, contrôle chaque ligne, décide. Les mêmes octets une seconde fois ne changent rien."""
     from flows import deliveries, display, parallel
-    from flows.hub import parse_instant
+    from flows.hub import WrongUsage, parse_instant
 
     hub = hub_of(context)
     stated = parse_instant(received_at) if received_at else None
+    if stated and stated.date() > hub.today():
+        raise WrongUsage(f"réception dans l'avenir : {received_at}")
     found, reports = deliveries.find(paths, caisse, hub.settings)
     count = parallel.workers(found, jobs)
     if count > 1:

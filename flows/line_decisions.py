@@ -167,10 +167,14 @@ def _refusal(one: Wanted, line: Proposed | None, twice: Collection[str]) -> Answ
 
 
 def _wrong_reason(reason: str) -> str | None:
+    from connectors.bordereau_patients import names_a_person
+
     if not reason.strip():
         return "un motif est nécessaire"
     if NUMBER.search(reason):
         return "le motif porte un numéro de 11 chiffres ou plus : il est gardé à jamais, n'y écrivez l'identifiant de personne"
+    if names_a_person(reason):
+        return "le motif semble nommer une personne : il est gardé à jamais et publié, dites-le sans nom ni date de naissance"
     return None
 
 

@@ -1,5 +1,6 @@
 """Lines of bordereaux for people: one bordereau, one line, the decisions that a filled workbook brings back."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,9 @@ LINES, FINDINGS, BORDEREAUX = "out_cpam__bordereau_line", "out_cpam__bordereau_f
 
 ORDER = {name: place for place, name in enumerate(("ASK", "HOLD", "REDIRECT", "REJECT", "ADJUST", "PAY"))}
 """Lines that wait for somebody come first."""
+
+SHORTEST = 4
+"""Characters of a line's id that a decision needs."""
 
 
 def bordereau(hub: Hub, start: str, until: int | None = None) -> dict[str, Any]:
@@ -52,19 +56,25 @@ def line(hub: Hub, start: str, until: int | None = None) -> dict[str, Any]:
 def decide_line(hub: Hub, start: str, wanted: Wanted) -> Answer:
     """Decide on the line whose id starts so. WrongUsage when it cannot be decided so."""
     lines = reconciling.proposed(hub)
-    named = [name for name in lines if start and name.startswith(start.lower())]
-    if len(named) != 1:
-        raise WrongUsage(f"{len(named) or 'aucune'} ligne dont l'identifiant commence par « {start} »")
-    [answer] = decide(hub, [replace(wanted, line_id=named[0])], lines)
-    return _told(answer)
+    answer = decide(hub, [replace(wanted, line_id=_named(lines, start))], lines)[0]
+    if answer.status == "refused":
+        raise WrongUsage(str(answer.message))
+    return answer
 
 
 def revoke_line(hub: Hub, start: str, reason: str, seen: int | None = None) -> Answer:
     """Take back the decision on the line whose id starts so."""
-    named = [name for name in reconciling.proposed(hub) if start and name.startswith(start.lower())]
+    return revoke(hub, _named(reconciling.proposed(hub), start), reason, seen)
+
+
+def _named(lines: Iterable[str], start: str) -> str:
+    """The one line whose id starts so. WrongUsage for several, for none, and for a start that a slip of the hand could be."""
+    if len(start) < SHORTEST:
+        raise WrongUsage(f"donnez au moins {SHORTEST} caractères de l'identifiant de la ligne (voir ecluse bordereau)")
+    named = [name for name in lines if name.startswith(start.lower())]
     if len(named) != 1:
-        raise WrongUsage(f"{len(named) or 'aucune'} ligne dont l'identifiant commence par « {start} »")
-    return revoke(hub, named[0], reason, seen)
+        raise WrongUsage(f"{len(named) or 'aucune'} ligne dont l'identifiant commence par « {start} » (voir ecluse bordereau)")
+    return named[0]
 
 
 def take_workbook(hub: Hub, path: Path, role: str | None) -> dict[str, Any]:
@@ -104,12 +114,6 @@ def take_workbook(hub: Hub, path: Path, role: str | None) -> dict[str, Any]:
 
 
 def _published(hub: Hub, origin: "Origin") -> "pl.DataFrame | None":
-    made = {event.data["number"]: event for event in publications(hub, origin.recipient, origin.product)}
+    published = publications(hub, origin.recipient, origin.product)
+    made = {event.data["number"]: event for event in published if event.data["log"]["hash"] == origin.log_hash}
     return published_rows(hub, made[origin.number], origin.table) if origin.number in made else None
-
-
-def _told(answer: Answer) -> Answer:
-    """A refusal is a wrong usage where one decision was asked for."""
-    if answer.status == "refused":
-        raise WrongUsage(str(answer.message))
-    return answer

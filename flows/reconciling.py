@@ -133,7 +133,7 @@ def facts_of(hub: Hub, known: Mapping[str, Head], caisse: str, alias: "pl.DataFr
         if parts:
             columns = [name for name in SCHEMAS[kind] if name in parts[0].columns]
             found[kind] = pl.concat([part.select(columns) for part in parts])
-    for dataset, segments in _datasets(known).items():
+    for dataset, segments in _datasets(known, caisse).items():
         rows = pl.concat([pl.read_parquet(hub.blobs.segment_path(segment)) for segment in segments])
         found |= dataset_facts.facts_of(dataset, rows)
     bordereau = found.get("bordereau", pl.DataFrame(schema={"bordereau_id": pl.String, "scope": pl.String}))
@@ -154,14 +154,16 @@ def _segments(known: Mapping[str, Head], caisse: str, kind: str) -> list[str]:
     return [head.tables[name] for head in mine for name in names if name in head.tables]
 
 
-def _datasets(known: Mapping[str, Head]) -> dict[str, list[str]]:
-    """The segments of each dataset that facts are made of; of a démarche that is pulled, its exports are left aside."""
+def _datasets(known: Mapping[str, Head], caisse: str) -> dict[str, list[str]]:
+    """The segments of each dataset that facts are made of; of payments, those of the caisse; of a démarche that is pulled, its
+    exports are left aside."""
     from checks.dataset_facts import MAKERS
 
     pulled = {f"declarations/{scope.rpartition('/')[2]}" for scope, head in known.items() if head.source == DEMARCHE}
+    aside = pulled | {scope for scope in known if scope.startswith("payments/") and scope != f"payments/{caisse}"}
     found: dict[str, list[str]] = {}
     for scope, head in known.items():
-        for table, segment in head.tables.items() if head.source in (DATASET, DEMARCHE) and scope not in pulled else ():
+        for table, segment in head.tables.items() if head.source in (DATASET, DEMARCHE) and scope not in aside else ():
             found.setdefault(table.removeprefix(RESTRICTED).removeprefix("dataset_"), []).append(segment)
     return {dataset: found[dataset] for dataset in sorted(found) if dataset in MAKERS}
 
@@ -182,7 +184,7 @@ def _key(hub: Hub, known: Mapping[str, Head], caisse: str, at: Moment) -> str:
         "caisse": caisse,
         "on": at.on.isoformat(),
         "bordereaux": {kind: _segments(known, caisse, kind) for kind in OF_BORDEREAUX},
-        "datasets": _datasets(known),
+        "datasets": _datasets(known, caisse),
         "replaced": {scope: head.superseded_by for scope, head in known.items() if head.superseded_by},
         "law": sorted({one.position for one in attested.parameters}) + sorted(one.position for one in attested.aliases),
         "policies": {name: one.position for name, one in attested.decided.items()},
@@ -239,5 +241,7 @@ def the_one(found: "pl.DataFrame", column: str, start: str, what: str) -> "pl.Da
     same = found.filter(pl.col(column).str.starts_with(start.lower())) if start else found.clear()
     count = same[column].n_unique()
     if count != 1:
-        raise WrongUsage(f"{count or 'aucun·e'} {what} dont l'identifiant commence par « {start} » (voir ecluse status)")
+        several = {"bordereau": "bordereaux", "ligne": "lignes"}[what]
+        told = f"{count} {several} ont un identifiant qui commence" if count else f"pas de {what} dont l'identifiant commence"
+        raise WrongUsage(f"{told} par « {start} » (voir ecluse {'status' if what == 'bordereau' else 'bordereau'})")
     return same

@@ -126,6 +126,8 @@ def _target(
     if not told["mention"]:
         return None, False
     named = [scope for scope, event in last.items() if scope not in {*claims} and _names(told["mention"], event.data)]
+    if not named and _points(told["mention"]):
+        return None, False  # it names one that has not come yet: no other may be taken for it
     found = named or [scope for scope in sorted(standing) if _same_period(told, last[scope].data[BORDEREAU])]
     return (found[0], False) if len(found) == 1 else (None, bool(found))
 
@@ -138,12 +140,19 @@ def _claims(earlier: Event, me: Mapping[str, Any], told: Mapping[str, Any]) -> b
         return False
     if _names(said, me):
         return True
-    lost = data["replaces"] is None and "bordereau.replaces_ambiguous" not in data["alerts"]
+    lost = not _points(said) and data["replaces"] is None and "bordereau.replaces_ambiguous" not in data["alerts"]
     return lost and not told["mention"] and _same_period(told, data[BORDEREAU])
 
 
 def _same_period(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     return all(one[end] is not None and one[end] == other[end] for end in ("period_from", "period_to"))
+
+
+def _points(said: str) -> bool:
+    """Whether words are the name of a file or a fingerprint, which mean one bordereau and no other."""
+    return bool(
+        re.search(r" (?:xlsx|ods|csv)(?: |$)|(?<![0-9a-z])(?=[0-9]*[a-f])(?=[a-f]*[0-9])[0-9a-f]{8,64}(?![0-9a-z])", said)
+    )
 
 
 def _names(said: str, data: Mapping[str, Any]) -> bool:

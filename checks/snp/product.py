@@ -51,6 +51,7 @@ def tables(reconciliation: Reconciliation, facts: Facts, decided: pl.DataFrame, 
         "out_cpam__bordereau_finding": _findings(headers, lines, findings).sort(*ORDER, "note", "line_number", "place"),
         "out_cpam__bordereau": bordereaux.sort(ORDER),
         "out_cpam__bordereau_structure": _structures(bordereaux, lines, findings).sort(ORDER[:3]),
+        "out_cpam__bordereau_payment": _payments(reconciliation.unmatched, headers),
         "out_ars__snp_protocol": _protocols(facts, headers, lines),
     }
     return {name: _as_contract(name, rows) for name, rows in made.items()}
@@ -182,6 +183,15 @@ def _structures(bordereaux: pl.DataFrame, lines: pl.DataFrame, findings: pl.Data
     sums = [name for name in rows.columns if name.startswith("lines") or name in (*MONEY, "supplement_cents", "undue_cents")]
     rows = rows.with_columns(pl.col(sums).fill_null(0))
     return rows.join(letters(lines, findings), on=STRUCTURE, how="left", maintain_order="left")
+
+
+def _payments(unmatched: pl.DataFrame, headers: pl.DataFrame) -> pl.DataFrame:
+    """The payments that are told of no line: an agent must know of them, since such a line may be paid again."""
+    caisses = headers["caisse"].drop_nulls().unique()
+    found = unmatched.sort("paid_on", "siret", "ref", "paid_cents", nulls_last=True)
+    return found.with_columns(
+        rank=pl.int_range(1, pl.len() + 1), caisse=pl.lit(caisses[0] if caisses.len() else None, pl.String)
+    )
 
 
 def _totals(lines: pl.DataFrame, by: list[str]) -> pl.DataFrame:

@@ -9,7 +9,7 @@ from datetime import date, timedelta
 import polars as pl
 
 from checks.snp import amount, declaration, duplicate, evidence, months, outcome, protocol, scene, structure, submission, team
-from checks.snp.facts import Facts, check_facts
+from checks.snp.facts import SCHEMAS, Facts, check_facts
 from checks.snp.fold import Teams, teams
 from checks.snp.identity import bordereaux as identified
 from checks.snp.identity import structure_keys
@@ -30,6 +30,8 @@ class Reconciliation:
     bordereaux: pl.DataFrame
     decided_on: date
     law_digest: str
+    unmatched: pl.DataFrame
+    """The payments of the facts that no line is found for: columns of ``SCHEMAS["payment"]``."""
 
 
 def reconcile(facts: Facts, law: Law, decided_on: date) -> Reconciliation:
@@ -40,7 +42,7 @@ def reconcile(facts: Facts, law: Law, decided_on: date) -> Reconciliation:
     check_facts(facts)
     found, links = identified(facts, law)
     folded = teams(facts, links)
-    claims = _claims(facts, law, found, folded)
+    claims, unmatched = _claims(facts, law, found, folded)
     found = _bordereaux(found, claims, law, facts, decided_on)
     ranks = found.select("b", bordereau_rank=outcome.rank(checks_of("bordereau"), law))
     claims = claims.with_columns(rank=outcome.rank([*checks_of("day"), *checks_of("claim")], law))
@@ -50,7 +52,7 @@ def reconcile(facts: Facts, law: Law, decided_on: date) -> Reconciliation:
     told = evidence.of_lines(claims, [*checks_of("day"), *checks_of("claim")], law, facts, timelines)
     told += evidence.of_bordereaux(found, checks_of("bordereau"), law, facts)
     findings = pl.concat([pl.DataFrame(schema=evidence.FINDINGS), *told])
-    return Reconciliation(lines, findings, outcome.sums(found, lines), decided_on, law.digest())
+    return Reconciliation(lines, findings, outcome.sums(found, lines), decided_on, law.digest(), unmatched)
 
 
 def judged(rows: pl.DataFrame, moment: Moment, law: Law, facts: Facts) -> pl.DataFrame:
@@ -58,12 +60,12 @@ def judged(rows: pl.DataFrame, moment: Moment, law: Law, facts: Facts) -> pl.Dat
     return rows.with_columns(**{check.rule.id: check.judge(law, facts).code(check.rule) for check in checks_of(moment)})
 
 
-def _claims(facts: Facts, law: Law, found: pl.DataFrame, folded: Teams) -> pl.DataFrame:
-    """Every claim with all that the rules read and the code of each rule."""
+def _claims(facts: Facts, law: Law, found: pl.DataFrame, folded: Teams) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Every claim with all that the rules read and the code of each rule; and the payments that no line is found for."""
     claims = scene.claims(facts, found)
     days = judged(scene.days(claims.drop(scene.APART), law, facts, folded), "day", law, facts)
     claims = months.collapse(days, [check.rule.id for check in checks_of("day")]).hstack(claims.select(scene.APART))
-    claims = _with_payments(claims, facts, found)
+    claims, unmatched = _with_payments(claims, facts, found)
     claims = claims.with_columns(where=pl.format("{}, ligne {}", pl.col("file").fill_null("bordereau"), "line_number"))
     indicators = structure_keys(facts.frame("indicator"), facts)
     neighbours = (
@@ -83,12 +85,12 @@ def _claims(facts: Facts, law: Law, found: pl.DataFrame, folded: Teams) -> pl.Da
         claims = claims.hstack(claims.select("c").join(part, on="c", how="left", maintain_order="left").drop("c"))
     flags = ["u01_same", "u01_unsure", "u02_same", "u02_unsure"]
     claims = claims.with_columns(pl.col(flags).fill_null(value=False))
-    return judged(claims, "claim", law, facts)
+    return judged(claims, "claim", law, facts), unmatched
 
 
-def _with_payments(claims: pl.DataFrame, facts: Facts, found: pl.DataFrame) -> pl.DataFrame:
+def _with_payments(claims: pl.DataFrame, facts: Facts, found: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """``predecessor`` of each line, ``paid_cents`` for it and those it replaces, ``paid_before_cents`` before it came, and
-    ``dropped``: its bordereau is replaced, and no line of the new one takes its place.
+    ``dropped``: its bordereau is replaced, and no line of the new one takes its place. Then the payments of no line.
 
     A payment that names a reference and no bordereau is taken only where one live line of the structure has it.
     """
@@ -117,10 +119,11 @@ def _with_payments(claims: pl.DataFrame, facts: Facts, found: pl.DataFrame) -> p
         paid_cents=pl.col("paid_cents").sum(), paid_before_cents=pl.col("paid_cents").filter(before).sum()
     )
     claims = claims.join(pairs, on="i", how="left", maintain_order="left").join(sums, on="i", how="left", maintain_order="left")
-    return claims.with_columns(
+    claims = claims.with_columns(
         pl.col("paid_cents", "paid_before_cents").fill_null(0),
         dropped=~pl.col("live") & ~pl.col("i").is_in(pairs["predecessor"].implode()),
     )
+    return claims, payments.join(own, on="p", how="anti", maintain_order="left").select(SCHEMAS["payment"].names())
 
 
 def _bordereaux(found: pl.DataFrame, claims: pl.DataFrame, law: Law, facts: Facts, decided_on: date) -> pl.DataFrame:
