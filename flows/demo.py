@@ -69,7 +69,7 @@ def run(folder: Path) -> None:
     out.print(Panel(Text("Écluse — démonstration sur des données fictives"), expand=False))
     count = _step(out, "Écriture des exports fictifs de trois établissements", lambda: write_exports(exports))
     out.print(f"      {count} fichiers dans {display.plain(_short(exports))}")
-    demo_bordereaux.write(folder / "bordereaux")
+    demo_bordereaux.write(folder / "bordereaux", exported=False)
     demo_campaigns.write(folder / "centres")
     demo_cpom.write(folder / "cpom", (NORTH, EAST, SOUTH))
     init_hub(home, recipients=["ars-99", demo_bordereaux.FOLDER])

@@ -1,4 +1,4 @@
-"""The demonstration's bordereaux: a fictional caisse, its references, three bordereaux with their accidents.
+"""The demonstration's bordereaux: a fictional caisse, its references, two declarations, three bordereaux with their accidents.
 
 Same files, same bytes, each time; nothing in them is real.
 """
@@ -19,18 +19,23 @@ MSP, CPTS = "99900007800017", "99900001100018"
 MSP_FINESS = fictional_finess(number=70)
 OTHER_PHARMACIST = "99900000029"
 NURSE, PHARMACIST, PHYSIOTHERAPIST, UNDECLARED = "99900000045", "99900000011", "99900000078", "99900000060"
+EXPORT = "declarations.csv"
 RECEIVED_ON, READ_ON = date(2026, 5, 12), date(2026, 5, 20)
 
 Line = dict[str, Value]
 
 
-def write(folder: Path) -> int:
-    """Write the references and bordereaux into ``folder``/cpam-311; gives the number of files."""
+def write(folder: Path, *, exported: bool = True) -> int:
+    """Write the references, declarations and bordereaux into ``folder``/cpam-311; gives the number of files.
+
+    ``exported``: the declarations too, as an export of their démarche; the demonstration itself pulls them instead.
+    """
     files = {
         "structures.csv": _structures(),
         "adhesions.csv": references.adhesions(),
         "rattachements.csv": _attachments(),
         "professionnels.csv": b"".join(references.professionals()),
+        EXPORT: references.declarations(_declared(), synchronised=READ_ON),
         "msp-tilleuls-2026-03.xlsx": write_xlsx([Plan(rows_of(_march(), _header(MSP, "MSP des Tilleuls", "MSP"), total=True))]),
         "msp-tilleuls-2026-04.ods": write_ods([Plan(rows_of(_april(), _header(MSP, "MSP des Tilleuls", "MSP", month=4)))]),
         "cpts-val-sablier-2026-03.csv": write_csv(rows_of(_of_cpts(), _header(CPTS, "CPTS Val Sablier", "CPTS"))),
@@ -38,6 +43,8 @@ def write(folder: Path) -> int:
     }
     place = folder / FOLDER
     place.mkdir(parents=True, exist_ok=True)
+    if not exported:
+        del files[EXPORT]
     for name, content in files.items():
         (place / name).write_bytes(content)
     return len(files)
@@ -113,6 +120,13 @@ def _april() -> list[Line]:
 
 def _of_cpts() -> list[Line]:
     return [_line(number, "Cystite", date(2026, 3, 13 + number % 17), OTHER_PHARMACIST) for number in range(90, 100)]
+
+
+def _declared() -> list[dict[str, str]]:
+    families = ("CYSTITE", "ODYNO", "CHEVILLE")
+    msp = references.dossier("900001", "2025-11-03T10:12:00+01:00", MSP, ["PH1", "IDE1", "MK1", "MED1"], families)
+    cpts = references.dossier("900002", "2022-07-20T09:00:00+02:00", CPTS, ["PH2", "IDE1", "MED1"])
+    return [*msp, *cpts]
 
 
 def _structures() -> bytes:

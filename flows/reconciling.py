@@ -135,7 +135,7 @@ def facts_of(hub: Hub, known: Mapping[str, Head], caisse: str, alias: "pl.DataFr
             found[kind] = pl.concat([part.select(columns) for part in parts])
     for dataset, segments in _datasets(known, caisse).items():
         rows = pl.concat([pl.read_parquet(hub.blobs.segment_path(segment)) for segment in segments])
-        found |= dataset_facts.facts_of(dataset, rows)
+        found |= dataset_facts.facts_of(dataset, _once(rows, known) if dataset == "declarations" else rows)
     bordereau = found.get("bordereau", pl.DataFrame(schema={"bordereau_id": pl.String, "scope": pl.String}))
     chain = {head.scope: (_id(head.replaces), _id(head.superseded_by)) for head in known.values() if head.source == BORDEREAU}
     replaced = [chain[scope] for scope in bordereau["scope"]]
@@ -152,6 +152,15 @@ def _segments(known: Mapping[str, Head], caisse: str, kind: str) -> list[str]:
     mine = [head for head in known.values() if head.source == BORDEREAU and head.data["caisse"] == caisse]
     names = (f"snp_{kind}", f"{RESTRICTED}snp_{kind}")
     return [head.tables[name] for head in mine for name in names if name in head.tables]
+
+
+def _once(rows: "pl.DataFrame", known: Mapping[str, Head]) -> "pl.DataFrame":
+    """Declarations without what an export says of dossiers that were pulled, under whatever number of démarche it has them."""
+    import polars as pl
+
+    pulled = pl.col("demarche").is_in([scope.rpartition("/")[2] for scope, head in known.items() if head.source == DEMARCHE])
+    mine = rows.filter(pulled)["number"].drop_nulls().unique()
+    return rows.filter(pulled | ~pl.col("number").is_in(mine.implode()).fill_null(value=False))
 
 
 def _datasets(known: Mapping[str, Head], caisse: str) -> dict[str, list[str]]:

@@ -246,6 +246,15 @@ def test_an_export_of_a_pulled_demarche_is_left_aside(ours: Hub, bench: Bench, e
     pulled(ours, bench)
     known = all_heads(ours)
     assert reconciling._datasets(known) == {"declarations": [known[SCOPE].tables["dataset_declarations"]]}
+    path.write_bytes(references.declarations([*rows, *references.dossier("77", "2022-07-20T10:00:00+02:00", TEAM.siret, [])]))
+    assert ecluse("ingest", path, "--json").code == 0
+    known = all_heads(ours)
+    parts = [pl.read_parquet(ours.blobs.segment_path(one)) for one in reconciling._datasets(known)["declarations"]]
+    whole = reconciling._once(pl.concat(parts), known).filter(kind="dossier")
+    assert sorted(whole.select("demarche", "number").rows()) == [
+        ("1", "77"),
+        *((str(forms.NATIONAL), f"{n}") for n in range(1, 5)),
+    ]
 
 
 def test_a_finding_leads_to_the_lines_of_the_snapshot_that_tell_its_dossiers(ours: Hub, bench: Bench) -> None:
