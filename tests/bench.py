@@ -158,6 +158,7 @@ def bench(folder: Path, runs: int, *, large: bool) -> None:
         "50 000 lignes de bordereau, XLSX, étape par étape",
         _stages(["tests/bench_bordereaux.py", str(folder / "bordereaux"), "50000", "xlsx"]),
     )
+    _told(out, "une campagne de 3 000 centres de santé", _stages(["tests/bench_campaigns.py", str(folder / "campaign")]))
     _told(out, "10 000 dossiers d'une démarche", _stages(["tests/bench_demarches.py", str(folder / "demarches"), "10000"]))
     _told(out, "où va le temps de l'ingestion", _stages(["-c", STAGES, str(source), str(folder / "stages")]))
     _told(out, "un produit d'un million de lignes, étape par étape", product)

@@ -76,8 +76,9 @@ def _exact(bill: Bill) -> dict[tuple[str, str], int]:
     days = (scene.last_day - scene.first_day).days + 1
     since = dict(scene.centres.select("finess_et", "agreement_from").iter_rows())
     totals: dict[tuple[str, str], Fraction] = {}
-    for finess, node, above, below in whole.select("finess_et", "node", "numerator", "denominator").iter_rows():
-        scheme = node.split(".")[0]
+    of_node = pl.col("node").str.extract(r"^([a-z]+)\.").alias("scheme")
+    sums = whole.group_by("finess_et", of_node, "denominator").agg(pl.col("numerator").sum())
+    for finess, scheme, above, below in sums.select("finess_et", "scheme", "numerator", "denominator").iter_rows():
         worth = Fraction(above, below)
         if scheme == "rfs":
             day = since.get(finess) or scene.first_day

@@ -147,7 +147,7 @@ def _answers(rows: pl.DataFrame, scheme: str, answer: str, entered: str) -> pl.D
 
 def _findings(found: pl.DataFrame, places: pl.DataFrame) -> pl.DataFrame:
     """The findings with their words and the places they concern: one about the whole extraction concerns every place."""
-    rules = {name: rule for name, rule in catalogue().items() if name in set(found["rule"])}
+    rules = {name: catalogue()[name] for name in found["rule"].unique()}
     labels = {name: rule.label_fr for name, rule in rules.items()}
     sources = {name: f"{rule.status} : {rule.source}" if rule.source else rule.status for name, rule in rules.items()}
     of_rule = pl.col("rule")
