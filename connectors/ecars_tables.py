@@ -33,10 +33,10 @@ def read_table(content: bytes, file: str) -> tuple[str, pl.DataFrame]:
         raise Unreadable(refusal.rule, f"{file} : {refusal}") from None
 
 
-def is_table(content: bytes) -> bool:
-    """Whether the first line is the header of a table."""
+def table_of(content: bytes) -> str | None:
+    """The name of the table whose header the first line is; None when it is none."""
     head = content[:2000].split(b"\n", 1)[0].decode("utf-8-sig", "replace")
-    return _named(head.strip().split(";")) is not None
+    return _named([clean(name) for name in head.split(";")])
 
 
 def _read(content: bytes) -> tuple[str, pl.DataFrame]:

@@ -101,8 +101,10 @@ def _table(path: Path, caisse: str | None, settings: Settings | None) -> Arrival
     ending = path.suffix.lower()
     if transmissions.is_named(path.name) or ending not in NAMED_ENDINGS | TEXTS:
         return None
-    from connectors import campaign_files, dataset_files
+    from connectors import campaign_files, dataset_files, ecars_files
 
+    if ecars := None if ending in TEXTS else ecars_files.open_file(path):
+        return ecars
     if campaign := campaign_files.open_file(path, caisse or caisse_of_folder(path)):
         return campaign
     dataset = dataset_files.open_file(path)

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from flows import cli_campaigns, cli_demarches, cli_lines
+from flows import cli_campaigns, cli_cpom, cli_demarches, cli_lines
 from flows.commands import AsJson, AsOf, hub_of, print_json
 
 app = typer.Typer(
@@ -533,6 +533,7 @@ def alias(
 app.add_typer(cli_lines.app)
 app.add_typer(cli_demarches.app)
 app.add_typer(cli_campaigns.app)
+app.add_typer(cli_cpom.app)
 
 
 def main() -> None:

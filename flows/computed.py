@@ -16,7 +16,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from contracts_schema.fingerprint import fingerprint
-from contracts_schema.products import CAMPAIGN, CONTRACTS, RECONCILIATION, products
+from contracts_schema.products import CAMPAIGN, CONTRACTS, CPOM, RECONCILIATION, products
 from flows.deliveries import all_heads
 from flows.hub import PARIS, Hub
 from flows.published import publications
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 MODULES = {
     RECONCILIATION: "flows.reconciling",
+    CPOM: "flows.cpom",
     CAMPAIGN: "flows.campaigns",
     CONTRACTS: "flows.commitments",
 }

@@ -39,6 +39,7 @@ GATES = {
     "pmsi": "flows.gate",
     "bordereau": "flows.bordereau_gate",
     "dataset": "flows.dataset_gate",
+    "ecars": "flows.ecars_gate",
     "demarche": "flows.demarche_gate",
     **dict.fromkeys(("ecds", "fir", "cpts"), "flows.campaign_gate"),
 }

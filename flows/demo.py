@@ -16,7 +16,17 @@ from rich.text import Text
 
 from connectors.synthetic import Recipe, fictional_finess, write_rsa
 from contracts_schema.rules import label
-from flows import closings, demo_bordereaux, demo_campaigns, display, display_campaigns, display_lines, lines
+from flows import (
+    closings,
+    demo_bordereaux,
+    demo_campaigns,
+    demo_cpom,
+    display,
+    display_campaigns,
+    display_cpom,
+    display_lines,
+    lines,
+)
 from flows.deliveries import Report, heads
 from flows.explanation import quarantine
 from flows.hub import init_hub, open_hub
@@ -61,9 +71,11 @@ def run(folder: Path) -> None:
     out.print(f"      {count} fichiers dans {display.plain(_short(exports))}")
     demo_bordereaux.write(folder / "bordereaux")
     demo_campaigns.write(folder / "centres")
+    demo_cpom.write(folder / "cpom", (NORTH, EAST, SOUTH))
     init_hub(home, recipients=["ars-99", demo_bordereaux.FOLDER])
     reports = _step(out, "Ingestion par le flow Prefect (le serveur met quelques secondes à démarrer)",
-                    lambda: _ingest(exports, home) + _ingest_bordereaux(folder / "bordereaux", home))  # fmt: skip
+                    lambda: _ingest(exports, home) + _ingest_bordereaux(folder / "bordereaux", home)
+                    + _ingest_contracts(folder / "cpom", home))  # fmt: skip
     pulled = _step(out, "Lecture des déclarations sur un simulateur de démarches-simplifiées", lambda: _pull(home))
     published = _step(out, "Construction des vues et publication par le flow Prefect", lambda: _publish(home))
     _tell(out, reports + [one.delivery for one in pulled], published, home)
@@ -120,6 +132,15 @@ def _ingest_bordereaux(bordereaux: Path, home: Path) -> list[Report]:
     return reports
 
 
+def _ingest_contracts(contracts: Path, home: Path) -> list[Report]:
+    from flows.ingest import ingest
+
+    received = demo_cpom.RECEIVED_ON.isoformat()
+    reports = [Report(**report) for report in ingest(paths=[str(contracts)], home=str(home), received_at=received)]
+    demo_cpom.decide(open_hub(home))
+    return reports
+
+
 def _pull(home: Path) -> "list[Pulled]":
     from flows import demo_declarations
 
@@ -173,6 +194,8 @@ def _tell(out: Console, reports: list[Report], published: list[PublishReport], h
     display_lines.bordereau(lines.bordereau(hub, shown.rpartition("/")[2]), 6)
     out.print(Text("Une campagne de centres de santé, arrêtée à ses dates butoirs", "bold"))
     display_campaigns.campaigns(closings.campaigns(hub))
+    out.print(Text("Un indicateur de CPOM : déclaré, recalculé du PMSI, jugé", "bold"))
+    display_cpom.indicator(demo_cpom.shown(hub, NORTH))
     _next(out, shown.rpartition("/")[2][:8], home)
 
 
@@ -187,6 +210,7 @@ def _next(out: Console, bordereau: str, home: Path) -> None:
             "d'un chiffre publié aux lignes du fichier",
         ),
         (f"bordereau {bordereau}", "chaque ligne d'un bordereau, son résultat et son motif ; puis « line » et « decide »"),
+        (f"cpom {NORTH} --indicator {demo_cpom.INDICATOR}", "un contrat CPOM ; « deadlines » donne ce qui échoit"),
         ("centre 990000069", "la rémunération d'un centre de santé, étape par étape ; « --full » donne les textes"),
         (
             'query "select finess, exit_month, stays from out_ars__pmsi_activity" --as-of 8',

@@ -11,13 +11,14 @@ from connectors.campaign_files import COMMON
 from contracts_schema import parameters
 from contracts_schema.families import RESTRICTED
 from contracts_schema.fingerprint import fingerprint
+from contracts_schema.geography import region_of
 from contracts_schema.products import VIEWS, Product, products
 from flows import building, computed
 from flows.deliveries import heads
 from flows.hub import Hub, WrongUsage
 from flows.published import publications, published_rows
 from warehouse import views
-from warehouse.heads import BORDEREAU, FOLDED, PMSI
+from warehouse.heads import BORDEREAU, ECARS, FOLDED, PMSI
 from warehouse.log import Event
 
 if TYPE_CHECKING:
@@ -230,8 +231,14 @@ def _is_from(edition: Edition, head: "Head") -> bool:
         return own and _is_about(head, recipient)
     if product.made_by == VIEWS:
         return head.source == PMSI and is_of(product, head.data["finess"], recipient.territory)
+    if head.source not in computed.maker(product.made_by).SOURCES:
+        return False
+    if head.source == ECARS and "regions" in head.data:
+        return recipient.territory in head.data["regions"]
+    if head.source == PMSI:
+        return region_of(head.data["finess"]) == recipient.territory
     mine = recipient.kind == "cpam" and head.data.get("caisse") == recipient.territory
-    return mine if head.source == BORDEREAU else head.source in computed.maker(product.made_by).SOURCES
+    return mine if head.source == BORDEREAU else True
 
 
 def _is_about(head: "Head", recipient: "Recipient") -> bool:

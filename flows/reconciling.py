@@ -208,6 +208,8 @@ def origins(hub: Hub, table: "Table", row: Mapping[str, Any], position: int) -> 
     """By scope, the rows of the sheet (or lines of the CSV) that a published row rests on, as ranges."""
     import polars as pl
 
+    from flows import declared_origins
+
     lines = rows(hub, "out_cpam__bordereau_line", position)
     if row.get("line_number") == 0:  # about the whole bordereau
         row = {name: value for name, value in row.items() if name != "line_number"}
@@ -227,7 +229,7 @@ def origins(hub: Hub, table: "Table", row: Mapping[str, Any], position: int) -> 
         entry = told.setdefault(f"{BORDEREAU}/{bordereau}", {"lignes": {"lines": 0, "ranges": []}})["lignes"]
         entry["lines"] += count
         entry["ranges"].append([first, last])
-    return told
+    return told | (declared_origins.origins(hub, all_heads(hub, position), row["dossier"]) if row.get("dossier") else {})
 
 
 def the_one(found: "pl.DataFrame", column: str, start: str, what: str) -> "pl.DataFrame":

@@ -147,6 +147,11 @@ def bench(folder: Path, runs: int, *, large: bool) -> None:
         received, published = _bordereau(folder / f"{form}{lines}", lines, form)
         _row(table, f"{title} : ecluse ingest", [received], floor)
         _row(table, f"{title} : ecluse publish", [published], floor)
+    for form, limit in (("csv", 15), ("xlsx", 90)):
+        title = f"3 000 contrats e-CARS, {form.upper()} (au plus {limit} s en tout)"
+        received, published = _contracts(folder / f"ecars-{form}", form)
+        _row(table, f"{title} : ecluse ingest", [received], floor)
+        _row(table, f"{title} : ecluse publish", [published], floor)
     out.print(table)
     _told(
         out,
@@ -165,6 +170,13 @@ def _bordereau(folder: Path, lines: int, form: str) -> tuple[Run, Run]:
     path, home = folder / "files" / f"bordereau.{form}", folder / "hub"
     received = _ecluse(home, "ingest", "--caisse", "311", "--received-at", "2022-10-03", str(path))
     return received, _ecluse(home, "publish")
+
+
+def _contracts(folder: Path, form: str) -> tuple[Run, Run]:
+    """The contracts of a whole country received, then published to the one ARS of the bench."""
+    _run([sys.executable, "tests/bench_ecars.py", form, "3000", str(folder)])
+    received = _ecluse(folder / "hub", "ingest", "--received-at", "2025-07-24", str(folder / "files"))
+    return received, _ecluse(folder / "hub", "publish")
 
 
 def _stages(arguments: list[str]) -> list[list[str]]:

@@ -1,6 +1,7 @@
 """What 3,000 contracts cost, from files to the tables of the products, as canonical CSV or as workbooks: part of `make bench`.
 
 ``python tests/bench_ecars.py csv|xlsx [CONTRACTS]``: prints a step and its seconds a line; the memory of the whole comes last.
+With a FOLDER besides, only writes the files in ``files/`` and makes a hub beside them, which ``ecluse`` then takes in.
 The files are made before the clock runs. Workbooks are read by two readers at once, each file in a process of its own.
 """
 
@@ -25,6 +26,7 @@ from checks.cpom.product import tables
 from connectors.ecars import NAMES, Export, gathered, read_ecars
 from connectors.sheet_batch import sheet_reader
 from connectors.synthetic_ecars import canonical, sample_contract, workbook
+from flows.hub import init_hub
 
 CONTRACTS, READERS, BATCH = 3_000, 2, 100
 ON = date(2025, 8, 1)
@@ -75,6 +77,12 @@ def judged(export: Export) -> dict[str, pl.DataFrame]:
 
 def main() -> None:
     kind, count = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else CONTRACTS
+    if len(sys.argv) > 3:
+        folder = Path(sys.argv[3])
+        (folder / "files").mkdir(parents=True)
+        written(folder / "files", kind, count)
+        init_hub(folder / "hub", recipients=["ars-99"])
+        return
     with TemporaryDirectory(prefix="ecluse-ecars-") as name:
         paths = written(Path(name), kind, count)
         began = time.perf_counter()

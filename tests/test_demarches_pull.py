@@ -16,7 +16,7 @@ from connectors import simulator_forms as forms
 from connectors.demarches_client import TOKEN_VARIABLE, PullStopped
 from connectors.simulator_demarches import TOKEN, Simulator
 from connectors.synthetic_bordereaux import Plan, rows_of, sample_lines, write_xlsx
-from flows import deliveries, pull, reconciling, state
+from flows import declared_origins, deliveries, pull, reconciling, state
 from flows.deliveries import all_heads
 from flows.demarches_settings import URL_VARIABLE
 from flows.hub import CONFIG, Hub, WrongUsage, open_hub
@@ -240,10 +240,25 @@ def test_an_export_of_a_pulled_demarche_is_left_aside(ours: Hub, bench: Bench, e
     path = tmp_path / "declarations.csv"
     path.write_bytes(references.declarations(rows, demarche=str(forms.NATIONAL)))
     assert ecluse("ingest", path, "--json").code == 0
-    bench.fill(1)
+    exported = {"déclarations": {"lines": 3, "ranges": [[2, 4]]}}
+    assert declared_origins.origins(ours, all_heads(ours), "dossier 1") == {f"declarations/{forms.NATIONAL}": exported}
+    bench.fill(4)
     pulled(ours, bench)
     known = all_heads(ours)
     assert reconciling._datasets(known) == {"declarations": [known[SCOPE].tables["dataset_declarations"]]}
+
+
+def test_a_finding_leads_to_the_lines_of_the_snapshot_that_tell_its_dossiers(ours: Hub, bench: Bench) -> None:
+    first, second, third, fourth = bench.fill(4)
+    pulled(ours, bench)
+    known = all_heads(ours)
+    cited = f"{fourth}, {first} et {second}"
+    found = declared_origins.origins(ours, known, cited)
+    assert found == {SCOPE: {"déclarations": {"lines": 3, "ranges": [[2, 3], [5, 5]]}}}
+    [snapshot] = [file["sha256"] for file in known[SCOPE].data["files"] if file["family"] == "declarations"]
+    lines = ours.blobs.open_raw(snapshot).read().splitlines()
+    assert [json.loads(lines[place - 1])["number"] for place in (2, 3, 5)] == [first, second, fourth]
+    assert declared_origins.origins(ours, known, str(third + 90)) == {}
 
 
 def test_the_numbers_of_a_report_are_counts(ours: Hub, bench: Bench) -> None:

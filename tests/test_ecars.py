@@ -17,7 +17,7 @@ from checks.cpom.facts import facts_of
 from checks.cpom.judge import judge
 from checks.cpom.law import default_law
 from connectors.ecars import NAMES, Export, gathered, read_ecars
-from connectors.ecars_tables import is_table, read_table
+from connectors.ecars_tables import read_table, table_of
 from connectors.ecars_values import cents_of, finess_of, read_value
 from connectors.sheet_batch import sheet_reader
 from connectors.sheets import Unreadable, read_sheets
@@ -575,8 +575,8 @@ def test_a_table_is_known_by_its_header_and_read_in_its_types() -> None:
         "journal.csv",
     )
     assert frame["entered_at"].item().isoformat() == "2025-07-25T22:30:00+00:00"
-    assert is_table(table("ght", []))
-    assert not is_table(CANONICAL.encode())
+    assert table_of(table("ght", [])) == "ght"
+    assert table_of(CANONICAL.encode()) is None
 
 
 @pytest.mark.parametrize(

@@ -103,16 +103,6 @@ def test_the_first_of_january_without_law_are_these_and_no_others() -> None:
     of_cpts = {"2020": [*summer, 2024, 2025, 2026, 2027], "2023": later}
     expected |= {f"snp.window structure_kind=CPTS, version={v}": of_cpts[name] for name, vs in versions.items() for v in vs}
     expected |= {f"snp.window structure_kind=CPTS, version={v}": summer for v in lasting}
-    for names, first in (
-        (["choice.min_ct", "choice.min_os", "choice.min_total", "choice.max_total", "choice.max_hpr"], 2025),
-        (["penalty.cap", "notice.months"], 2025),
-        (["smr.transition_rate"], 2024),
-        ([f"compare.{name}" for name in ("rate_tolerance", "count_tolerance_percent", "count_tolerance")], 2024),
-        (["compare.min_denominator", "compare.min_completeness"], 2024),
-        (["su.dgos_share"], 2022),
-        (["fmis.lapse_years", "fir.lapse_years"], 2015),
-    ):
-        expected |= {f"cpom.{name}": list(range(2015, first)) for name in names}
     assert without == expected
 
 

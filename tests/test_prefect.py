@@ -530,6 +530,7 @@ def test_every_deployment_runs_a_flow_with_all_its_parameters_and_no_path_of_a_m
         "publish/nightly": [("0 5 * * *", "Europe/Paris")],
         "publish/on-demand": [],
         "close-campaign/nightly": [("30 3 * * *", "Europe/Paris")],
+        "watch_deadlines/daily": [("0 7 * * *", "Europe/Paris")],
     }
     assert not [word for word in text.split() if word.strip("'\"[],").startswith("/")]
 

@@ -20,6 +20,7 @@ FOLDED = frozenset({"DeliveryAccepted", "DeliveryRejected", "DeliveryWithdrawn"}
 PMSI = "pmsi"
 BORDEREAU = "bordereau"
 DATASET = "dataset"
+ECARS = "ecars"
 DEMARCHE = "demarche"
 
 MAIN = {PMSI: "rsa"}

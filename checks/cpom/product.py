@@ -27,7 +27,7 @@ _DEADLINE = {
     "DELAI_NON_VERIFIABLE": "Délai non vérifiable",
     "CHOIX_INCOMPLET": "Choix incomplet",
 }
-_ROLES = {"INITIALE": "Initiale", "CIBLE": "Cible", "REALISE": "Réalisée"}
+ROLES = {"INITIALE": "Initiale", "CIBLE": "Cible", "REALISE": "Réalisée"}
 _RESULTS = {"concordant": "Concordant", "ecart_tolere": "Écart toléré", "ecart": "Écart"}
 _REASONS = {
     "DECLARATIF_SEUL": "Non vérifiable : déclaratif seul",
@@ -124,7 +124,7 @@ def _indicators(comparison: Comparison) -> pl.DataFrame:
     return rows.with_columns(
         indicator_id="id",
         indicator=pl.col("id").replace_strict(_labels(), return_dtype=pl.String),
-        role=_words("role", _ROLES),
+        role=_words("role", ROLES),
         declared=pl.col("declared").round(2),
         result=result,
         definition=pl.format("{} v{}", "definition_id", "definition_version"),
@@ -140,7 +140,7 @@ def _indicators(comparison: Comparison) -> pl.DataFrame:
 def _targets(judgement: Judgement) -> pl.DataFrame:
     return judgement.target.with_columns(
         indicator_id="id",
-        role=_words("role", _ROLES),
+        role=_words("role", ROLES),
         declared_text="text",
         declared=pl.col("number").round(2),
     ).sort("finess_ej", "indicator_id", "year", "role")

@@ -1,0 +1,353 @@
+"""The contracts that stand, judged, compared and watched: facts from heads, the law of each ARS, and the tables of a région.
+
+Of several exports that name a contract the last received stands; results declared later come beside the choice and do not
+replace it. Tables are kept with the views, under the same promise. Decides nothing; the day is an argument.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time
+from typing import TYPE_CHECKING, Any
+
+from contracts_schema.geography import region_of
+from contracts_schema.products import CPOM, products
+from flows import building, cpom_decisions
+from flows import computed as tables_computed
+from flows.computed import Moment, key_of
+from flows.hub import PARIS, Hub, WrongUsage
+from flows.published import publications, published_rows
+from warehouse import views
+from warehouse.heads import DATASET, ECARS, FOLDED, PMSI, Head
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from checks.cpom.compare import Comparison
+    from checks.cpom.facts import Facts
+    from checks.cpom.judge import Judgement
+    from checks.cpom.law import Law
+    from checks.cpom.obligations import Watch
+
+COMPARED, CONTEXT, REACHED = "int_cpom__compared", "int_cpom__context", "int_cpom__reached"
+OBLIGATION = "int_cpom__obligation"
+INTERNAL = (COMPARED, CONTEXT, REACHED, OBLIGATION)
+SOURCES = frozenset({ECARS, DATASET, PMSI})
+KINDS = frozenset({"attestation"}) | cpom_decisions.KINDS
+INDICATOR = "out_ars__cpom_indicator"
+RECOMPUTED_VIEW, PMSI_PRODUCT = "out_ars__pmsi_indicator", "pmsi-activity"
+EXPORT_FRAMES = ("sheet", "row", "value", "financial_line", "recognition")
+OF_ALL = ("legal_entity", "establishment")
+"""Frames that hold for every région: who is whose."""
+UNKNOWN_START = date(1900, 1, 1)
+"""Since when a link holds whose start is not known: the stock of FINESS tells what is open, not since when."""
+
+
+@dataclass(frozen=True)
+class Contracts:
+    """The contracts of a région, with all that is said of them at a moment."""
+
+    facts: "Facts"
+    law: "Law"
+    judgement: "Judgement"
+    comparison: "Comparison"
+    watch: "Watch"
+
+
+def shares(hub: Hub, known: Mapping[str, Head], at: Moment) -> dict[str, str]:
+    """The key of the tables of each région."""
+    return {region: _key(hub, known, region, at) for region in regions(known)}
+
+
+def regions(known: Mapping[str, Head]) -> list[str]:
+    """The régions that have a contract."""
+    return sorted({region for head in _exports(known) for region in head.data["regions"]})
+
+
+def computed(hub: Hub, known: Mapping[str, Head], region: str, at: Moment) -> "dict[str, pl.DataFrame]":
+    """The tables of a région: those of products, and what is behind them."""
+    import polars as pl
+
+    from checks.cpom.product import tables
+
+    found = judged(hub, known, region, at)
+    inside = {COMPARED: found.comparison.compared, CONTEXT: found.comparison.context, REACHED: found.comparison.reached,
+              OBLIGATION: found.watch.obligations}  # fmt: skip
+    made = tables(found.facts, found.judgement, found.comparison, found.watch, found.law)
+    made[INDICATOR] = _as_hidden(made[INDICATOR], found.comparison.compared, _hidden(hub, known, region, at))
+    return made | {name: rows.with_columns(region=pl.lit(region)) for name, rows in inside.items()}
+
+
+def judged(hub: Hub, known: Mapping[str, Head], region: str, at: Moment, only: str | None = None) -> Contracts:
+    """The contracts of a région at a moment; ``only``: the one of this FINESS EJ."""
+    from checks.cpom.compare import compare
+    from checks.cpom.judge import judge
+    from checks.cpom.obligations import watch
+
+    ars = f"ars-{region}"
+    law = cpom_decisions.law_of(hub, ars, at.position)
+    instant = datetime.combine(at.on, time(), PARIS).astimezone(UTC)
+    facts = facts_of(hub, known, region, at, law, only)
+    judgement = judge(facts, law, at.on, instant)
+    comparison = compare(judgement, recomputed(hub, known, facts), cpom_decisions.definitions(hub, ars, at.position), law)
+    return Contracts(facts, law, judgement, comparison, watch(facts, judgement, law, at.on))
+
+
+def facts_of(hub: Hub, known: Mapping[str, Head], region: str, at: Moment, law: "Law", only: str | None = None) -> "Facts":
+    """What stands for the contracts of a région, references included."""
+    import polars as pl
+
+    from checks.cpom.facts import facts_of as facts
+    from contracts_schema.cpom_frames import FRAMES, schema
+
+    exported = _read_exports(hub, known, region)
+    frames = {
+        name: _rows(hub, [head.tables[_table(name)] for head in _tables(known) if _table(name) in head.tables])
+        for name in FRAMES
+        if name not in EXPORT_FRAMES
+    }
+    found = {name: rows.match_to_schema(schema(name)) for name, rows in frames.items() if rows is not None}
+    for name, rows in _finess(hub, known, at.position).items():
+        found.setdefault(name, rows)
+
+    def mine(rows: "pl.DataFrame") -> "pl.DataFrame":
+        if "finess_ej" not in rows.columns:
+            return rows
+        inside = [one for one in rows["finess_ej"].drop_nulls().unique() if _region(one) == region and only in (None, one)]
+        return rows.filter(pl.col("finess_ej").is_in(inside))
+
+    exported["sheet"] = mine(exported["sheet"])
+    rounds = _rounds(exported)
+    standing = _of_sheets(exported, rounds.filter(pl.col("round") == 0)["sheet_id"])
+    told = {name: rows if name in OF_ALL else mine(rows) for name, rows in found.items()} | standing
+    proof = _earlier_proof(exported, rounds, law, at)
+    return facts(told | ({"earlier_proof": proof} if proof is not None else {}))
+
+
+def recomputed(hub: Hub, known: Mapping[str, Head], facts: "Facts") -> "pl.DataFrame":
+    """The variants that the PMSI gives, as ``checks.cpom.compare.RECOMPUTED``, each with its legal entity on 31 December."""
+    import polars as pl
+
+    from checks.cpom.compare import RECOMPUTED
+
+    table = building.tables(hub, _standing(known), {RECOMPUTED_VIEW}).get(RECOMPUTED_VIEW)
+    if table is None or not table.paths:
+        return pl.DataFrame(schema=RECOMPUTED)
+    rows = pl.read_parquet(list(table.paths)).drop("finess_ej")
+    pairs = rows.select("finess", "exit_year").unique()
+    legal = pl.concat([facts.sheet["finess_ej"], facts.frame("legal_entity")["finess_ej"],
+                       facts.frame("establishment")["finess_ej"]]).drop_nulls().unique()  # fmt: skip
+    own = pairs.filter(pl.col("finess").is_in(legal.implode())).with_columns(finess_ej="finess")
+    last_day = pl.date(pl.col("exit_year"), 12, 31)
+    links = facts.frame("establishment").rename({"finess_et": "finess"})
+    held = (pl.col("valid_from") <= last_day) & (last_day < pl.col("valid_to")).fill_null(value=True)
+    linked = pairs.join(own, on=["finess", "exit_year"], how="anti").join(links, on="finess").filter(held)
+    linked = linked.unique(["finess", "exit_year", "finess_ej"]).filter(pl.len().over("finess", "exit_year") == 1)
+    places = pl.concat([own, linked.select(own.columns)])
+    named = rows.join(places, on=["finess", "exit_year"], how="left", maintain_order="left")
+    return named.select(pl.col(name).cast(kind) for name, kind in RECOMPUTED.items())
+
+
+def rows(hub: Hub, name: str, until: int | None = None) -> "pl.DataFrame":
+    """A table made here, now or as of a position. WrongUsage when there is no contract."""
+    found = tables_computed.rows(hub, CPOM, name, until)
+    if found is None:
+        raise WrongUsage("aucun contrat e-CARS accepté à cette date : « ecluse ingest SYNTHESE.xlsx » en reçoit un")
+    return found
+
+
+def _hidden(hub: Hub, known: Mapping[str, Head], region: str, at: Moment) -> "pl.DataFrame":
+    """The recomputed rows that the ARS is not shown in full of the PMSI: finess, exit_year, definition_id, variant."""
+    import polars as pl
+
+    from warehouse.masking import masked
+
+    product, keys = products()[PMSI_PRODUCT], ["finess", "exit_year", "definition_id", "variant"]
+    made = building.tables(hub, _standing(known), {table.view for table in product.tables})
+    if not all(name in made and made[name].paths for name in (table.view for table in product.tables)):
+        return pl.DataFrame(
+            schema={"finess": pl.String, "exit_year": pl.Int64, "definition_id": pl.String, "variant": pl.String}
+        )
+    frames = {table.view: pl.read_parquet(list(made[table.view].paths)) for table in product.tables}
+    before = publications(hub, f"ars-{region}", PMSI_PRODUCT, at.position)
+    earlier = [{name: published_rows(hub, event, name) for name in event.data["tables"]} for event in before]
+    return masked(product, frames, region, at.on, earlier)["indicator"].filter("masked").select(keys)
+
+
+def _as_hidden(rows: "pl.DataFrame", compared: "pl.DataFrame", hidden: "pl.DataFrame") -> "pl.DataFrame":
+    """Without the figures that the product of the PMSI hides from the same ARS, nor the result, which would tell of them."""
+    import polars as pl
+
+    from checks.cpom.product import ROLES
+
+    keys = {"finess_ej": "finess_ej", "indicator_id": "id", "year": "year", "role": "role"}
+    made_of = compared.drop_nulls("finess").with_columns(pl.col("finess").str.split(" ")).explode("finess")
+    kept_back = made_of.join(
+        hidden, left_on=["finess", "year", "definition_id", "variant"], right_on=hidden.columns, how="semi"
+    )
+    away = kept_back.select(**{name: pl.col(column) for name, column in keys.items()}).unique()
+    away = away.with_columns(role=pl.col("role").replace_strict(ROLES))
+    told = rows.join(away.with_columns(away=pl.lit(value=True)), on=list(keys), how="left", maintain_order="left")
+    shown = pl.col("away").is_null()
+    figures = ("numerator", "denominator", "recomputed", "gap", "completeness")
+    told = told.with_columns(*(pl.when(shown).then(pl.col(name)).alias(name) for name in figures),
+                             result=pl.when(shown).then("result").otherwise(pl.lit("Masqué")))  # fmt: skip
+    return told.drop("away")
+
+
+def region_of_contract(finess_ej: str) -> str:
+    """The région of a legal entity. WrongUsage when the number is of none."""
+    region = _region(finess_ej)
+    if region is None:
+        raise WrongUsage(f"{finess_ej} n'est pas le FINESS d'une région connue")
+    return region
+
+
+def _table(frame: str) -> str:
+    return f"{ECARS}_{frame}"
+
+
+def _region(number: str) -> str | None:
+    return region_of(number) if len(number) == 9 else None
+
+
+def _exports(known: Mapping[str, Head]) -> list[Head]:
+    """The exports, in the order of their reception."""
+    return sorted((head for head in known.values() if head.source == ECARS and "regions" in head.data), key=lambda h: h.rank)
+
+
+def _tables(known: Mapping[str, Head]) -> list[Head]:
+    return [head for head in known.values() if head.source == ECARS and "regions" not in head.data]
+
+
+def _standing(known: Mapping[str, Head]) -> dict[str, Head]:
+    return {scope: head for scope, head in known.items() if head.superseded_by is None}
+
+
+def _rows(hub: Hub, segments: list[str]) -> "pl.DataFrame | None":
+    import polars as pl
+
+    return pl.read_parquet([hub.blobs.segment_path(segment) for segment in segments]) if segments else None
+
+
+def _read_exports(hub: Hub, known: Mapping[str, Head], region: str) -> "dict[str, pl.DataFrame]":
+    """All that exports with a contract of a région say; ``sheet`` with the order of reception of its export."""
+    import polars as pl
+
+    from contracts_schema.cpom_frames import schema
+
+    heads = [head for head in _exports(known) if region in head.data["regions"]]
+    found = {}
+    for name in EXPORT_FRAMES:
+        rows = _rows(hub, [head.tables[_table(name)] for head in heads if _table(name) in head.tables])
+        found[name] = pl.DataFrame(schema=schema(name)) if rows is None else rows.match_to_schema(schema(name))
+    order = pl.DataFrame(
+        [(head.scope.rpartition("/")[2], place) for place, head in enumerate(heads)],
+        schema={"export": pl.String(), "received": pl.Int64()}, orient="row",
+    )  # fmt: skip
+    sheets = found["sheet"].with_columns(export=pl.col("sheet_id").str.head(16))
+    found["sheet"] = sheets.join(order, on="export", how="left", maintain_order="left").drop("export")
+    return found
+
+
+def _rounds(exported: "Mapping[str, pl.DataFrame]") -> "pl.DataFrame":
+    """sheet_id, finess_ej, ``round``: 0 for what stands, then backwards; the choice and later results each on their own."""
+    import polars as pl
+
+    said = exported["value"].group_by("sheet_id").agg(results=(pl.col("role") == "REALISE").all())
+    sheets = exported["sheet"].join(said, on="sheet_id", how="left", maintain_order="left")
+    sheets = sheets.with_columns(pl.col("results").fill_null(value=False))
+    # an export of results only has no choice to replace; its other sheets go with it
+    whole = pl.col("results").all().over("finess_ej", "received")
+    back = pl.col("received").rank("dense", descending=True).over("finess_ej", "results") - 1
+    return sheets.with_columns(results=whole).select("sheet_id", "finess_ej", "results", round=back.cast(pl.Int64))
+
+
+def _of_sheets(exported: "Mapping[str, pl.DataFrame]", sheets: "pl.Series") -> "dict[str, pl.DataFrame]":
+    import polars as pl
+
+    from contracts_schema.cpom_frames import schema
+
+    kept = {name: rows.filter(pl.col("sheet_id").is_in(sheets.implode())) for name, rows in exported.items()}
+    told = {name: rows.select(schema(name).names()) for name, rows in kept.items()}
+    optional = ("financial_line", "recognition")  # what no export held was never delivered
+    return {name: rows for name, rows in told.items() if name not in optional or rows.height}
+
+
+def _earlier_proof(
+    exported: "Mapping[str, pl.DataFrame]", rounds: "pl.DataFrame", law: "Law", at: Moment
+) -> "pl.DataFrame | None":
+    """The days of exports that were replaced and whose choice was complete; None when none was."""
+    import polars as pl
+
+    from checks.cpom.facts import facts_of as facts
+    from checks.cpom.judge import judge
+
+    found = []
+    choices = rounds.filter(~pl.col("results"))
+    for back in sorted(set(choices["round"]) - {0}):
+        then = facts(_of_sheets(exported, choices.filter(pl.col("round") == back)["sheet_id"]))
+        told = judge(then, law, at.on, datetime.combine(at.on, time(), UTC)).contract
+        proved = told.filter(pl.col("deadline_status").is_in(["DANS_LES_DELAIS", "HORS_DELAI"]))
+        found.append(proved.select("finess_ej", "synthesis_on").drop_nulls())
+    return pl.concat(found) if found else None
+
+
+def _finess(hub: Hub, known: Mapping[str, Head], until: int) -> "dict[str, pl.DataFrame]":
+    """Legal entities and links as the stocks of FINESS give them: used where no table of the CPOM says it."""
+    import polars as pl
+
+    from checks.dataset_facts import establishment_links
+    from contracts_schema.cpom_frames import schema
+
+    found = {}
+    stocks = [(day, pl.read_parquet(hub.blobs.segment_path(segment))) for day, segment in _extractions(hub, "finess_et", until)]
+    if stocks:
+        links = establishment_links(stocks).rename({"finess": "finess_et"})
+        found["establishment"] = links.with_columns(pl.col("valid_from").fill_null(UNKNOWN_START)).match_to_schema(
+            schema("establishment")
+        )
+    legal = _rows(hub, [head.tables["dataset_finess_ej"] for head in known.values() if "dataset_finess_ej" in head.tables])
+    if legal is not None:
+        found["legal_entity"] = legal.select(
+            "finess_ej", legal_name="name", valid_from=pl.lit(UNKNOWN_START), valid_to=pl.lit(None, pl.Date)
+        )
+    return found
+
+
+def _extractions(hub: Hub, dataset: str, until: int) -> list[tuple[date, str]]:
+    """Every accepted extraction of a stock, oldest first: its day, else that of its decision, and its segment."""
+    found: dict[str, tuple[date, str]] = {}
+    for event in hub.log.read(stream=f"reference/{dataset}", types=FOLDED, until=until):
+        data = event.data
+        found.pop(data["delivery_id"], None)
+        if event.type == "DeliveryAccepted":
+            told = data.get("stamp") or event.recorded_at[:10].replace("-", "")
+            found[data["delivery_id"]] = datetime.strptime(told[:8], "%Y%m%d").date(), data["tables"][f"dataset_{dataset}"]  # noqa: DTZ007
+    return sorted(found.values())
+
+
+def _key(hub: Hub, known: Mapping[str, Head], region: str, at: Moment) -> str:
+    """A hash of all that the tables of a région are made of."""
+    ars = f"ars-{region}"
+    exports = [head for head in _exports(known) if region in head.data["regions"]]
+    made_of: dict[str, Any] = {
+        "region": region,
+        "on": at.on.isoformat(),
+        "exports": [[head.scope, head.tables] for head in exports],
+        "tables": [head.tables for head in _tables(known)],
+        "finess": [[f"{day}", segment] for day, segment in _extractions(hub, "finess_et", at.position)],
+        "legal": [head.tables["dataset_finess_ej"] for head in known.values() if "dataset_finess_ej" in head.tables],
+        "pmsi": [[scope, head.delivery_id, head.position] for scope, head in _standing(known).items() if head.source == PMSI],
+        "views": _views(),
+        "shown": [event.position for event in publications(hub, ars, PMSI_PRODUCT, at.position)],
+        "law": cpom_decisions.law_of(hub, ars, at.position).digest(),
+        "decisions": sorted(event.position for event in cpom_decisions.standing(hub, ars, at.position).values()),
+    }
+    return key_of("cpom", made_of)
+
+
+def _views() -> str:
+    of_pmsi = views.closure(table.view for table in products()[PMSI_PRODUCT].tables)
+    texts = (views.views()[name].sql for name in of_pmsi)
+    return hashlib.sha256("\0".join(texts).encode()).hexdigest()

@@ -1,0 +1,119 @@
+"""Contracts of the CPOM on the terminal, in French."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.padding import Padding
+from rich.text import Text
+
+from checks.cpom.obligations import STATES_FR
+from flows.display import console, grid, number, plain
+
+STATUS = {
+    "concordant": ("concordant", "green"),
+    "ecart_tolere": ("écart toléré", "yellow"),
+    "ecart": ("écart", "red"),
+    "non_verifiable": ("non vérifiable", "cyan"),
+}
+
+FIGURES = {
+    "declared": "valeur déclarée", "numerator": "numérateur recalculé", "denominator": "dénominateur recalculé",
+    "recomputed_hundredths": "valeur recalculée (centièmes)", "gap_hundredths": "écart (centièmes)",
+    "chosen_ct": "indicateurs CT choisis", "chosen_os": "indicateurs OS choisis", "chosen_hpr": "indicateurs HPR choisis",
+    "blocking": "constats bloquants", "warnings": "avertissements",
+}  # fmt: skip
+
+
+def contracts(found: Sequence[Mapping[str, Any]]) -> None:
+    out = console()
+    table = grid("FINESS EJ", "nom", "conformité", "choix", "conc. >", "écarts >", "n. v. >")
+    for one in found:
+        gaps = one["ecart"] + one["ecart_tolere"]
+        counts = [number(count) for count in (one["concordant"], gaps, one["non_verifiable"])]
+        table.add_row(one["finess_ej"], plain(one["legal_name"] or ""), one["compliance"], one["deadline"], *counts)
+    out.print(table)
+    out.print("conc. : concordants ; écarts, tolérés compris ; n. v. : non vérifiables")
+
+
+def contract(one: Mapping[str, Any]) -> None:
+    out = console()
+    out.print(Text(plain(f"{one['finess_ej']} · {one['legal_name'] or 'nom absent'} · {one['file']}"), "bold"))
+    chosen = ", ".join(f"{one[f'chosen_{kind}'] or 0} {kind.upper()}" for kind in ("ct", "os", "hpr"))
+    out.print(f"{one['compliance']} ; choix : {one['deadline'].lower()} ; indicateurs choisis : {chosen}")
+    for value in one["values"]:
+        indicator(value)
+    for variant in one["variants"]:
+        rate = variant["rate_hundredths"]
+        told = "sans valeur" if rate is None else _hundredths(rate)
+        counted = f"{variant['numerator']} / {variant['denominator']}" if variant["denominator"] else f"{variant['numerator']}"
+        out.print(f"    variante {variant['variant']} : {told} ({counted})")
+    for finding in one["findings"]:
+        out.print(Padding(Text(plain(f"{finding['severity']} : {finding['message']}")), (0, 0, 0, 2)))
+    for reached in one["reached"]:
+        out.print(Padding(Text(plain(reached["message_fr"])), (0, 0, 0, 2)))
+
+
+def indicator(value: Mapping[str, Any]) -> None:
+    """One indicator: what was declared and where, what the PMSI gives, and what is said of it."""
+    out = console()
+    word, colour = STATUS[value["status"]]
+    place = ", ".join(part for part in (value["sheet"], value["cell"]) if part)
+    head = f"{value['id']} {value['year']} · déclaré « {plain(value['declared_text'])} » ({plain(place)}) : "
+    out.print(Text.assemble(head, (word, colour)), soft_wrap=True)
+    if value["numerator"] is not None and value["variant"]:
+        counted = f"{value['numerator']} / {value['denominator']}" if value["denominator"] else str(value["numerator"])
+        month = f"transmission jusqu'au mois {value['transmission_period']}"
+        out.print(f"    {plain(value['message_fr'])}", soft_wrap=True)
+        out.print(f"    {value['definition_id']} {value['variant']} : {counted} séjours, {month} ; "
+                  f"décision {value['decision_position']}", soft_wrap=True)  # fmt: skip
+    else:
+        out.print(f"    {plain(value['message_fr'])}", soft_wrap=True)
+
+
+def due(found: Sequence[Mapping[str, Any]]) -> None:
+    out = console()
+    if not found:
+        out.print("Aucune échéance.")
+        return
+    table = grid("échéance", "jours >", "FINESS EJ", "obligation", "état")
+    for one in found:
+        left = "" if one["days_left"] is None else str(one["days_left"])
+        day = f"{one['due_on']:%d/%m/%Y}" if one["due_on"] else "sans date"
+        about = " · ".join(plain(part) for part in (one["label_fr"], one["subject"]) if part)
+        table.add_row(day, left, one["finess_ej"] or "campagne", about, STATES_FR[one["state"]])
+    out.print(table)
+
+
+def decision(answer: Mapping[str, Any]) -> None:
+    word = "déjà en place" if answer["already"] else "prise"
+    console().print(f"{answer['organisation']}, {plain(answer['subject'])} : décision {word} (position {answer['position']})")
+
+
+def decisions(found: Sequence[Mapping[str, Any]]) -> None:
+    out = console()
+    if not found:
+        out.print("Aucune décision en place : rien n'est comparé, les politiques ont leur valeur par défaut.")
+    for one in found:
+        value = one["value"]
+        told = value if isinstance(value, str) else f"variante {value['variant']}"
+        out.print(f"{one['position']:>6}  {plain(one['subject'])} : {plain(told)} — {plain(one['reason'])}", soft_wrap=True)
+
+
+def changes(answer: Mapping[str, Any]) -> None:
+    out = console()
+    if not answer["figures"]:
+        out.print(f"Aucun chiffre n'a changé entre les positions {answer['before']} et {answer['after']}.")
+    for one in answer["figures"]:
+        keys = " ".join(f"{name}={value}" for name, value in one["keys"].items() if value is not None)
+        told = f"{keys} · {FIGURES[one['figure']]} : {_said(one['before'])} → {_said(one['after'])}".strip(" ·")
+        out.print(Text(plain(told), "bold"), soft_wrap=True)
+        for part in one["parts"]:
+            out.print(Padding(Text(plain(f"{part['contribution']:+} : {part['cause']}")), (0, 0, 0, 4)))
+
+
+def _said(value: object) -> str:
+    return "absent" if value is None else str(value)
+
+
+def _hundredths(value: int) -> str:
+    return f"{value / 100:.2f}".replace(".", ",")

@@ -1,0 +1,104 @@
+"""The gate of e-CARS: kept bytes in, segments of what an export or a follow-up table says and counts out. Judges no value.
+
+What is wrong in a cell is told by the rules once contracts are judged; a file that is no export is refused whole, with the
+place. Records nothing; whoever calls it decides.
+"""
+
+import atexit
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import cache
+from threading import Lock
+
+import polars as pl
+
+from checks.deliveries import Judgement, Tally
+from connectors.ecars import NAMES, Export, read_ecars
+from connectors.ecars_files import EXPORT, SOURCE
+from connectors.ecars_tables import read_table
+from connectors.sheet_batch import sheet_reader
+from connectors.sheets import Unreadable, Workbook
+from contracts_schema.geography import region_of
+from flows.bordereau_gate import received_on
+from flows.gate import Judged, Progress
+from flows.gate import settle as settle
+from flows.hub import Hub
+from warehouse import faults
+from warehouse.log import Event
+from warehouse.segments import SegmentWriter
+
+SETTLED = ()
+UNPLACED = "cpom.R01"
+"""What is said of a file with a number of no known région: no ARS can be told of it, whoever runs the hub must be."""
+REFUSAL = pl.Schema({"rule": pl.String(), "message_fr": pl.String()})
+_reading = Lock()
+
+
+def table_of(frame: str) -> str:
+    """The table of a frame of ``contracts_schema.cpom_frames``."""
+    return f"{SOURCE}_{frame}"
+
+
+def gate(hub: Hub, received: Event, progress: Progress = lambda *_: None) -> Judged:
+    """Read the kept bytes of a file of e-CARS; one that cannot be read is told by ``facts["refusal"]``."""
+    [file] = received.data["files"]
+    with hub.blobs.open_raw(file["sha256"]) as kept:
+        content = kept.read()
+    progress("lecture e-CARS", 0, file["size"])
+    judged = Judged({SOURCE: Tally()})
+    try:
+        if received.data["layout"] == EXPORT:
+            found = read_ecars(content, file["name"], received_on(received), _read)
+            frames, rows = {name: getattr(found, name) for name in NAMES}, found.value.height + found.financial_line.height
+            judged.facts |= _about(found)
+        else:
+            name, rows_of = read_table(content, file["name"])
+            frames, rows = {name: rows_of}, rows_of.height
+    except Unreadable as refusal:
+        said = pl.DataFrame([(refusal.rule, str(refusal))], schema=REFUSAL, orient="row")
+        judged.facts |= {"refusal": _segment(hub, said), "refused_by": refusal.rule}
+        faults.reached("gate.done")
+        return judged
+    progress("lecture e-CARS", file["size"], file["size"])
+    judged.tallies[SOURCE] = Tally(lines=rows, accepted=rows)
+    alone = received.data["layout"] != EXPORT  # an emptied table is one that says that nothing holds
+    judged.tables |= {table_of(name): _segment(hub, frame) for name, frame in frames.items() if alone or frame.height}
+    faults.reached("gate.done")
+    return judged
+
+
+def judge(hub: Hub, received: Event, judged: Judged) -> Judgement:
+    """May the file be judged contract by contract: it may when it could be read."""
+    if "refused_by" in judged.facts:
+        return Judgement("rejected", (judged.facts["refused_by"],), ())
+    return Judgement("accepted", (), (UNPLACED,) if judged.facts.get("unplaced") else ())
+
+
+def _about(export: Export) -> dict[str, object]:
+    """What the decision says of an export: its contracts, counted, the régions that they are of, how many are of none."""
+    places = {
+        number: region_of(number) if len(number) == 9 else None for number in export.sheet["finess_ej"].fill_null("").unique()
+    }
+    known = sorted({region for region in places.values() if region})
+    return {"contracts": len(places), "regions": known, "unplaced": sum(region is None for region in places.values())}
+
+
+def _read(content: bytes) -> Workbook:
+    """One after the other: a reader is not for several threads."""
+    with _reading:
+        return _reader()(content)
+
+
+@cache
+def _reader() -> Callable[[bytes], Workbook]:
+    """A reader that lasts as long as this process: starting one for each of many workbooks costs more than reading them."""
+    held = ExitStack()
+    atexit.register(held.close)
+    return held.enter_context(sheet_reader())
+
+
+def _segment(hub: Hub, frame: pl.DataFrame) -> str:
+    with hub.blobs.scratch(".parquet") as path:
+        with SegmentWriter(path, frame.schema) as writer:
+            writer.write(frame)
+        return hub.blobs.adopt_segment(path)

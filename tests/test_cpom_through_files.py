@@ -1,0 +1,274 @@
+"""The CPOM through files: real exports in, contracts judged, compared as the ARS decided, published; what replaces what."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from conftest import Ecluse
+
+from connectors.synthetic import Recipe, fictional_finess, write_rsa
+from connectors.synthetic_bordereaux import Plan, rows_of, sample_lines, write_xlsx
+from connectors.synthetic_ecars import Contract, canonical, sample_contract, table, workbook
+from contracts_schema.cpom_catalogue import canonical_columns
+from flows import computed, contracts_shown, cpom, cpom_decisions, cpom_difference, decisions, deliveries, publication
+from flows.arrivals import gather
+from flows.deliveries import Report
+from flows.hub import Hub, WrongUsage, init_hub, open_hub
+from flows.published import publications, published_rows
+
+ARS = "ars-99"
+SITE, LEGAL, OTHER = (fictional_finess(number=number) for number in (1, 7, 8))
+NOW = datetime(2026, 3, 10, 9, tzinfo=UTC)
+JULY = datetime(2025, 7, 24, 12, tzinfo=UTC)
+Take = Callable[..., Report]
+
+
+@pytest.fixture(scope="module")
+def transmission(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("pmsi") / f"{SITE}.2024.12.rsa"
+    write_rsa(path, Recipe(finess=SITE, year=2024, months=12, stays_per_month=60, seed=3, version="227"))
+    return path
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> Hub:
+    init_hub(tmp_path / "cpom", recipients=[ARS], test=True)
+    return replace(open_hub(tmp_path / "cpom", "tests"), clock=lambda: NOW)
+
+
+@pytest.fixture
+def take(hub: Hub, tmp_path: Path) -> Take:
+    """Ingests a file of this name and content."""
+
+    def ingest(name: str, content: bytes, at: datetime = JULY) -> Report:
+        path = tmp_path / name
+        path.write_bytes(content)
+        found, refused = deliveries.find([path])
+        return refused[0] if refused else deliveries.ingest(hub, found[0], at)
+
+    return ingest
+
+
+def contract(finess_ej: str = LEGAL, **more: Any) -> Contract:
+    return replace(sample_contract(4, finess_ej=finess_ej), **more)
+
+
+def links(*pairs: tuple[str, str]) -> bytes:
+    return table("etablissements", [{"finess_et": et, "finess_ej": ej, "date_debut": date(2020, 1, 1)} for et, ej in pairs])
+
+
+def compared(hub: Hub, until: int | None = None) -> dict[str, Any]:
+    rows = cpom.rows(hub, cpom.COMPARED, until)
+    return rows.filter((pl.col("id") == "OS_13_1_1") & (pl.col("role") == "INITIALE")).row(0, named=True)
+
+
+def contracts(hub: Hub, until: int | None = None) -> dict[str, dict[str, Any]]:
+    return {row["finess_ej"]: row for row in cpom.rows(hub, "out_ars__cpom_contract", until).iter_rows(named=True)}
+
+
+def test_files_are_told_by_what_they_hold_never_by_their_name(tmp_path: Path) -> None:
+    files = {
+        "bordereau-311.xlsx": workbook(contract()),
+        "extraction.csv": canonical([contract()]),
+        "notes.csv": links((SITE, LEGAL)),
+        "synthese-ecars.xlsx": write_xlsx([Plan(rows_of(sample_lines(3), {}))]),
+    }
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    found, refused = gather([tmp_path], caisse="311")
+    assert not refused
+    assert {one.name: one.source for one in found} == {
+        "bordereau-311.xlsx": "ecars", "extraction.csv": "ecars", "notes.csv": "ecars", "synthese-ecars.xlsx": "bordereau",
+    }  # fmt: skip
+
+
+def test_an_indicator_is_judged_only_as_the_ars_decided_and_no_longer_once_it_takes_that_back(
+    hub: Hub, take: Take, transmission: Path
+) -> None:
+    assert take("synthese.xlsx", workbook(contract())).status == "accepted"
+    assert compared(hub)["reason"] == "CHAMP_ABSENT", "no transmission was read"
+    deliveries.ingest(hub, deliveries.find([transmission])[0][0])
+    assert compared(hub)["reason"] == "FINESS_NON_RESOLU"
+    assert take("liens.csv", links((SITE, LEGAL))).status == "accepted"
+    undecided = hub.log.head()[0]
+    assert compared(hub)["reason"] == "DEFINITION_NON_CONVENUE"
+    assert cpom.rows(hub, cpom.CONTEXT).filter(pl.col("definition_id") == "OS_13")["variant"].to_list() == [
+        "v1",
+        "v2_overnight",
+    ]
+
+    first = cpom_decisions.decide_definition(hub, ARS, "OS_13", "v1", "réunion", tolerance="0,5", reference="Avis 3")
+    told = compared(hub)
+    assert (told["status"], told["variant"], told["reference"]) == ("ecart", "v1", "Avis 3")
+    assert told["tolerance_hundredths"] == 50
+    assert told["decision_position"] == first["position"]
+    assert told["denominator"] > told["numerator"] > 0
+    cpom_decisions.decide_definition(hub, ARS, "OS_13", "v1", "plus large", tolerance="100", finess_ej=LEGAL)
+    assert compared(hub)["status"] == "ecart_tolere", "the one of the establishment passes first"
+    cpom_decisions.withdraw_definition(hub, ARS, "OS_13", "erreur", finess_ej=LEGAL)
+    assert compared(hub)["status"] == "ecart"
+    cpom_decisions.withdraw_definition(hub, ARS, "OS_13", "plus d'accord")
+    assert compared(hub)["reason"] == "DEFINITION_NON_CONVENUE"
+    assert compared(hub, first["position"])["status"] == "ecart", "as known then"
+    assert compared(hub, undecided)["reason"] == "DEFINITION_NON_CONVENUE"
+
+
+def test_a_decision_says_what_there_is_and_the_same_one_twice_is_one(hub: Hub) -> None:
+    for wrong in (("OS_99", "v1"), ("OS_13", "v9"), ("OS_09", "v1")):
+        with pytest.raises(WrongUsage, match=r"inconnue|aucune variante"):
+            cpom_decisions.decide_definition(hub, ARS, *wrong, "motif")
+    with pytest.raises(WrongUsage, match="région"):
+        cpom_decisions.decide_definition(hub, ARS, "OS_13", "v1", "motif", finess_ej="310000019")
+    first = cpom_decisions.decide_definition(hub, ARS, "OS_13", "v1", "motif")
+    assert cpom_decisions.decide_definition(hub, ARS, "OS_13", "v1", "autre motif")["position"] == first["position"]
+    with pytest.raises(WrongUsage, match="politique inconnue"):
+        cpom_decisions.decide_policy(hub, ARS, "no_such", "oui", "motif")
+
+
+def test_every_variant_that_can_be_decided_is_one_that_is_recomputed(hub: Hub, take: Take, transmission: Path) -> None:
+    take("synthese.xlsx", workbook(contract(SITE)))
+    deliveries.ingest(hub, deliveries.find([transmission])[0][0])
+    at = computed.moment(hub, "cpom")
+    assert at
+    known = deliveries.all_heads(hub)
+    given = cpom.recomputed(hub, known, cpom.judged(hub, known, "99", at).facts)
+    assert given["finess_ej"].unique().to_list() == [SITE], "a legal entity that sends for itself"
+    found = given.group_by("definition_id").agg(pl.col("variant").sort())
+    told = {name: sorted(variants) for name, variants in cpom_decisions.VARIANTS.items()}
+    # the variants of a site need the list of HPR sites
+    assert {name: [one for one in told[name] if one in variants] for name, variants in found.rows()} == dict(found.rows())
+    assert set(dict(found.rows())) == set(told)
+
+
+def test_a_policy_changes_what_the_rules_say(hub: Hub, take: Take) -> None:
+    take("synthese.xlsx", workbook(contract(synthesis="Du 27 juillet 2025")))
+    assert contracts(hub)[LEGAL]["deadline"] == "Délai non vérifiable"
+    cpom_decisions.decide_policy(hub, ARS, "choice_due_on", "2025-07-31", "report accordé")
+    assert contracts(hub)[LEGAL]["deadline"] == "Dans les délais"
+    cpom_decisions.withdraw_policy(hub, ARS, "choice_due_on", "erreur")
+    assert contracts(hub)[LEGAL]["deadline"] == "Délai non vérifiable"
+
+
+def test_a_later_export_replaces_its_contract_alone_and_an_earlier_one_still_proves_the_choice(hub: Hub, take: Take) -> None:
+    first = take("region.csv", canonical([contract(), contract(OTHER)]))
+    late = contract(name="CH RENOMMÉ", synthesis="Du 15 septembre 2025")
+    second = take("synthese.xlsx", workbook(late), datetime(2025, 9, 16, 9, tzinfo=UTC))
+    found = contracts(hub)
+    assert (found[LEGAL]["file"], found[OTHER]["file"]) == ("synthese.xlsx", "region.csv")
+    assert found[LEGAL]["deadline"] == "Dans les délais", "the choice was proved in July"
+    assert second.delivery_id
+    decisions.withdraw(hub, second.delivery_id, "erreur")
+    assert contracts(hub)[LEGAL]["file"] == "region.csv"
+    assert first.delivery_id
+    decisions.withdraw(hub, first.delivery_id, "erreur")
+    with pytest.raises(WrongUsage, match="aucun contrat"):
+        contracts(hub)
+
+
+def test_results_declared_later_come_beside_the_choice(hub: Hub, take: Take) -> None:
+    take("synthese.xlsx", workbook(contract()))
+    before = contracts(hub)[LEGAL]
+    row = {
+        "campagne": "CPOM-2025-2029", "finess_ej": LEGAL, "annexe": "STRAT", "indicateur_code": "OS_13_1_1", "choisi": "oui",
+        "annee": "2025", "role": "REALISE", "valeur_texte": "41,5 %", "date_synthese": "2026-02-27",
+    }  # fmt: skip
+    lines = [";".join(canonical_columns()), ";".join(row.get(name, "") for name in canonical_columns())]
+    assert take("resultats.csv", ("\n".join(lines) + "\n").encode(), datetime(2026, 3, 1, tzinfo=UTC)).status == "accepted"
+    found = cpom.rows(hub, cpom.COMPARED).filter(pl.col("role") == "REALISE")
+    assert found.select("id", "year", "declared").rows() == [("OS_13_1_1", 2025, Decimal("41.5"))]
+    assert contracts(hub)[LEGAL] == before
+
+
+def test_a_file_that_cannot_be_read_is_refused_with_its_place_and_rule(take: Take, hub: Hub) -> None:
+    other = canonical([contract()]).replace(b"CPOM-2025-2029", b"CPOM-2019-2024")
+    report = take("ancien.csv", other)
+    assert (report.status, report.reasons) == ("rejected", ["ecars.FL8"])
+    assert "ancien.csv" in str(report.message)
+    assert "ligne 2, campagne" in str(report.message)
+    bad = take("liens.csv", links((SITE, LEGAL)) + b"12;" + LEGAL.encode() + b";2020-01-01;\n")
+    assert (bad.status, bad.reasons) == ("rejected", ["ecars.FL10"])
+    assert take("malforme.xlsx", workbook(contract("9900"))).alerts == ["cpom.R01"], "no ARS can be told of it"
+
+
+def test_a_figure_that_the_pmsi_product_hides_is_hidden_here_too(hub: Hub, take: Take, transmission: Path) -> None:
+    take("synthese.xlsx", workbook(contract(SITE)))
+    deliveries.ingest(hub, deliveries.find([transmission])[0][0])
+    cpom_decisions.decide_definition(hub, ARS, "OS_11", "gt75_v1", "réunion")
+    told = cpom.rows(hub, cpom.INDICATOR).filter(pl.col("definition") == "OS_11 v2").row(0, named=True)
+    inside = cpom.rows(hub, cpom.COMPARED).filter(pl.col("definition_id") == "OS_11").row(0, named=True)
+    assert inside["numerator"] is not None
+    assert [told[name] for name in ("numerator", "denominator", "recomputed", "gap", "result")] == [None] * 4 + ["Masqué"]
+
+
+def test_the_products_are_published_and_an_unchanged_day_is_not_published_again(
+    hub: Hub, take: Take, transmission: Path
+) -> None:
+    take("synthese.xlsx", workbook(contract(SITE)))
+    granted = {"subvention_id": "S1", "finess_ej": SITE, "fonds": "FMIS", "date_notification": date(2025, 3, 3)}
+    take("subventions.csv", table("subventions", [{**granted, "montant_cents": "10000"}]))
+    deliveries.ingest(hub, deliveries.find([transmission])[0][0])
+    cpom_decisions.decide_definition(hub, ARS, "OS_13", "v1", "réunion")
+    reports = {report.product: report.status for report in publication.publish(hub)}
+    assert reports == dict.fromkeys(("cpom-echeances", "cpom-finances", "cpom-indicateurs", "pmsi-activity"), "published")
+    [event] = publications(hub, ARS, "cpom-indicateurs")
+    row = published_rows(hub, event, "indicator").filter(pl.col("definition_variant") == "v1").row(0, named=True)
+    assert row["result"] in ("Écart", "Écart toléré", "Concordant")
+    assert row["numerator"] == compared(hub)["numerator"]
+    assert {report.status for report in publication.publish(hub)} == {"unchanged"}
+
+
+def test_why_a_figure_changed_is_told_by_delivery_and_decision_whose_parts_sum(
+    hub: Hub, take: Take, transmission: Path
+) -> None:
+    take("synthese.xlsx", workbook(contract(SITE)))
+    before = hub.log.head()[0]
+    deliveries.ingest(hub, deliveries.find([transmission])[0][0])
+    cpom_decisions.decide_definition(hub, ARS, "OS_13", "v1", "réunion")
+    cpom_decisions.decide_definition(hub, ARS, "OS_13", "v2_overnight", "nuits seules")
+    series = contract(SITE).chosen["OS_13_1_1"]
+    take("suite.xlsx", workbook(replace(contract(SITE), chosen={**contract(SITE).chosen, "OS_13_1_1": ["5 %", *series[1:]]})))
+    told = cpom_difference.difference(hub, SITE, before, hub.log.head()[0])
+    figures = {(one["figure"], one["keys"].get("id")): one for one in told["figures"]}
+    for one in told["figures"]:
+        assert sum(part["contribution"] for part in one["parts"]) == one["change"]
+    causes = [part["cause"].split(" (")[0] for part in figures["numerator", "OS_13_1_1"]["parts"]]
+    assert causes == ["décision sur OS_13", "décision sur OS_13"]
+    gap = figures["gap_hundredths", "OS_13_1_1"]
+    assert gap["after"] == compared(hub)["gap_hundredths"]
+    assert gap["parts"][-1]["cause"].startswith("livraison de suite.xlsx")
+    # the decisions answer for all, once the transmission was there: it changed no compared figure by itself
+    assert len(gap["parts"]) == 3
+
+
+def test_what_falls_due_is_told_with_the_smallest_horizon(hub: Hub, take: Take) -> None:
+    assert contracts_shown.falling_due(hub) == []
+    take("synthese.xlsx", workbook(contract()), datetime(2025, 7, 1, tzinfo=UTC))
+    on_the_eve = replace(hub, clock=lambda: datetime(2025, 7, 23, 23, 30, tzinfo=UTC))  # the 24th in Paris
+    incomplete = replace(contract(), chosen=dict(list(contract().chosen.items())[:3]), synthesis="Du 1 juillet 2025")
+    take("court.xlsx", workbook(incomplete), datetime(2025, 7, 2, tzinfo=UTC))
+    [choice] = [one for one in contracts_shown.falling_due(on_the_eve) if one["deadline_id"] == "D02"]
+    assert (choice["finess_ej"], choice["days_left"], choice["horizon"]) == (LEGAL, 1, 1)
+
+
+def test_the_commands_show_a_contract_and_record_what_the_ars_decides(
+    hub: Hub, take: Take, transmission: Path, ecluse: Ecluse
+) -> None:
+    home = hub.settings.home
+    take("synthese.xlsx", workbook(contract(SITE)))
+    deliveries.ingest(hub, deliveries.find([transmission])[0][0])
+    said = ecluse("decide-definition", "OS_13", "v1", "--ars", ARS, "--reason", "réunion", "--tolerance", "0,1", home=home)
+    assert said.code == 0
+    assert "décision prise" in said.out
+    shown = ecluse("cpom", SITE, "--indicator", "OS_13_1_1", home=home).out
+    for told in ("déclaré", "recalculé", "variante v1", "variante v2_overnight", "écart"):
+        assert told in shown
+    assert SITE in ecluse("cpom", home=home).out
+    assert ecluse("deadlines", "--json", home=home).code == 0
+    assert ecluse("decide-definition", "OS_13", "v7", "--ars", ARS, "--reason", "x", home=home).code == 2
+    assert ecluse("decide-definition", "OS_13", "--revoke", "--ars", ARS, "--reason", "erreur", home=home).code == 0
+    assert "Aucune décision" in ecluse("cpom-policy", "--ars", ARS, home=home).out
