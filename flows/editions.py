@@ -7,6 +7,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from connectors.campaign_files import COMMON
 from contracts_schema import parameters
 from contracts_schema.families import RESTRICTED
 from contracts_schema.fingerprint import fingerprint
@@ -225,6 +226,9 @@ def _is_from(edition: Edition, head: "Head") -> bool:
     from warehouse.masking import is_of
 
     product, recipient = edition.product, edition.recipient
+    if "places" in head.data:
+        own = product.made_by in computed.MODULES and head.source in computed.maker(product.made_by).SOURCES
+        return own and _is_about(head, recipient)
     if product.made_by == VIEWS:
         return head.source == PMSI and is_of(product, head.data["finess"], recipient.territory)
     if head.source not in computed.maker(product.made_by).SOURCES:
@@ -235,6 +239,13 @@ def _is_from(edition: Edition, head: "Head") -> bool:
         return region_of(head.data["finess"]) == recipient.territory
     mine = recipient.kind == "cpam" and head.data.get("caisse") == recipient.territory
     return mine if head.source == BORDEREAU else True
+
+
+def _is_about(head: "Head", recipient: "Recipient") -> bool:
+    """Whether a head that says which places it is about concerns a recipient; a section alone may not name its caisse."""
+    if recipient.territory in head.data["places"].get(recipient.kind, []):
+        return True
+    return recipient.kind == "cpam" and head.data.get("sender") in (COMMON, recipient.name)
 
 
 def _day(receipt: "Receipt") -> date:

@@ -2,6 +2,7 @@
 
 import csv
 import shutil
+import zipfile
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
@@ -356,6 +357,7 @@ def test_a_campaign_is_published_to_its_caisse_and_its_region_and_made_again_as_
 
     hub = open_hub(home)
     take(hub, put(tmp_path / "in"), forms(tmp_path / "fir"))
+    take(hub, put(tmp_path / "cpam-312", in_caisse("312")))
     closed = closings.close(hub, 2025, "rfs")
     reports = {f"{one.recipient}/{one.product}": one for one in publication.publish(hub)}
     assert {name: (one.status, one.breaches) for name, one in reports.items()} == dict.fromkeys(
@@ -364,6 +366,9 @@ def test_a_campaign_is_published_to_its_caisse_and_its_region_and_made_again_as_
     folder = Path(reports["cpam-311/centres-de-sante"].folder)
     assert {path.name for path in folder.iterdir()} >= {"centre.parquet", "centre.csv", "centre.xlsx"}
     assert pl.read_parquet(folder / "centre.parquet")["caisse"].unique().to_list() == ["311"]
+    with zipfile.ZipFile(folder / "centre.xlsx") as workbook:
+        said = "".join(workbook.read(name).decode() for name in workbook.namelist() if name.endswith(".xml"))
+    assert ("ecds/commun/2025" in said, "ecds/cpam-312/2025" in said) == (True, False), "where its own figures come from"
     number = synthetic_ecds.rpps(201)[:9].encode()
     assert not any(number in path.read_bytes() for path in folder.iterdir() if path.is_file())
     law.attest(hub, everything(), "cpam-311", "service des centres")

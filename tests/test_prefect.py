@@ -17,6 +17,7 @@ import sqlalchemy as sa
 import yaml
 
 from checks.rows import Gate
+from connectors import synthetic_ecds
 from connectors.synthetic import Recipe, fictional_finess, write_rsa
 from flows import deliveries, prefect_settings, publication, up
 from flows.hub import TEST_CLOCK, Hub, WrongUsage, init_hub, open_hub
@@ -507,6 +508,30 @@ def test_the_services_say_to_prefect_what_the_project_says_and_listen_on_this_ma
     assert "worker start --pool ecluse --type process --install-policy never\n" in worker
     hardened = [unit[unit.index("UMask=") :] for unit in (server, worker)]
     assert hardened[0] == hardened[1]
+
+
+def test_the_deadlines_of_a_campaign_are_closed_once_and_published_and_no_centre_is_told_to_prefect(
+    hub: Hub, tmp_path: Path, prefect_files: Callable[[], bytes]
+) -> None:
+    from flows import closings
+    from flows.close import close_campaign
+
+    folder = tmp_path / "centres"
+    folder.mkdir()
+    for name, content in synthetic_ecds.demo().items():
+        (folder / name).write_bytes(content)
+    found, _ = deliveries.find([folder])
+    assert {deliveries.ingest(hub, one).status for one in found} == {"accepted"}
+    home = str(hub.settings.home)
+    told = close_campaign(home=home)
+    assert [(one["year"], one["deadline"]) for one in told] == [(2025, "rosp"), (2025, "rfs")]
+    assert [event.position for event in closings.closings(hub)] == [one["position"] for one in told]
+    published = [event.data["product"] for event in hub.log.read(types={"ProductPublished"})]
+    assert published == ["centres-de-sante-ars"], "the second closing changes nothing of what is published"
+    assert close_campaign(home=home) == []
+    written = wait_until_written(prefect_files, "tats arr")  # in the artifact
+    for planted in ("Centre de santé fictif", synthetic_ecds.rpps(201), synthetic_ecds.finess(9)):
+        assert planted.encode() not in written
 
 
 def test_every_deployment_runs_a_flow_with_all_its_parameters_and_no_path_of_a_machine() -> None:
