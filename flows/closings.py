@@ -100,7 +100,7 @@ def due(hub: Hub) -> list[tuple[int, str]]:
 def closings(hub: Hub, until: int | None = None) -> list[Event]:
     """Every closing, in the order of the log."""
     events: Iterator[Event] = hub.log.read(until=until, types={"DecisionTaken"}, under="campaign/")
-    return [event for event in events if event.data["kind"] == CLOSING]
+    return [event for event in events if event.data.get("kind") == CLOSING]
 
 
 def centre(hub: Hub, finess: str, year: int | None = None, until: int | None = None) -> dict[str, Any]:

@@ -62,7 +62,7 @@ def last_change(hub: Hub, made_by: str, until: int | None = None) -> Event | Non
     last, let_in = None, set[str]()
     for event in hub.log.read(types=FOLDED | {"DecisionTaken"}, until=until):
         if event.type == "DecisionTaken":
-            matters = event.data["kind"] in here.KINDS
+            matters = event.data.get("kind") in here.KINDS
         else:
             if event.type == "DeliveryAccepted":
                 let_in.add(event.data["delivery_id"])

@@ -147,7 +147,7 @@ class State:
 def _states(hub: Hub, until: int | None = None) -> dict[str, State]:
     found: dict[str, State] = {}
     for event in hub.log.read(until=until, types={"DecisionTaken"}):
-        if event.data["kind"] == KIND:
+        if event.data.get("kind") == KIND:
             found[event.data["subject"]] = State(event.version, event if event.data["withdraws"] is None else None)
     return found
 

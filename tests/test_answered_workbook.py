@@ -8,7 +8,21 @@ from typing import Any
 import openpyxl
 import polars as pl
 import pytest
-from answered import CPAM, DAY, LAW, LINE, PRODUCT, decisions_on, fill, made_of, of_caisse, published, random_tables, write
+from answered import (
+    CPAM,
+    DAY,
+    LAW,
+    LINE,
+    PRODUCT,
+    RECEIPT,
+    decisions_on,
+    fill,
+    made_of,
+    of_caisse,
+    published,
+    random_tables,
+    write,
+)
 from snp_random import random_facts
 
 from checks.snp.reconcile import reconcile
@@ -18,7 +32,7 @@ from contracts_schema.rules import catalogue
 from warehouse import workbook
 
 D, A, M = "Décision", "Montant", "Motif"
-ORIGIN = Origin(CPAM.name, PRODUCT.id, LINE.name, 1)
+ORIGIN = Origin(CPAM.name, PRODUCT.id, LINE.name, 1, RECEIPT.hash)
 
 
 @pytest.fixture(scope="module")

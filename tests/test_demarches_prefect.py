@@ -17,6 +17,8 @@ from flows.hub import CONFIG, init_hub, open_hub
 
 SECRETS = (TOKEN, "signature=", "NOMFICTIF", "99900000011", "CPTS du Val Sablier")
 
+pytestmark = pytest.mark.soak  # a Prefect server of its own; the demonstration runs this flow in the suite
+
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[Bench]:

@@ -245,11 +245,11 @@ def test_an_export_of_a_pulled_demarche_is_left_aside(ours: Hub, bench: Bench, e
     bench.fill(4)
     pulled(ours, bench)
     known = all_heads(ours)
-    assert reconciling._datasets(known) == {"declarations": [known[SCOPE].tables["dataset_declarations"]]}
+    assert reconciling._datasets(known, "311") == {"declarations": [known[SCOPE].tables["dataset_declarations"]]}
     path.write_bytes(references.declarations([*rows, *references.dossier("77", "2022-07-20T10:00:00+02:00", TEAM.siret, [])]))
     assert ecluse("ingest", path, "--json").code == 0
     known = all_heads(ours)
-    parts = [pl.read_parquet(ours.blobs.segment_path(one)) for one in reconciling._datasets(known)["declarations"]]
+    parts = [pl.read_parquet(ours.blobs.segment_path(one)) for one in reconciling._datasets(known, "311")["declarations"]]
     whole = reconciling._once(pl.concat(parts), known).filter(kind="dossier")
     assert sorted(whole.select("demarche", "number").rows()) == [
         ("1", "77"),

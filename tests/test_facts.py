@@ -28,8 +28,8 @@ from warehouse.masking import TYPES
 PROJECT = Path(__file__).parent.parent
 FACTS = PROJECT / "contracts_schema"
 STATUSES = {"official", "attested", "secondary", "analogue", "recalled", "missing", "derived", "proposal"}
-RULE_ID = re.compile(r"(?:dataset|pmsi|answer)\.[a-z_]+|bordereau\.(?:FL[0-9]+|[a-z_0-9]+)")
-GATE = {name: rule for name, rule in catalogue().items() if rule.family is None}
+RULE_ID = re.compile(r"(?:dataset|pmsi|answer|demarche)\.[a-z_]+|bordereau\.(?:FL[0-9]+|[a-z_0-9]+)")
+GATE = {name: rule for name, rule in catalogue().items() if rule.family is None and not name.startswith("demarche.")}
 """The rules of the gate; those of reconciliation are held one to one by test_snp_rules.py."""
 SOURCES = sorted(path for package in ("connectors", "checks", "contracts_schema") for path in (PROJECT / package).rglob("*.py"))
 
@@ -74,6 +74,14 @@ def test_each_rule_of_the_catalogue_is_implemented_in_exactly_one_place_or_once_
     found = [list(implementations(ast.parse(path.read_text(encoding="utf-8")))) for path in SOURCES]
     assert Counter(rule for rules in found for rule in rules) == Counter(dict.fromkeys(GATE, 1) | FORMS)
     assert Counter(rule for rules in found for rule in set(rules)) == Counter(dict.fromkeys(GATE, 1)), "one module"
+
+
+def test_the_rules_of_pulled_declarations_are_the_notes_of_their_reading_and_those_of_their_gate() -> None:
+    from connectors.demarches_frames import NOTES_FR
+    from flows.demarche_gate import NIR, UNREADABLE
+
+    told = [name for name in catalogue() if name.startswith("demarche.")]
+    assert sorted(told) == sorted([*(f"demarche.{kind}" for kind in NOTES_FR), NIR, UNREADABLE])
 
 
 def test_every_rule_that_the_code_names_stands_in_the_catalogue() -> None:

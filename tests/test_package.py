@@ -37,6 +37,7 @@ print(json.dumps({
     "files": [package.__file__ for package in (checks, connectors, contracts_schema, flows, warehouse)],
     "fingerprint": fingerprint(),
     "version": importlib.metadata.version("ecluse"),
+    "export": f"{finess}.2026.2.rsa",
 }))
 """
 
@@ -97,7 +98,7 @@ def goes_from_a_file_to_a_publication(run: Command, environment: Path) -> None:
     assert found["fingerprint"] == fingerprint(), "decisions are made under the same contracts wherever it is installed"
     assert run("ecluse", "--version") == f"ecluse {found['version']}\n"
     run("ecluse", "init", "--recipient", "ars-99")
-    [delivery] = json.loads(run("ecluse", "ingest", "--json", "."))["deliveries"]
+    [delivery] = json.loads(run("ecluse", "ingest", "--json", found["export"]))["deliveries"]
     assert delivery["status"] == "accepted"
     assert delivery["rows_in"] == delivery["rows_accepted"] > 100
     [publication] = json.loads(run("ecluse", "publish", "--json"))["publications"]

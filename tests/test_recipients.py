@@ -169,8 +169,8 @@ def test_init_adds_recipients_at_the_end_of_a_file_and_leaves_its_lines_alone(ec
     assert ecluse("init", "--test", "--recipient", "cpam-311").code == 0
     assert config.read_text() == before + "\n\n[recipients.ars-76]\n\n[recipients.cpam-311]\n"
     told = ecluse("status", "--json").json["settings"]["recipients"]
-    names = ("ars-99", "ars-76", "cpam-311")  # the first from the fixture
-    assert told == [{"name": name, "clearance": "aggregate", "formats": ["parquet", "csv", "xlsx"]} for name in names]
+    names = {"ars-99": "aggregate", "ars-76": "aggregate", "cpam-311": "individual"}  # the first from the fixture
+    assert told == [{"name": name, "clearance": usual, "formats": ["parquet", "csv", "xlsx"]} for name, usual in names.items()]
     assert "ars-76, cpam-311" in ecluse("status").out
 
 

