@@ -17,7 +17,7 @@ from flows.hub import CONFIG, init_hub, open_hub
 
 SECRETS = (TOKEN, "signature=", "NOMFICTIF", "99900000011", "CPTS du Val Sablier")
 
-pytestmark = pytest.mark.soak  # a Prefect server of its own; the demonstration runs this flow in the suite
+pytestmark = pytest.mark.soak  # a Prefect server of its own; test_demarches_pull tries what the flow calls
 
 
 @pytest.fixture
