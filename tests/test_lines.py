@@ -139,3 +139,16 @@ def fill(source: Path, target: Path, filled: dict[str, tuple[str, int | None, st
         for place, value in zip(places, filled.get(str(sheet.cell(row, key).value), ()), strict=False):
             sheet.cell(row, place).value = value
     book.save(target)
+
+
+def test_a_workbook_that_another_hub_published_decides_nothing(caisse: Path, ecluse: Ecluse, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    init_hub(other, test=True, recipients=[CPAM])
+    hub = open_hub(other, "agent")
+    demo_bordereaux.attest(hub)
+    demo_bordereaux.write(tmp_path / "files")
+    for one in deliveries.find([tmp_path / "files" / CPAM / MARCH], "311")[0]:
+        deliveries.ingest(hub, one, parse_instant("2026-05-13"))
+    publication.publish(hub)
+    said = ecluse("decide", "--workbook", caisse / "products" / CPAM / "bordereaux" / "0001" / "line.xlsx", home=other)
+    assert (said.code, "pas de publication 1" in said.err) == (2, True), said.err

@@ -382,3 +382,15 @@ def test_one_reason_is_said_once_however_many_rules_have_it() -> None:
     for reason in made_of(of_caisse(unknown))[0]["out_cpam__bordereau_line"]["reason"]:
         sentences = reason.split(". ")
         assert len(sentences) == len(set(sentences)), reason
+
+
+def test_a_payment_of_no_line_is_told_apart_and_one_of_a_line_is_not() -> None:
+    found = of_caisse(random_facts(20, 5, defects=0, per_bordereau=20))
+    siret = found.bordereau["siret"][0]
+    line = made_of(found)[0]["out_cpam__bordereau_line"]["line_id"][0]
+    paid = {"siret": siret, "paid_cents": 2500, "paid_on": DAY}
+    payments = frame("payment", [paid | {"line_id": line}, paid | {"line_id": "0" * 16}, paid | {"ref": "nulle part"}])
+    tables, judged, _ = made_of(replace(found, payment=payments))
+    assert judged.lines["paid_cents"].sum() == 2500
+    told = tables["out_cpam__bordereau_payment"]
+    assert told.select("line_id", "ref", "paid_cents").rows() == [(None, "nulle part", 2500), ("0" * 16, None, 2500)]
