@@ -10,6 +10,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from connectors.one_file import OneFile
 from connectors.sheet_archive import FL1, MAX_BYTES
 from connectors.transmissions import Member, Refused
 from contracts_schema.geography import CAISSE
@@ -26,7 +27,7 @@ _HOW = "--caisse 311, un dossier cpam-311 au-dessus du fichier, ou une seule CPA
 
 
 @dataclass(frozen=True)
-class BordereauFile:
+class BordereauFile(OneFile):
     """One file that holds a bordereau, or should. ``caisse`` is the caisse that received it and ``caisse_from`` who says so:
     ``option``, ``folder`` or ``settings``; None when only the file itself can tell.
     """
@@ -36,16 +37,6 @@ class BordereauFile:
     caisse_from: str | None = None
 
     source = "bordereau"
-    archive = None
-
-    @property
-    def name(self) -> str:
-        return self.path.name
-
-    @property
-    def received(self) -> list[Path]:
-        """The file as received, whose exact bytes are kept."""
-        return [self.path]
 
     @property
     def members(self) -> tuple[Member, ...]:

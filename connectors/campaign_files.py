@@ -11,6 +11,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from connectors.one_file import OneFile
 from connectors.transmissions import Member, Refused
 
 ECDS, FIR, CPTS = "ecds", "fir", "cpts"
@@ -24,7 +25,7 @@ LIKE = 0.8
 
 
 @dataclass(frozen=True)
-class CampaignFile:
+class CampaignFile(OneFile):
     """One file. ``section``: of e-CDS, or of ``contracts_schema/cpts/sections.yaml``; ``place``: the scope it is of."""
 
     path: Path
@@ -33,17 +34,6 @@ class CampaignFile:
     place: str
     told: Mapping[str, Any]
     """What its reception records besides: year, day of extraction, who it comes from."""
-
-    archive = None
-
-    @property
-    def name(self) -> str:
-        return self.path.name
-
-    @property
-    def received(self) -> list[Path]:
-        """The file as received, whose exact bytes are kept."""
-        return [self.path]
 
     @property
     def members(self) -> tuple[Member, ...]:

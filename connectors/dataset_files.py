@@ -20,6 +20,7 @@ from connectors.datasets import (
     recognise,
     scope_of,
 )
+from connectors.one_file import OneFile
 from connectors.transmissions import Member, Refused
 
 NOT_ONE = frozenset({UNKNOWN_LAYOUT, EMPTY_FILE, UNREADABLE, ENCODING})
@@ -28,23 +29,13 @@ ENDINGS = frozenset({".xlsx", ".ods", ".csv", ".txt"})
 
 
 @dataclass(frozen=True)
-class DatasetFile:
+class DatasetFile(OneFile):
     """One file that ``connectors.datasets`` recognised."""
 
     path: Path
     found: Found
 
     source = "dataset"
-    archive = None
-
-    @property
-    def name(self) -> str:
-        return self.path.name
-
-    @property
-    def received(self) -> list[Path]:
-        """The file as received."""
-        return [self.path]
 
     @property
     def members(self) -> tuple[Member, ...]:

@@ -13,6 +13,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from connectors.one_file import OneFile
 from connectors.sheet_archive import FL1, MAX_BYTES
 from connectors.transmissions import Member, Refused
 
@@ -26,23 +27,13 @@ _HEAD = 4096
 
 
 @dataclass(frozen=True)
-class EcarsFile:
+class EcarsFile(OneFile):
     """One file of the CPOM; ``kind``: ``export``, or the name of a table of ``contracts_schema/cpom/tables.yaml``."""
 
     path: Path
     kind: str
 
     source = SOURCE
-    archive = None
-
-    @property
-    def name(self) -> str:
-        return self.path.name
-
-    @property
-    def received(self) -> list[Path]:
-        """The file as received."""
-        return [self.path]
 
     @property
     def members(self) -> tuple[Member, ...]:

@@ -349,7 +349,7 @@ def test_a_product_may_be_made_from_the_heads_of_a_whole_region() -> None:
 
     from flows import lineage
 
-    made_from = {lineage.head(f"pmsi/mco/{fictional_finess(number=number)}/2025") for number in range(1, 301)}
+    made_from = {lineage.head(f"pmsi/mco/{fictional_finess(number=number)}/2025") for number in range(1001, 1301)}
     key = lineage.product("ars-99", "whole-region")
 
     @flow(persist_result=False)
@@ -530,7 +530,7 @@ def test_the_deadlines_of_a_campaign_are_closed_once_and_published_and_no_centre
     assert published == ["centres-de-sante-ars"], "the second closing changes nothing of what is published"
     assert close_campaign(home=home) == []
     written = wait_until_written(prefect_files, "tats arr")  # in the artifact
-    for planted in ("Centre de santé fictif", synthetic_ecds.rpps(201)):  # another test tells Prefect FINESS of the same range
+    for planted in ("Centre de santé fictif", synthetic_ecds.rpps(201), synthetic_ecds.finess(9)):
         assert planted.encode() not in written
 
 
