@@ -393,6 +393,15 @@ def test_what_lacks_is_asked_once() -> None:
     assert asked(rpps=None, delegate_raw="Mme Exemple") == {"snp.T01 NOT_EVALUABLE", "snp.T05 ASK", "snp.P06 ASK"}
 
 
+def test_a_date_in_doubt_is_asked_about_with_the_cell_that_makes_it_so() -> None:
+    found = facts("S01")
+    line = found.line.with_columns(
+        day=pl.lit(None, pl.Date), date_problem=pl.lit("ambiguous"), date_raw=pl.lit("2024-06-03"), date_sign=pl.lit("C12")
+    )
+    told = judged(replace(found, line=line)).findings.filter(pl.col("rule") == "snp.B05")["evidence"]
+    assert told.str.contains("« 2024-06-03 » .* la cellule C12 de la colonne est un texte parmi de vraies dates").all()
+
+
 def test_an_adhesion_that_ended_or_has_no_date_does_not_pay() -> None:
     found = facts("S27")
     siret = found.bordereau["siret"][0]
