@@ -37,8 +37,9 @@ LINES = pl.Schema(
         "family_candidates": pl.List(pl.String), "act": pl.String(), "day": pl.Date(), "month": pl.Date(),
         "date_raw": pl.String(), "date_problem": pl.String(), "date_sign": pl.String(), "delegate_raw": pl.String(),
         "rpps": pl.String(), "rpps_repaired": pl.Boolean(), "profession": pl.String(), "count": pl.Int64(),
-        "count_raw": pl.String(), "unit_cents": pl.Int64(), "unit_raw": pl.String(), "amount_cents": pl.Int64(), "amount_raw": pl.String(),
-        "ref": pl.String(), "emergency": pl.Boolean(), "notes": pl.List(pl.String), "cells": pl.String(),
+        "count_raw": pl.String(), "unit_cents": pl.Int64(), "unit_raw": pl.String(), "amount_cents": pl.Int64(),
+        "amount_raw": pl.String(), "ref": pl.String(), "emergency": pl.Boolean(), "notes": pl.List(pl.String),
+        "cells": pl.String(),
     }
 )  # fmt: skip
 PATIENTS = pl.Schema(
