@@ -139,9 +139,9 @@ def _chains(table: Table, columns: Sequence[Any], line: Sequence[Any], led: Any)
         yield ROW, Chain(tuple("absente" if row is None else "présente" for row in line), led, number=False)
     for column in columns:
         number = column.type in ("integer", "number")
-        values = tuple(None if row is None else _shown(table, row, column.name) for row in line)
-        if values[0] != values[-1] and (number or not came):
-            yield column.name, Chain(values, led, number)
+        ends = [row and row[column.name] for row in (line[0], line[-1])]  # as published: an empty cell is an empty cell
+        if ends[0] != ends[1] and (number or not came):
+            yield column.name, Chain(tuple(row and _shown(table, row, column.name) for row in line), led, number)
 
 
 def _shown(table: Table, row: Mapping[str, Any], column: str) -> Any:
