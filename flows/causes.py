@@ -11,7 +11,7 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from contracts_schema.products import Table, products
+from contracts_schema.products import Table, product_of
 from flows.hub import Hub, WrongUsage
 from flows.published import publications
 from flows.replay import Asked, State, states
@@ -53,7 +53,7 @@ def causes(
     from warehouse.recipients import recipient
 
     first, last = _ends(hub, product_name, number, since)
-    product = products()[last.data["product"]]
+    product = product_of(last.data["recipient"], last.data["product"])
     asked = Asked(product, recipient(last.data["recipient"]), _tables(product.tables, keys or {}, table), keys or {})
     found = states(hub, asked, first, last, progress)
     figures = [figure for one in asked.tables for figure in _figures(one, found)]

@@ -160,7 +160,7 @@ def _counted(
     from flows.explanation import lines_of
 
     told: dict[str, dict[str, Any]] = {}
-    table = next(one for one in products()[cpom.PMSI_PRODUCT].tables if one.name == PMSI_TABLE)
+    table = next(one for one in products()["ars", cpom.PMSI_PRODUCT].tables if one.name == PMSI_TABLE)
     for one in _compared(found, row).drop_nulls("transmissions").iter_rows(named=True):
         sent = set(one["transmissions"].split())
         told |= {head.scope: {} for head in known.values() if head.delivery_id in sent}

@@ -5,7 +5,7 @@ from typing import Any
 
 from rich.text import Text
 
-from contracts_schema.products import Column, products
+from contracts_schema.products import Column, product_of
 from flows.causes import HIDDEN, ROW
 from flows.display import console, number, plain
 
@@ -21,7 +21,7 @@ def changes(answer: Mapping[str, Any], limit: int) -> None:
     places = {text: f"[{place}]" for place, text in enumerate(ordered, 1)}
     for text, place in places.items():
         out.print(f"  {place} {plain(text)}", soft_wrap=True)
-    for table in products()[answer["product"]].tables:
+    for table in product_of(answer["recipient"], answer["product"]).tables:
         columns, found = {column.name: column for column in table.columns}, _by_row(answer["figures"], table.name)
         for keys, figures in list(found.items())[:limit]:
             out.print(Text(f"\n{table.name} {keys}", "bold"), soft_wrap=True)

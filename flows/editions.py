@@ -58,12 +58,12 @@ def editions(hub: Hub, recipients: "list[Recipient]", until: int | None, progres
     from warehouse.products import Receipt
     from warehouse.recipients import AboveClearance, refuse_above_clearance
 
-    last = {product.id: _last_change(hub, product, until) for product in products().values() if _is_made(product)}
+    last = {key: _last_change(hub, product, until) for key, product in products().items() if _is_made(product)}
     if not any(last.values()):
         raise WrongUsage("rien à publier : aucune transmission acceptée")
     found = []
-    for name, event in last.items():
-        product = products()[name]
+    for key, event in last.items():
+        product = products()[key]
         concerned = [one for one in recipients if one.kind == product.recipient_kind]
         if not concerned or event is None:
             continue

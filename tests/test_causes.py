@@ -8,13 +8,12 @@ from typing import Any
 import polars as pl
 import pytest
 
-from contracts_schema.products import Table, products
+from contracts_schema.products import Table, product_of
 from flows.causes import HIDDEN, SHOWN, Chain, _figures, parts
 from flows.replay import State, halves, shaped
 
-INDICATOR, FINDING = (
-    next(table for table in products()["cpom-indicateurs"].tables if table.name == name) for name in ("indicator", "finding")
-)
+TABLES = {table.name: table for table in product_of("ars-99", "cpom-indicateurs").tables}
+INDICATOR, FINDING = TABLES["indicator"], TABLES["finding"]
 
 
 def cause(name: str) -> tuple[dict[str, Any], ...]:

@@ -239,11 +239,17 @@ class Product:
 
 
 @cache
-def products() -> dict[str, Product]:
-    """Every product contract by id."""
+def products() -> dict[tuple[str, str], Product]:
+    """Every product contract by kind of recipient and id: what a caisse and an ARS get under one name are two contracts."""
     folder = files("contracts_schema").joinpath("products")
     found = (_product(read_yaml(path)) for path in folder.iterdir() if path.name.endswith(".yaml"))
-    return {product.id: product for product in sorted(found, key=lambda product: product.id)}
+    known = {(product.recipient_kind, product.id): product for product in found}
+    return {key: known[key] for key in sorted(known, key=lambda key: (key[1], key[0]))}
+
+
+def product_of(recipient: str, product_id: str) -> Product:
+    """The contract of what a recipient (``cpam-311``) gets under an id. KeyError when there is none."""
+    return products()[recipient.partition("-")[0], product_id]
 
 
 def _product(entry: dict[str, Any]) -> Product:
