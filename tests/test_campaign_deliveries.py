@@ -19,7 +19,7 @@ from connectors.synthetic_ecds import Centre
 from contracts_schema.families import RESTRICTED
 from contracts_schema.products import CAMPAIGN, CONTRACTS
 from contracts_schema.rules import catalogue
-from flows import campaigns, closings, computed, decisions, deliveries, law, publication
+from flows import campaigns, causes, closings, computed, decisions, deliveries, explanation, law, publication
 from flows.deliveries import Report, all_heads
 from flows.hub import TEST_CLOCK, Hub, WrongUsage, init_hub, open_hub
 
@@ -402,3 +402,38 @@ def test_a_campaign_is_published_to_its_caisse_and_its_region_and_made_again_as_
     [again] = publication.recreate(hub, closed["position"], tmp_path / "alors", "cpam-311")
     assert again.known_as == 1
     shutil.rmtree(tmp_path / "alors")
+    explained(hub)
+    [attested] = [event.position for event in hub.log.read(types={"DecisionTaken"}) if event.data["kind"] == "attestation"]
+    publication.publish(hub, "cpam-311")
+    keys = {"finess": SOUND, "year": "2025", "scheme": "rfs"}
+    told = causes.causes(hub, "cpam-311/centres-de-sante", keys=keys, table="centre")["figures"]
+    firm = {one["figure"]: one for one in told if one["figure"].endswith("_cents")}
+    assert firm["payable_cents"]["change"] == -firm["under_reserve_cents"]["change"] > 0
+    assert [[cause["position"] for cause in part["causes"]] for part in firm["payable_cents"]["parts"]] == [[attested]]
+
+
+SOUND = "990000069"
+"""Of the demonstration, the centre to whom nothing happened."""
+
+
+def explained(hub: Hub) -> None:
+    """From what was published to the lines sent: a centre for its caisse and its ARS, a part of a contract, a commitment."""
+    keys = {"finess": SOUND, "year": "2025", "scheme": "rfs"}
+    for name in ("cpam-311/centres-de-sante", "ars-99/centres-de-sante"):
+        said = explanation.explain(hub, name, "centre", keys)
+        steps = {one["node"]: one for one in said["basis"] if one["kind"] == "step"}
+        assert int(steps["rfs.amount"]["value"]) == said["row"]["computed_cents"]
+        assert "cds.rfs.point_value" in steps["rfs.amount"]["parameters"]
+        measures = {one["scope"].rpartition("/")[2]: one["measures"] for one in said["deliveries"]}
+        assert set(measures) == {"identification", "horaires", "professionnels", "rfs"}
+        [entry] = measures["rfs"]["CDS15-A2-COORD"]["ranges"]
+        line = synthetic_ecds.demo()["ECDS_rfs_2025_2026_03_02.csv"].decode().splitlines()[entry[0] - 1]
+        assert f"{SOUND};" in line
+        assert "CDS15-A2-COORD" in line
+    part = {"contract_id": "C1", "contract_year": "1", "mission": "ACCES", "part": "FIXE"}
+    shown = explanation.explain(hub, "ars-99/cpts", "part", part)
+    assert [one["kind"] for one in shown["basis"]] == ["step"]
+    assert {next(iter(one["measures"])) for one in shown["deliveries"]} == {"contrat", "mission"}
+    given = explanation.explain(hub, "ars-99/cpts", "commitment", {"number": "1"})
+    [sent] = given["deliveries"]
+    assert sent["measures"]["engagement"]["ranges"] == [[given["row"]["line"]] * 2]
