@@ -70,7 +70,7 @@ def editions(hub: Hub, recipients: "list[Recipient]", until: int | None, progres
         standing = heads(hub, receipt.position)
         if product.made_by == VIEWS:
             _refuse_restricted(product)
-            tables = building.tables(hub, standing, {table.view for table in product.tables}, progress)
+            tables = building.tables(hub, standing, {table.view for table in product.tables}, receipt.position, progress)
         else:
             at = computed.moment(hub, product.made_by, until)
             made = computed.tables(hub, product.made_by, at, progress) if at else {}
