@@ -301,7 +301,7 @@ def _finess(hub: Hub, known: Mapping[str, Head], until: int) -> "dict[str, pl.Da
     from contracts_schema.cpom_frames import schema
 
     found = {}
-    stocks = [(day, pl.read_parquet(hub.blobs.segment_path(segment))) for day, segment in _extractions(hub, "finess_et", until)]
+    stocks = [(day, pl.read_parquet(hub.blobs.segment_path(segment))) for day, segment in extractions(hub, "finess_et", until)]
     if stocks:
         links = establishment_links(stocks).rename({"finess": "finess_et"})
         found["establishment"] = links.with_columns(pl.col("valid_from").fill_null(UNKNOWN_START)).match_to_schema(
@@ -315,7 +315,7 @@ def _finess(hub: Hub, known: Mapping[str, Head], until: int) -> "dict[str, pl.Da
     return found
 
 
-def _extractions(hub: Hub, dataset: str, until: int) -> list[tuple[date, str]]:
+def extractions(hub: Hub, dataset: str, until: int) -> list[tuple[date, str]]:
     """Every accepted extraction of a stock, oldest first: its day, else that of its decision, and its segment."""
     found: dict[str, tuple[date, str]] = {}
     for event in hub.log.read(stream=f"reference/{dataset}", types=FOLDED, until=until):
@@ -336,7 +336,7 @@ def _key(hub: Hub, known: Mapping[str, Head], region: str, at: Moment) -> str:
         "on": at.on.isoformat(),
         "exports": [[head.scope, head.tables] for head in exports],
         "tables": [head.tables for head in _tables(known)],
-        "finess": [[f"{day}", segment] for day, segment in _extractions(hub, "finess_et", at.position)],
+        "finess": [[f"{day}", segment] for day, segment in extractions(hub, "finess_et", at.position)],
         "legal": [head.tables["dataset_finess_ej"] for head in known.values() if "dataset_finess_ej" in head.tables],
         "pmsi": [[scope, head.delivery_id, head.position] for scope, head in _standing(known).items() if head.source == PMSI],
         "views": _views(),

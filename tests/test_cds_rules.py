@@ -11,7 +11,7 @@ from cds_facts import CODES, Spoil, answer, attested, entry, identity, numbers, 
 from checks.cds import bill
 from checks.cds import examine as examined
 from checks.cds.examine import STOPPING, examine
-from checks.cds.facts import COUNTS, CRISES, counts, identity_mapping
+from checks.cds.facts import COUNTS, CRISES, SITES, counts, identity_mapping
 from checks.cds.journal import combined, deadlines, journal
 from checks.cds.ruling import CHECKS, FINDINGS, filled
 from connectors import ecds, ecds_table, section_rows
@@ -295,10 +295,10 @@ def test_an_antenne_that_claims_with_its_main_site_is_told() -> None:
     centres = spoiled([lambda f: None] * 2)
     known = surroundings(centres)
     site, main = numbers(centres)
-    register = known["register"].with_columns(main_site=pl.when(pl.col("finess") == site).then(pl.lit(main)))
-    found = examine(read(centres, **(known | {"register": register}))).findings
+    sites = pl.DataFrame([(site, main)], schema=SITES, orient="row")
+    found = examine(read(centres, **(known | {"sites": sites}))).findings
     assert [fired(found, number) for number in (site, main)] == [{"09"}, set()]
-    blind = examine(read(centres, **known)).findings.filter(rule="cds.CDS09")
+    blind = examine(read(centres, **(known | {"sites": None}))).findings.filter(rule="cds.CDS09")
     assert blind["status"].to_list() == ["not_evaluable"], "no link at all was given: that is no answer"
 
 

@@ -27,7 +27,7 @@ COMPARED = pl.Schema(
 """``declared`` and ``other``: in ``unit``. ``verdict``: concordant, ecart_tolere, ecart or non_verifiable."""
 
 AGREED, TOLERATED, APART, UNKNOWN = "concordant", "ecart_tolere", "ecart", "non_verifiable"
-BEFORE_FR = "campagne précédente"
+BEFORE_FR, COMPUTED_FR, HOURS_FR = "campagne précédente", "Assurance Maladie", "ARS"
 
 SUBJECTS_FR = {
     "persons": "Professionnels présents dans l'année",
@@ -50,10 +50,11 @@ def compared(found: Scene) -> pl.DataFrame:
     now = figures(found)
     parts = [_beside(found, now, None if before is None else figures(before), BEFORE_FR, SUBJECTS_FR)]
     computed = campaign.computed_patients
-    told = None if computed is None else computed.select("finess_et", subject=pl.lit("patient_list"), value="patient_list")
-    parts.append(_beside(found, now, told, "patientèle calculée", ["patient_list"]))
+    counts = ["patient_list", "active_patients"]
+    told = None if computed is None else computed.unpivot(counts, index="finess_et", variable_name="subject")
+    parts.append(_beside(found, now, told, COMPUTED_FR, counts))
     known = None if campaign.known_hours is None else _opening(campaign.known_hours)
-    parts.append(_beside(found, now, known, "horaires connus de l'ARS", ["opening"]))
+    parts.append(_beside(found, now, known, HOURS_FR, ["opening"]))
     return pl.concat([*parts, _rates(found, before)]).sort("finess_et", "source_fr", "subject", maintain_order=True)
 
 
