@@ -1,7 +1,7 @@
-"""What others say beside an e-CDS campaign, from the datasets that stand: FINESS, patients, hours, antennes, crises, codes, advances.
+"""What others say beside an e-CDS campaign, from the datasets that stand: FINESS, patients, hours, antennes, crises, advances…
 
-What was never delivered is None, and the rules that need it say so; nothing is filled in. A caisse's own files are read for its
-own centres only.
+What was never delivered is left out, and the rules that need it say so; nothing is filled in. A caisse's own files are read for
+its own centres only.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,6 +14,8 @@ from warehouse.heads import DATASET, Head
 if TYPE_CHECKING:
     import polars as pl
 
+    from checks.cds.facts import Campaign
+
 OF_CAISSE = ("centre_patients", "centre_advances")
 OF_REGION = ("centre_hours", "centre_sites")
 OF_ALL = ("crises", "ecds_codes", "software_releases")
@@ -21,7 +23,7 @@ STOCK = "finess_et"
 
 
 def concerns(scope: str, recipient: str) -> bool:
-    """Whether a dataset is one that the tables of a recipient (``cpam-311``, ``ars-99``) are made of, and may be named to it."""
+    """Whether a dataset is one that the tables of a recipient (``cpam-311``, ``ars-99``) are made of."""
     name, _, owner = scope.removeprefix("reference/").partition("/")
     kind, _, code = recipient.partition("-")
     if name in OF_CAISSE:
@@ -40,53 +42,67 @@ def segments(hub: Hub, known: Mapping[str, Head], place: str, until: int) -> dic
 
 
 def references(
-    hub: Hub, known: Mapping[str, Head], place: str, until: int, year: int, centres: "pl.DataFrame"
+    hub: Hub, known: Mapping[str, Head], place: str, until: int, campaign: "Campaign", centres: "pl.DataFrame"
 ) -> dict[str, Any]:
-    """Fields of ``checks.cds.facts.Campaign`` about these centres (finess_et, opened_on, closed_on, caisse); None: not given."""
+    """The fields of a campaign that datasets give about these centres (finess_et); those that none gives are left out."""
     import polars as pl
 
-    from checks.cds.facts import ADVANCES, CRISES, KNOWN_HOURS, PATIENTS, RELEASES, SITES
-    from checks.cds.register import registered
+    from checks.cds.facts import ADVANCES, CRISES, KNOWN_HOURS, MAPPING, PATIENTS, RELEASES, SITES
+    from checks.cds.register import nearest, registered
 
     here = {name: _rows(hub, parts) for name, parts in segments(hub, known, place, until).items() if name != STOCK}
-    on = date(year, 12, 31)
-    caisses = centres.select("finess_et", "caisse")
+    on, identified = campaign.last_day, _identified(campaign, centres)
+    finess, caisses = {"finess": "finess_et"}, identified.select("finess_et", "caisse")
 
-    def of_year(name: str) -> "pl.DataFrame | None":
+    def own(rows: "pl.DataFrame") -> "pl.DataFrame":
         """The rows about that year, of centres that are of the caisse that says it."""
-        if name not in here:
-            return None
-        rows = here[name].filter(pl.col("year") == year).rename({"finess": "finess_et"})
-        return rows.join(caisses, on=["finess_et", "caisse"], how="semi", maintain_order="left") if rows.height else None
+        told = rows.filter(pl.col("year") == campaign.year).rename(finess)
+        return told.join(caisses, on=["finess_et", "caisse"], how="semi", maintain_order="left")
 
-    patients, advances = of_year("centre_patients"), of_year("centre_advances")
-    hours, sites = here.get("centre_hours"), here.get("centre_sites")
-    stocks = [(day, pl.read_parquet(hub.blobs.segment_path(segment))) for day, segment in _stocks(hub, until)]
-    found: dict[str, Any] = {
-        "register": registered(stocks, centres, on) if stocks else None,
-        "computed_patients": None if patients is None else _as(patients, PATIENTS),
-        "advances": None
-        if advances is None
-        else _as(advances.group_by("finess_et", maintain_order=True).agg(advance_cents=pl.col("paid_cents").sum()), ADVANCES),
-        "known_hours": None
-        if hours is None
-        else _as(
-            hours.rename({"finess": "finess_et"}).with_columns(opens=_minutes("opens"), closes=_minutes("closes")), KNOWN_HOURS
-        ),
-        "sites": None
-        if sites is None
-        else _as(sites.filter(_holds(on)).select(finess_et="finess", main_site="main_finess"), SITES),
-        "crises": None
-        if "crises" not in here
-        else _as(here["crises"].rename({"region": "ars_region", "reference": "text"}), CRISES),
-        "releases": None if "software_releases" not in here else _as(here["software_releases"], RELEASES),
-        "mapping": None if "ecds_codes" not in here else _mapping(here["ecds_codes"]),
+    def paid(rows: "pl.DataFrame") -> "pl.DataFrame":
+        return own(rows).group_by("finess_et", maintain_order=True).agg(advance_cents=pl.col("paid_cents").sum())
+
+    def open_at(rows: "pl.DataFrame") -> "pl.DataFrame":
+        return rows.rename(finess).with_columns(opens=_minutes("opens"), closes=_minutes("closes"))
+
+    def attached(rows: "pl.DataFrame") -> "pl.DataFrame":
+        return rows.filter(_holds(on)).select(finess_et="finess", main_site="main_finess")
+
+    def crises(rows: "pl.DataFrame") -> "pl.DataFrame":
+        return rows.rename({"region": "ars_region", "reference": "text"})
+
+    made = {
+        "computed_patients": ("centre_patients", own, PATIENTS),
+        "advances": ("centre_advances", paid, ADVANCES),
+        "known_hours": ("centre_hours", open_at, KNOWN_HOURS),
+        "sites": ("centre_sites", attached, SITES),
+        "crises": ("crises", crises, CRISES),
+        "releases": ("software_releases", pl.DataFrame.clone, RELEASES),
+        "mapping": ("ecds_codes", _mapping, MAPPING),
     }
-    return {name: told for name, told in found.items() if told is not None}
+    found: dict[str, Any] = {field: _as(make(here[name]), shape) for field, (name, make, shape) in made.items() if name in here}
+    stocks = dict(_stocks(hub, until))
+    if days := nearest(stocks, on):
+        columns = ["finess", "finess_ej", "category"]
+        read = [(day, pl.read_parquet(hub.blobs.segment_path(stocks[day]), columns=columns)) for day in days]
+        found["register"] = registered(read, identified, on, campaign.extracted_on)
+    return found
+
+
+def _identified(campaign: "Campaign", centres: "pl.DataFrame") -> "pl.DataFrame":
+    """The centres (finess_et) with the days and the caisse that they declare."""
+    import polars as pl
+
+    if campaign.identification is None:
+        days = {"opened_on": pl.lit(None, pl.Date), "closed_on": pl.lit(None, pl.Date)}
+        return centres.with_columns(**days, caisse=pl.lit(None, pl.String))
+    known = campaign.identification.unique("finess_et", keep="last", maintain_order=True)
+    known = known.select("finess_et", "opened_on", "closed_on", caisse="cpam")
+    return centres.join(known, on="finess_et", how="left", maintain_order="left")
 
 
 def _mapping(rows: "pl.DataFrame") -> "pl.DataFrame":
-    """The codes delivered, written as the reader writes them, after ours to themselves; one that is none of ours maps nothing."""
+    """The codes delivered, written as the reader writes them, after ours to themselves; to none of ours is to nothing."""
     import polars as pl
 
     from checks.cds.facts import MAPPING, identity_mapping

@@ -177,7 +177,7 @@ def _told(
     last_year = found.get((one.sender, one.year - 1)) or found.get((COMMON, one.year - 1))
     alert = _alert(one.year, at.on)
     campaign = _campaign(hub, one, centres, group, _attested(hub, place, at)[0])
-    others = campaign_references.references(hub, known, place, at.position, one.year, _identified(campaign, centres))
+    others = campaign_references.references(hub, known, place, at.position, campaign, centres)
     before = _campaign(hub, last_year[-1], centres) if last_year else None
     campaign = replace(
         campaign,
@@ -210,18 +210,6 @@ def _campaign(
             heads = [(other.day, other.heads[section]) for other in group if section in other.heads]
             frames[section] = combined((day, _rows(hub, head).filter(wanted).collect()) for day, head in heads)
     return Campaign(one.year, one.day, **frames)
-
-
-def _identified(campaign: "Campaign", centres: "pl.DataFrame") -> "pl.DataFrame":
-    """The centres (finess_et) with the days and the caisse that they declare."""
-    import polars as pl
-
-    if campaign.identification is None:
-        days = {"opened_on": pl.lit(None, pl.Date), "closed_on": pl.lit(None, pl.Date)}
-        return centres.with_columns(**days, caisse=pl.lit(None, pl.String))
-    known = campaign.identification.unique("finess_et", keep="last", maintain_order=True)
-    known = known.select("finess_et", "opened_on", "closed_on", caisse="cpam")
-    return centres.join(known, on="finess_et", how="left", maintain_order="left")
 
 
 def _among(wanted: "pl.Series") -> "pl.Expr":

@@ -7,6 +7,7 @@ import polars as pl
 from cds_facts import Spoil, identity, numbers, read, sound, spoiled, surroundings
 
 from checks.cds.compared import COMPARED, compared
+from checks.cds.facts import PATIENTS
 from checks.cds.scene import scene
 
 
@@ -52,9 +53,13 @@ def test_a_rate_may_move_by_thirty_points() -> None:
         assert found["AD-CHR-PIEDS", BEFORE][2] == verdict
 
 
-def test_what_was_never_delivered_cannot_be_compared_and_agrees_with_nothing() -> None:
-    found = told(before=None, known_hours=None, computed_patients=None)
-    assert {verdict for _, _, verdict in found.values()} == {"non_verifiable"}
+def test_what_was_never_delivered_is_compared_with_nothing_and_agrees_with_nothing() -> None:
+    assert told(before=None, known_hours=None, computed_patients=None) == {}
+    silent = told(before=None, known_hours=None, computed_patients=pl.DataFrame(schema=PATIENTS))
+    assert silent == {
+        ("patient_list", "Assurance Maladie"): (4000, None, "non_verifiable"),
+        ("active_patients", "Assurance Maladie"): (5000, None, "non_verifiable"),
+    }
     blind = told(identity(patientele_mt=""))
     assert blind["patient_list", "Assurance Maladie"] == (None, 4000, "non_verifiable")
 

@@ -34,8 +34,8 @@ class Campaign:
 
     Sections as ``connectors.ecds`` reads them. ``extracted_on``: day of the extraction. ``as_of``: entries at or after that
     instant are not known yet (None: all are). ``register``, ``sites``, ``computed_patients``, ``known_hours`` (of the ARS),
-    ``crises``, ``releases`` (first release of a software), ``advances``: the schemas above. ``before``: the campaign of the year before;
-    ``counts_before``: lines and centres of each section of the previous extraction of this one.
+    ``crises``, ``releases`` (first release of a software), ``advances``: the schemas above. ``before``: the campaign of the
+    year before; ``counts_before``: lines and centres of each section of the previous extraction of this one.
     """
 
     year: int

@@ -41,7 +41,7 @@ def cds03(scene: Scene) -> pl.DataFrame:
     kind = pl.col("kind")
     cases = {
         "legal_entity": well_formed() & (kind == "EJ"),
-        "missing": kind == UNKNOWN,
+        "missing": well_formed() & (kind == UNKNOWN),
         "default": well_formed() & kind.is_null(),
     }
     return hits(scene.register, cases, au=pl.lit(f"{scene.last_day:%d/%m/%Y}"))
