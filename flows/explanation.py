@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from contracts_schema.products import VIEWS, Product, Table, products
+from contracts_schema.products import VIEWS, Product, Table, product_of
 from flows import computed
 from flows.deliveries import all_heads, heads, names_of, quarantines, set_aside, verdict_of
 from flows.hub import Hub, WrongUsage
@@ -45,7 +45,7 @@ def explain(
     table = _table(event, table_name)
     row = _row(hub, event, table, keys)
     position = int(event.data["log"]["position"])
-    product = products()[event.data["product"]]
+    product = product_of(event.data["recipient"], event.data["product"])
     if product.made_by == VIEWS:
         lines, standing = _lines(hub, table, row, position), heads(hub, position)
     else:
@@ -114,7 +114,7 @@ def _publication(hub: Hub, product_name: str, number: int | None, until: int | N
 
 
 def _table(event: Event, name: str) -> Table:
-    tables = {table.name: table for table in products()[event.data["product"]].tables}
+    tables = {table.name: table for table in product_of(event.data["recipient"], event.data["product"]).tables}
     if name not in tables:
         raise WrongUsage(f"pas de table {name} dans {event.data['product']} ; tables : {', '.join(tables)}")
     return tables[name]

@@ -447,7 +447,7 @@ def test_a_campaign_is_published_to_its_caisse_and_its_region_and_made_again_as_
     closed = closings.close(hub, 2025, "rfs")
     reports = {f"{one.recipient}/{one.product}": one for one in publication.publish(hub)}
     assert {name: (one.status, one.breaches) for name, one in reports.items()} == dict.fromkeys(
-        ("cpam-311/centres-de-sante", "ars-99/centres-de-sante-ars", "ars-99/cpts"), ("published", [])
+        ("cpam-311/centres-de-sante", "ars-99/centres-de-sante", "ars-99/cpts"), ("published", [])
     )
     folder = Path(reports["cpam-311/centres-de-sante"].folder)
     assert {path.name for path in folder.iterdir()} >= {"centre.parquet", "centre.csv", "centre.xlsx"}
