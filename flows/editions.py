@@ -19,7 +19,7 @@ from flows.deliveries import heads
 from flows.hub import Hub, WrongUsage
 from flows.published import publications, published_rows
 from warehouse import views
-from warehouse.heads import BORDEREAU, ECARS, FOLDED, PMSI
+from warehouse.heads import BORDEREAU, DATASET, ECARS, FOLDED, PMSI
 from warehouse.log import Event
 
 if TYPE_CHECKING:
@@ -242,6 +242,8 @@ def _is_from(edition: Edition, head: "Head") -> bool:
         return head.source == PMSI and is_of(product, head.data["finess"], recipient.territory)
     if head.source not in computed.maker(product.made_by).SOURCES:
         return False
+    if head.source == DATASET and hasattr(computed.maker(product.made_by), "reads"):
+        return bool(computed.maker(product.made_by).reads(head.scope, recipient.name))
     if head.source == ECARS and "regions" in head.data:
         return recipient.territory in head.data["regions"]
     if head.source == PMSI:
