@@ -17,6 +17,7 @@ from test_cpts import HEAD, line
 from connectors import synthetic_ecds
 from connectors.synthetic_ecds import Centre
 from contracts_schema.families import RESTRICTED
+from contracts_schema.parameters.record import said
 from contracts_schema.products import CAMPAIGN, CONTRACTS
 from contracts_schema.rules import catalogue
 from flows import campaigns, closings, computed, decisions, deliveries, law, law_table, publication
@@ -167,18 +168,25 @@ def test_a_table_attested_from_a_file_makes_the_amounts_of_that_caisse_firm_and_
     take(hub, put(tmp_path / "in", in_caisse("311", "312")))
     assert rows(hub, CENTRES)["payable_cents"].sum() == 0
     table = tmp_path / "annexes.csv"
+    assert ecluse("law", "cds.", "--output", table).code == 0
+    with table.open(encoding="utf-8-sig", newline="") as file:
+        lines = list(csv.DictReader(file, delimiter=";"))
+    known = {(one.parameter, said(one.cell)): one.value for one in everything()}
+    for one in lines:  # what the annexes say, typed into the rows that the hub left empty
+        one["valeur"] = one["valeur"] or known.get((one["parametre"], one["dimensions"]), "")
     with table.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, delimiter=";")
-        writer.writerow(["parametre", "dimensions", "debut", "fin", "valeur"])
-        for one in everything():
-            cell = ",".join(f"{name}={chosen}" for name, chosen in one.cell)
-            writer.writerow([one.parameter, cell, one.valid_from, one.valid_to, one.value])
+        writer = csv.DictWriter(file, lines[0], delimiter=";")
+        writer.writeheader()
+        writer.writerows(lines)
     before = hub.log.head()[0]
     arguments = ("--organisation", "cpam-311", "--file", table, "--reference", "Annexes", "--role", "service des centres")
     assert ecluse("attest", *arguments).code == 0
     assert hub.log.head()[0] == before + 1, "one decision"
     paid = dict(rows(hub, CENTRES).filter(scheme="rfs").select("caisse", "payable_cents").iter_rows())
     assert (paid["311"] > 0, paid["312"]) == (True, 0)
+    nodes = rows(hub, NODES).filter(caisse="311")
+    assert nodes.filter(node="rfs.amount")["firm"].all()
+    assert "Annexes" in nodes.filter(node="rfs.amount")["parameters"].item()
     assert rows(hub, CENTRES, until=before)["payable_cents"].sum() == 0, "as known before it was attested"
     [event] = hub.log.read(stream="law/cpam-311")
     law.withdraw_attestation(hub, event.position, "cpam-311", "essai")
