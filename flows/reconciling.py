@@ -131,8 +131,8 @@ def facts_of(hub: Hub, known: Mapping[str, Head], caisse: str, alias: "pl.DataFr
     for kind in OF_BORDEREAUX:
         parts = [pl.read_parquet(hub.blobs.segment_path(segment)) for segment in _segments(known, caisse, kind)]
         if parts:
-            columns = [name for name in SCHEMAS[kind] if name in parts[0].columns]
-            found[kind] = pl.concat([part.select(columns) for part in parts])
+            told = [part.select(name for name in SCHEMAS[kind] if name in part.columns) for part in parts]
+            found[kind] = pl.concat(told, how="diagonal")
     for dataset, segments in _datasets(known, caisse).items():
         rows = pl.concat([pl.read_parquet(hub.blobs.segment_path(segment)) for segment in segments])
         found |= dataset_facts.facts_of(dataset, _once(rows, known) if dataset == "declarations" else rows)

@@ -94,8 +94,13 @@ HEADER = RFS.split(b"\r\n")[0]
     ("content", "rule", "told"),
     [
         (RFS.replace(b";", b","), "cds.CDS57", "séparateur « ; » attendu"),
-        (RFS.replace(b";niveau;", b";reponse;"), "cds.CDS57", "deux fois dans l'en-tête"),
-        (RFS.replace(b";2025;", b";2024;", 1), "cds.CDS20", "ligne 2"),
+        (
+            RFS.replace(b";niveau;", b";reponse;"),
+            "cds.CDS57",
+            "« reponse » deux fois dans l'en-tête (« reponse », ligne 1, colonnes 4 et 5)",
+        ),
+        (RFS.replace(b";2025;", b";2024;", 1), "cds.CDS20", "ligne 2, colonne annee_exercice"),
+        (b"", "cds.CDS57", "fichier vide"),
         (RFS.replace(b"OUI", b"\xe9", 1), "cds.CDS57", "illisible en UTF-8"),
         (RFS.replace(b";horodatage_saisie", b";instant"), "cds.CDS57", "colonnes absentes : horodatage_saisie"),
     ],
@@ -107,7 +112,28 @@ def test_a_section_that_cannot_be_trusted_is_refused_with_its_file_line_and_rule
     assert (report.status, report.reasons) == ("rejected", [rule])
     assert told in str(report.message)
     assert "ECDS_rfs_2025_2026_03_02.csv" in str(report.message)
+    assert f"[{rule}]" in str(report.message)
     assert rule in catalogue()
+
+
+def test_a_header_alone_is_held_since_it_would_make_every_centre_unanswered(hub: Hub, tmp_path: Path) -> None:
+    report = take(hub, put(tmp_path, rfs=HEADER + b"\r\n"))["ECDS_rfs_2025_2026_03_02.csv"]
+    assert (report.status, report.reasons) == ("held", ["dataset.no_row"])
+
+
+def test_a_centre_whose_line_was_set_aside_is_told_why_nothing_of_it_counts(hub: Hub, tmp_path: Path) -> None:
+    centres = in_caisse("311")
+    typed = next(row for row in centres[0]["rfs"] if row["code_indicateur"] == "CDS15-A2-COORD")
+    centres[0]["rfs"] = [row for row in centres[0]["rfs"] if row is not typed]
+    centres[0]["rfs"].append(typed | {"valeur_num": "17,5"})
+    take(hub, put(tmp_path, centres))
+    told = rows(hub, "out_cpam__cds_finding").filter(finess=numbers(centres)[0])
+    line = len(centres[0]["rfs"]) + 1
+    [reason] = told.filter(rule="cds.CDS57")["reason"]
+    assert reason.endswith(
+        f"ligne(s) {line} de ce centre mises à l'écart, colonne valeur_num illisible ; rien de ce qui y est saisi n'est compté."
+    )
+    assert "cds.CDS23" in told["rule"].to_list()
 
 
 def test_bad_lines_are_set_aside_with_their_number_and_none_is_lost(hub: Hub, tmp_path: Path) -> None:
@@ -297,7 +323,8 @@ def test_a_centre_is_a_tree_down_to_what_was_entered(hub: Hub, ecluse: Ecluse, t
             walk(one)
 
     for scheme in answer["schemes"]:
-        walk(scheme["tree"])
+        for tree in (scheme["tree"], *scheme["advance"]):
+            walk(tree)
     nodes = set(rows(hub, NODES)["node"])
     assert {name for name in names if not name.startswith("entrée")} == nodes
     assert rfs["tree"]["inputs"][0]["value"] == str(rfs["computed_cents"])

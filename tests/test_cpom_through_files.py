@@ -15,7 +15,7 @@ from connectors.synthetic import Recipe, fictional_finess, write_rsa
 from connectors.synthetic_bordereaux import Plan, rows_of, sample_lines, write_xlsx
 from connectors.synthetic_ecars import Contract, canonical, sample_contract, table, workbook
 from contracts_schema.cpom_catalogue import canonical_columns
-from flows import computed, contracts_shown, cpom, cpom_decisions, cpom_difference, decisions, deliveries, publication
+from flows import causes, computed, contracts_shown, cpom, cpom_decisions, decisions, deliveries, publication
 from flows.arrivals import gather
 from flows.deliveries import Report
 from flows.hub import Hub, WrongUsage, init_hub, open_hub
@@ -221,28 +221,28 @@ def test_the_products_are_published_and_an_unchanged_day_is_not_published_again(
     assert row["numerator"] == compared(hub)["numerator"]
     assert {report.status for report in publication.publish(hub)} == {"unchanged"}
 
-
-def test_why_a_figure_changed_is_told_by_delivery_and_decision_whose_parts_sum(
-    hub: Hub, take: Take, transmission: Path
-) -> None:
-    take("synthese.xlsx", workbook(contract(SITE)))
-    before = hub.log.head()[0]
-    deliveries.ingest(hub, deliveries.find([transmission])[0][0])
-    cpom_decisions.decide_definition(hub, ARS, "OS_13", "v1", "réunion")
-    cpom_decisions.decide_definition(hub, ARS, "OS_13", "v2_overnight", "nuits seules")
+    # --- then it changes, by a decision, a declaration, and the days: why is told
+    wider = cpom_decisions.decide_definition(hub, ARS, "OS_13", "v2_overnight", "nuits seules")["position"]
     series = contract(SITE).chosen["OS_13_1_1"]
     take("suite.xlsx", workbook(replace(contract(SITE), chosen={**contract(SITE).chosen, "OS_13_1_1": ["5 %", *series[1:]]})))
-    told = cpom_difference.difference(hub, SITE, before, hub.log.head()[0])
-    figures = {(one["figure"], one["keys"].get("id")): one for one in told["figures"]}
+    corrected = hub.log.head()[0]
+    later = replace(hub, clock=lambda: datetime(2026, 5, 4, 9, tzinfo=UTC))
+    publication.publish(later)
+    told = causes.causes(later, f"{ARS}/cpom-indicateurs", keys={"finess_ej": SITE, "indicator_id": "OS_13_1_1"})
+    figures = {one["figure"]: one for one in told["figures"] if one["table"] == "indicator"}
     for one in told["figures"]:
-        assert sum(part["contribution"] for part in one["parts"]) == one["change"]
-    causes = [part["cause"].split(" (")[0] for part in figures["numerator", "OS_13_1_1"]["parts"]]
-    assert causes == ["décision sur OS_13", "décision sur OS_13"]
-    gap = figures["gap_hundredths", "OS_13_1_1"]
-    assert gap["after"] == compared(hub)["gap_hundredths"]
-    assert gap["parts"][-1]["cause"].startswith("livraison de suite.xlsx")
-    # the decisions answer for all, once the transmission was there: it changed no compared figure by itself
-    assert len(gap["parts"]) == 3
+        assert one["change"] is None or sum(part["contribution"] for part in one["parts"]) == one["change"]
+    by = {name: [[cause["position"] for cause in part["causes"]] for part in one["parts"]] for name, one in figures.items()}
+    assert by["numerator"] == by["definition_variant"] == [[wider]]
+    assert by["gap"] == [[wider], [corrected]]
+    assert by["declared"] == by["declared_text"] == [[corrected]]
+    [declared] = figures["declared_text"]["parts"]
+    assert (declared["after"], declared["causes"][0]["kind"]) == ("5 %", "declaration")
+    assert "suite.xlsx" in declared["causes"][0]["text"]
+    due = causes.causes(later, f"{ARS}/cpom-echeances", table="obligation")["figures"]
+    days = [part for one in due if one["figure"] == "days_left" for part in one["parts"]]
+    assert days
+    assert {(part["causes"][0]["kind"], part["contribution"]) for part in days} == {("days", -55)}
 
 
 def test_what_falls_due_is_told_with_the_smallest_horizon(hub: Hub, take: Take) -> None:

@@ -36,6 +36,9 @@ REVISION = "0001"  # the newest of migrations/versions
 ATTEMPTS = 4
 PAGE = 1000
 
+SCHEMA_VERSIONS: dict[str, int] = {}
+"""What a type of event is written as; 1 when it is not here."""
+
 # (type, schema_version) -> function from the data of that version to data of a greater schema_version
 UPCASTERS: dict[tuple[str, int], Callable[[dict[str, Any]], dict[str, Any]]] = {}
 
@@ -61,7 +64,7 @@ EVENT = sa.table("event", *(sa.column(name) for name in COLUMNS))
 
 @dataclass(frozen=True)
 class NewEvent:
-    """``key`` names the fact, for ever; ``data`` may say its ``schema_version``, else it is 1.
+    """``key`` names the fact, for ever; ``data`` may say its ``schema_version``, else it is the present one.
 
     ``expected_version`` is that of its stream; ``unmoved`` (start of stream names, position) says of which streams together the
     last event must stand no later.
@@ -310,7 +313,7 @@ def _row(event: NewEvent, meta: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "stream": event.stream,
         "type": event.type,
-        "data": canonical({"schema_version": 1} | event.data),
+        "data": canonical({"schema_version": SCHEMA_VERSIONS.get(event.type, 1)} | event.data),
         "meta": canonical(dict(meta)),
         "idempotency_key": event.key,
     }
@@ -318,6 +321,8 @@ def _row(event: NewEvent, meta: Mapping[str, Any]) -> dict[str, Any]:
 
 def _event(row: Mapping[str, Any]) -> Event:
     data = json.loads(row["data"])
+    if row["type"] not in EVENT_TYPES or data["schema_version"] > SCHEMA_VERSIONS.get(row["type"], 1):
+        raise LogSchemaMismatch(f"événement {row['position']} écrit par un ecluse plus récent : mettez ecluse à jour")
     while upcast := UPCASTERS.get((row["type"], data["schema_version"])):
         data = upcast(data)
     return Event(**{**row, "data": data, "meta": json.loads(row["meta"])})

@@ -186,7 +186,8 @@ class Table:
 
     ``measures`` gives per measure the condition (SQL) on that view's rows, or one condition per variant. ``may_be_empty``: a
     recipient's territory may have no row of it. ``colours``: in the workbook, by column, the colour of the cells that hold a
-    text. ``answer``: what people may send back.
+    text. ``answer``: what people may send back. ``named_by``: what tells a row from one publication to the next, where the keys
+    only number it.
     """
 
     name: str
@@ -204,6 +205,7 @@ class Table:
     may_be_empty: bool = False
     colours: dict[str, dict[str, str]] = field(default_factory=dict)
     answer: Answer | None = None
+    named_by: tuple[str, ...] = ()
 
     @property
     def workbook_columns(self) -> tuple[Column, ...]:
@@ -273,6 +275,7 @@ def _table(entry: dict[str, Any]) -> Table:
         may_be_empty=entry.get("may_be_empty", False),
         colours=entry.get("colours", {}),
         answer=_made(Answer, entry.get("answer")),
+        named_by=tuple(entry.get("named_by", ())),
     )
 
 
