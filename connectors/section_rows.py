@@ -215,7 +215,10 @@ def set_aside(
     marked = rows.with_columns(spoilt=first)
     apart = marked.filter(pl.col("spoilt").is_not_null())
     raw = pl.struct(pl.exclude("line", "file", "spoilt")).struct.json_encode()
-    kept = apart.select(section=pl.lit(section), file=pl.lit(file), line="line", rule=pl.lit(CDS57), column="spoilt", raw=raw)
+    kept = apart.select(
+        section=pl.lit(section), file=pl.lit(file), line="line", rule=pl.lit(CDS57), column="spoilt",
+        raw=raw, finess=_finess(apart),
+    )  # fmt: skip
     told = []
     for (heading,), part in apart.partition_by("spoilt", as_dict=True, maintain_order=True).items():
         fields = {"lignes": lines_of(part["line"]), "colonne": heading, "detail": unusable[str(heading)][1]}
