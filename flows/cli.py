@@ -446,13 +446,13 @@ Caisse = Annotated[str | None, typer.Option(metavar="CAISSE", help="Pour cette c
 def law(
     context: typer.Context,
     parameter: Annotated[
-        str | None, typer.Argument(metavar="[PARAMÈTRE]", help="Un seul paramètre, par ex. snp.tariff.")
+        str | None, typer.Argument(metavar="[PARAMÈTRE]", help="Un paramètre (snp.tariff), ou un début (cds., cds.rfs.).")
     ] = None,
     on: Annotated[datetime | None, typer.Option(formats=DAY, help="Valeurs de ce jour de référence.")] = None,
     known_on: Annotated[datetime | None, typer.Option(formats=DAY, help="D'après les textes publiés à cette date.")] = None,
     organisation: Annotated[str | None, typer.Option(metavar="ORGANISME", help="Avec ce qu'il atteste : cpam-311.")] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="CSV", help="Table à écrire, à relire puis à attester.")
+        Path | None, typer.Option("--output", "-o", metavar="CSV", help="Table à écrire, à compléter puis à attester.")
     ] = None,
     as_of: AsOf = None,
     as_json: AsJson = False,
@@ -464,7 +464,7 @@ def law(
     days = (_day(on), _day(known_on))
     answer = law_shown.show(hub, parameter, *days, organisation, state.position_of(hub, as_of))
     if output:
-        law_table.write_table(answer["values"], output)
+        law_table.write_table(answer["values"], answer["missing"], output)
     print_json(answer) if as_json else display.law(answer, output)
 
 
@@ -500,7 +500,8 @@ def attest(
     elif file:
         if parameter or value:
             raise WrongUsage("--file donne paramètres et valeurs : ne les donnez pas aussi à part")
-        answer = decisions.attest(hub, law_table.read_table(file, reference), organisation, role, reason)
+        left = law_table.unfilled(file)
+        answer = decisions.attest(hub, law_table.read_table(file, reference), organisation, role, reason) | {"unfilled": left}
     elif parameter and start:
         days = _day(end), _day(journal_officiel)
         rows = law_table.stated(parameter, value, start.date(), days[0], dimension or [], reference, days[1])
@@ -622,6 +623,8 @@ def _told_decision(answer: dict[str, Any], what: str, *, retired: bool) -> None:
     state = "déjà inscrite" if answer["already"] else "inscrite"
     whose = "tout le hub" if answer["organisation"] == "hub" else answer["organisation"]
     typer.echo(f"{done} ({what}, {whose}) : {state} (position {answer['position']})")
+    if answer.get("unfilled"):
+        typer.echo(f"lignes sans valeur, dont rien n'est attesté : {answer['unfilled']}")
 
 
 if __name__ == "__main__":

@@ -17,9 +17,10 @@ from test_cpts import HEAD, line
 from connectors import synthetic_ecds
 from connectors.synthetic_ecds import Centre
 from contracts_schema.families import RESTRICTED
+from contracts_schema.parameters.record import said
 from contracts_schema.products import CAMPAIGN, CONTRACTS
 from contracts_schema.rules import catalogue
-from flows import campaigns, causes, closings, computed, decisions, deliveries, explanation, law, publication
+from flows import campaigns, causes, closings, computed, decisions, deliveries, explanation, law, law_table, publication
 from flows.deliveries import Report, all_heads
 from flows.hub import TEST_CLOCK, Hub, WrongUsage, init_hub, open_hub
 
@@ -193,18 +194,25 @@ def test_a_table_attested_from_a_file_makes_the_amounts_of_that_caisse_firm_and_
     take(hub, put(tmp_path / "in", in_caisse("311", "312")))
     assert rows(hub, CENTRES)["payable_cents"].sum() == 0
     table = tmp_path / "annexes.csv"
+    assert ecluse("law", "cds.", "--output", table).code == 0
+    with table.open(encoding="utf-8-sig", newline="") as file:
+        lines = list(csv.DictReader(file, delimiter=";"))
+    known = {(one.parameter, said(one.cell)): one.value for one in everything()}
+    for one in lines:  # what the annexes say, typed into the rows that the hub left empty
+        one["valeur"] = one["valeur"] or known.get((one["parametre"], one["dimensions"]), "")
     with table.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, delimiter=";")
-        writer.writerow(["parametre", "dimensions", "debut", "fin", "valeur"])
-        for one in everything():
-            cell = ",".join(f"{name}={chosen}" for name, chosen in one.cell)
-            writer.writerow([one.parameter, cell, one.valid_from, one.valid_to, one.value])
+        writer = csv.DictWriter(file, lines[0], delimiter=";")
+        writer.writeheader()
+        writer.writerows(lines)
     before = hub.log.head()[0]
     arguments = ("--organisation", "cpam-311", "--file", table, "--reference", "Annexes", "--role", "service des centres")
     assert ecluse("attest", *arguments).code == 0
     assert hub.log.head()[0] == before + 1, "one decision"
     paid = dict(rows(hub, CENTRES).filter(scheme="rfs").select("caisse", "payable_cents").iter_rows())
     assert (paid["311"] > 0, paid["312"]) == (True, 0)
+    nodes = rows(hub, NODES).filter(caisse="311")
+    assert nodes.filter(node="rfs.amount")["firm"].all()
+    assert "Annexes" in nodes.filter(node="rfs.amount")["parameters"].item()
     assert rows(hub, CENTRES, until=before)["payable_cents"].sum() == 0, "as known before it was attested"
     [event] = hub.log.read(stream="law/cpam-311")
     law.withdraw_attestation(hub, event.position, "cpam-311", "essai")
@@ -423,15 +431,79 @@ def test_fir_and_contracts_come_in_by_their_headings_and_are_told_to_their_regio
     assert {"cds.CDS66", "cds.CDS70", "cds.CDS71"} <= told
 
 
-def test_another_export_of_the_same_campaign_takes_the_place_of_the_first_and_counts_once(hub: Hub, tmp_path: Path) -> None:
+def test_commitments_of_several_files_add_up_and_the_last_file_counts_for_the_same_key(hub: Hub, tmp_path: Path) -> None:
+    def put_fir(folder: str, name: str, *lines: str) -> Path:
+        (tmp_path / folder).mkdir(exist_ok=True)
+        (tmp_path / folder / name).write_text("\n".join([HEAD, *lines, ""]))
+        return tmp_path / folder / name
+
+    def standing() -> list[tuple[Any, ...]]:
+        found = rows(hub, "out_ars__fir_commitment", CONTRACTS)
+        return found.select("file", "order_number", "notified_cents").sort("order_number", "notified_cents").rows()
+
+    first, second = put_fir("a", "HAPI_1.txt", line(), line(order="A2")), put_fir("a", "HAPI_2.txt", line(order="A3"))
+    take(hub, first, second)
+    both = [("HAPI_1.txt", "A1", 100050), ("HAPI_1.txt", "A2", 100050), ("HAPI_2.txt", "A3", 100050)]
+    assert standing() == both, "two parts of one export: neither takes the place of the other"
+    take(hub, put_fir("a", "autre.txt", line(notified="7"), line(order="A2")))
+    assert standing() == [("autre.txt", "A1", 700), ("autre.txt", "A2", 100050), both[2]]
+    told = rows(hub, "out_ars__cpts_finding", CONTRACTS).filter(rule="cds.CDS60")
+    assert told["item"].to_list() == ["A1"], "the same amounts again are nothing to tell"
+    assert "autre.txt (7,00 €) prennent la place de celles de HAPI_1.txt (1000,50 €)" in told["reason"].item()
+    take(hub, put_fir("b", "HAPI_1.txt", line(order="A4")), put_fir("b", "autre.txt", line(order="A2", notified="3")))
+    assert standing() == [("autre.txt", "A2", 300), both[2], ("HAPI_1.txt", "A4", 100050)], "its name again: the whole file"
+
+
+def test_itaos_is_listed_and_not_computed_and_what_is_entered_on_a_contract_is_shown(hub: Hub, tmp_path: Path) -> None:
     folder = forms(tmp_path)
+    (folder / "saisie.csv").write_text(
+        "contrat_id;finess_ej;siret;mission;part;annee_contrat;indicateur_libelle;valeur_texte;valeur_num;unite;date_piece;"
+        "horodatage_saisie\n"
+        "C1;;1;ACCES;VARIABLE;2;Patients reçus;;7;patients;2021-06-30;2021-07-01T10:00:00\n"
+        "C1;;1;ACCES;VARIABLE;2;Patients reçus;;9;patients;2021-06-30;2021-07-02T10:00:00\n"
+        "C1;;1;FONCTIONNEMENT;FIXE;2;Rapport d'activité;reçu;;;2021-07-15;2021-07-16T10:00:00\n"
+        "AILLEURS;;1;ACCES;FIXE;1;Autre;;1;;;2021-07-16T10:00:00\n"
+    )
     take(hub, folder)
-    (folder / "HAPI_ARS_2024.txt").unlink()
-    (folder / "autre_nom.csv").write_text("\n".join([HEAD, line(), line(campaign=2023), ""]))
-    take(hub, folder)
-    fir = rows(hub, "out_ars__fir_commitment", CONTRACTS)
-    assert fir["campaign"].to_list() == [2024, 2023]
-    assert fir["file"].unique().to_list() == ["autre_nom.csv"]
+    listed = rows(hub, "out_ars__cpts_contract", CONTRACTS).select("contract_id", "kind", "computed", "tier", "expected_tier")
+    assert listed.rows() == [("C1", "ACI_CPTS", True, "1", "2"), ("I1", "ITAOS", False, None, None)]
+    entered = rows(hub, "out_ars__cpts_indicator", CONTRACTS).select("indicator", "value", "part")
+    assert entered.rows() == [("Patients reçus", "9,00", "VARIABLE"), ("Rapport d'activité", "reçu", "FIXE")]
+    reports = rows(hub, "out_ars__cpts_part", CONTRACTS).select("contract_year", "report_on").unique().sort("contract_year")
+    assert reports.rows()[:3] == [(1, None), (2, date(2021, 7, 15)), (3, None)], "its absence is shown and blocks nothing"
+
+
+def test_a_fmis_subsidy_is_followed_in_a_region_that_has_no_contract(hub: Hub, tmp_path: Path) -> None:
+    centres = in_caisse("311")
+    finess = numbers(centres)[0]
+    take(hub, put(tmp_path / "ecds", centres))
+    for name, text in {
+        "subventions.csv": "subvention_id;finess_ej;fonds;mode_versement;date_notification;montant_cents;avenant_id;"
+        f"date_envoi_pieces\nS1;{finess};FMIS;;2024-10-03;100000;AV1;\n",
+        "demandes.csv": "subvention_id;date_demande;montant_cents;canal\nS1;2025-01-05;40000;PLATEFORME_CDC\n",
+        "versements.csv": "subvention_id;date_versement;montant_cents;payeur\nS1;2025-02-05;10000;CDC\n",
+    }.items():
+        (tmp_path / name).write_text(text)
+        assert [one.status for one in take(hub, tmp_path / name).values()] == ["accepted"]
+    [row] = rows(hub, "out_ars__fmis_subsidy", CONTRACTS).to_dicts()
+    assert (row["state"], row["last_day"], row["left_to_request_cents"], row["left_to_pay_cents"]) == (
+        "En cours", date(2028, 12, 31), 60000, 30000,
+    )  # fmt: skip
+    [pair] = rows(hub, "out_ars__cpts_overlap", CONTRACTS).to_dicts()
+    assert (pair["beneficiary"], pair["verdict"]) == (finess, "Non vérifiable : une action n'est pas dite")
+    assert "Accord national" in pair["other_funding"]
+
+
+def test_an_amount_attested_by_the_claimed_source_holds_the_publication(hub: Hub, tmp_path: Path) -> None:
+    take(hub, forms(tmp_path))
+    [claimed] = law_table.stated(
+        "cpts.operating_grant", "9500000", date(2020, 1, 1), None, ["tier=1"], "003_f23b308d1cf6b0ce.txt"
+    )
+    decided = law.attest(hub, [claimed], "ars-99", "direction de l'offre de soins")
+    with pytest.raises(WrongUsage, match=r"ars-99, CPTS : rien n'est publié \(Le fonctionnement vient d'une source contestée"):
+        rows(hub, "out_ars__cpts_part", CONTRACTS)
+    law.withdraw_attestation(hub, decided["position"], "ars-99", "source contestée")
+    assert rows(hub, "out_ars__cpts_part", CONTRACTS).height > 0
 
 
 # --- published
