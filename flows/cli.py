@@ -123,7 +123,7 @@ def ingest(
     as_json: AsJson = False,
 ) -> None:
     """Reçoit des exports, contrôle chaque ligne, décide. Les mêmes octets une seconde fois ne changent rien."""
-    from flows import deliveries, display, parallel
+    from flows import deliveries, display, parallel, together
     from flows.hub import WrongUsage, parse_instant
 
     hub = hub_of(context)
@@ -137,7 +137,8 @@ def ingest(
             reports += parallel.ingest_all(hub, found, count, stated, done)
     else:
         with display.progress(quiet=as_json) as progress:
-            reports += [deliveries.ingest(hub, one, stated, progress(one.name)) for one in found]
+            for group in together.groups(found):
+                reports += together.ingest(hub, group, stated, lambda one: progress(one.name))
     left = [path.name for path in deliveries.passed_over(paths)]
     if as_json:
         print_json({"deliveries": [report.as_json() for report in reports], "passed_over": left})
