@@ -333,7 +333,7 @@ def explain(
     as_of: AsOf = None,
     as_json: AsJson = False,
 ) -> None:
-    """Remonte d'une ligne publiée aux transmissions, fichiers et numéros de ligne qui la font."""
+    """Remonte d'une ligne publiée à ce qui la fait : fichiers, cellules et lignes, décisions, règles, étapes du calcul."""
     from flows import display, explanation, state
 
     hub, chosen = hub_of(context), _pairs(keys)

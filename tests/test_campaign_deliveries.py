@@ -21,7 +21,7 @@ from contracts_schema.families import RESTRICTED
 from contracts_schema.parameters.record import said
 from contracts_schema.products import CAMPAIGN, CONTRACTS, products
 from contracts_schema.rules import catalogue
-from flows import campaigns, closings, computed, decisions, deliveries, law, law_table, publication
+from flows import campaigns, causes, closings, computed, decisions, deliveries, explanation, law, law_table, publication
 from flows.deliveries import Report, all_heads
 from flows.hub import PARIS, TEST_CLOCK, Hub, WrongUsage, init_hub, open_hub
 
@@ -289,6 +289,65 @@ def test_what_is_computed_is_kept_until_something_that_matters_changes(hub: Hub,
     assert {place for place in keys if keys[place] != again[place]} == {"cpam-311"}
 
 
+# --- what others say
+
+OTHERS = {
+    "patients.csv": "caisse;finess;annee_exercice;patientele_mt;file_active\n311;{0};2025;4201;5000\n311;{1};2025;1;1\n",
+    "avances.csv": "N° de paiement;Caisse;FINESS;Année;Avance;Payé le\nA1;311;{0};2025;1000,00;30/06/2025\n"
+    "A2;311;{0};2025;500,00;30/09/2025\nA3;311;{0};2024;9,00;30/09/2024\n",
+    "horaires.csv": "Région;FINESS;Jour;Ouverture;Fermeture\n99;{0};LUN;08:00;20:30\n",
+    "antennes.csv": "Région;Antenne;Site principal;Début;Fin exclue\n99;{1};{0};;2025-12-31\n",
+    "crises.csv": "ars_region;date_debut;date_fin;texte\n99;2024-12-01;2025-01-01;froid\n",
+    "codes.csv": "code_source;section;code_hub;date_debut;date_fin\nacc 1;rfs;CDS15-A1-HOR;2015-01-01;\n"
+    "X;rfs;AUCUN;2015-01-01;\n",
+    "logiciels.csv": "Logiciel;Première version\nLogiciel fictif;2019-01-01\n",
+}
+
+
+def test_what_others_say_is_delivered_as_datasets_and_answers_the_rules_that_ask_for_it(hub: Hub, tmp_path: Path) -> None:
+    centres = in_caisse("311", "312")
+    for row in centres[0]["rfs"]:
+        row["actions_crise"] = "OUI" if row["code_indicateur"] == "CDS15-A1-CRISE" else row["actions_crise"]
+        row["code_indicateur"] = "ACC1" if row["code_indicateur"] == "CDS15-A1-HOR" else row["code_indicateur"]
+    one, other = numbers(centres)
+    take(hub, put(tmp_path / "in", centres))
+    law.attest(hub, everything(), "cpam-311", "service des centres")
+
+    def states(rule: str, finess: str | None = one) -> list[str]:
+        told = rows(hub, "out_cpam__cds_finding").filter(rule=f"cds.{rule}")
+        return told.filter(pl.col("finess").eq_missing(finess), caisse="311")["state"].to_list()
+
+    silent = [name for name in ("CDS03", "CDS09", "CDS32", "CDS49", "CDS64") if states(name, None) == ["Non vérifiable"]]
+    assert silent == ["CDS03", "CDS09", "CDS32", "CDS49", "CDS64"]
+    assert states("CDS23") == ["Bloquant"], "its code has no mapping yet"
+    before = hub.log.head()[0]
+    for name, content in OTHERS.items():
+        (tmp_path / name).write_text(content.format(one, other), encoding="utf-8")
+    assert {name: said.status for name, said in take(hub, *(tmp_path / name for name in OTHERS)).items()} == dict.fromkeys(
+        OTHERS, "accepted"
+    )
+    assert (states("CDS23"), states("CDS49"), states("CDS32")) == ([], [], ["Alerte"])
+    assert (states("CDS29"), states("CDS35"), states("CDS09", None)) == (["Alerte"], [], [])
+    paid = rows(hub, CENTRES).filter(scheme="rfs", finess=one).row(0, named=True)
+    assert paid["advance_paid_cents"] == 150000, "of that year only"
+    assert paid["balance_cents"] == paid["payable_cents"] - 150000
+    compared = rows(hub, "out_cpam__cds_comparison").filter(finess=one)
+    assert set(compared["source"]) == {"Assurance Maladie", "ARS"}
+    assert (
+        rows(hub, "out_ars__cds_comparison").filter(finess=other, source="Assurance Maladie")["other"].to_list() == [None] * 2
+    ), "what caisse 311 says of a centre of 312 is not read"
+    assert rows(hub, CENTRES, until=before).filter(scheme="rfs", finess=one)["advance_paid_cents"].to_list() == [None]
+
+
+def test_a_dataset_is_told_as_a_source_to_whom_it_concerns_only() -> None:
+    assert campaigns.reads("centre_advances/311", "cpam-311")
+    assert not campaigns.reads("centre_advances/311", "cpam-312")
+    assert campaigns.reads("centre_advances/311", "ars-99")
+    assert campaigns.reads("reference/finess_et", "cpam-311")
+    assert not campaigns.reads("payments/311", "cpam-311")
+    assert not campaigns.reads("declarations/1234", "ars-99")
+
+
 # --- closings
 
 
@@ -530,3 +589,38 @@ def test_a_campaign_is_published_to_its_caisse_and_its_region_and_made_again_as_
     bytes_of = [{path.name: path.read_bytes() for path in one.iterdir()} for one in (folder, Path(again.folder))]
     assert bytes_of[0] == bytes_of[1], "the state at the deadline, to the byte, whatever came since"
     shutil.rmtree(tmp_path / "alors")
+    explained(hub)
+    [attested] = [event.position for event in hub.log.read(types={"DecisionTaken"}) if event.data["kind"] == "attestation"]
+    publication.publish(hub, "cpam-311")
+    keys = {"finess": SOUND, "year": "2025", "scheme": "rfs"}
+    told = causes.causes(hub, "cpam-311/centres-de-sante", keys=keys, table="centre")["figures"]
+    firm = {one["figure"]: one for one in told if one["figure"].endswith("_cents")}
+    assert firm["payable_cents"]["change"] == -firm["under_reserve_cents"]["change"] > 0
+    assert [[cause["position"] for cause in part["causes"]] for part in firm["payable_cents"]["parts"]] == [[attested]]
+
+
+SOUND = "990000069"
+"""Of the demonstration, the centre to whom nothing happened."""
+
+
+def explained(hub: Hub) -> None:
+    """From what was published to the lines sent: a centre for its caisse and its ARS, a part of a contract, a commitment."""
+    keys = {"finess": SOUND, "year": "2025", "scheme": "rfs"}
+    for name in ("cpam-311/centres-de-sante", "ars-99/centres-de-sante"):
+        said = explanation.explain(hub, name, "centre", keys)
+        steps = {one["node"]: one for one in said["basis"] if one["kind"] == "step"}
+        assert int(steps["rfs.amount"]["value"]) == said["row"]["computed_cents"]
+        assert "cds.rfs.point_value" in steps["rfs.amount"]["parameters"]
+        measures = {one["scope"].rpartition("/")[2]: one["measures"] for one in said["deliveries"]}
+        assert set(measures) == {"identification", "horaires", "professionnels", "rfs"}
+        [entry] = measures["rfs"]["CDS15-A2-COORD"]["ranges"]
+        line = synthetic_ecds.demo()["ECDS_rfs_2025_2026_03_02.csv"].decode().splitlines()[entry[0] - 1]
+        assert f"{SOUND};" in line
+        assert "CDS15-A2-COORD" in line
+    part = {"contract_id": "C1", "contract_year": "1", "mission": "ACCES", "part": "FIXE"}
+    shown = explanation.explain(hub, "ars-99/cpts", "part", part)
+    assert [one["kind"] for one in shown["basis"]] == ["step"]
+    assert {next(iter(one["measures"])) for one in shown["deliveries"]} == {"contrat", "mission"}
+    given = explanation.explain(hub, "ars-99/cpts", "commitment", {"number": "1"})
+    [sent] = given["deliveries"]
+    assert sent["measures"]["engagement"]["ranges"] == [[given["row"]["line"]] * 2]

@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from cds_facts import entry, everything, identity, numbers, read, sound, spoiled
+from cds_facts import entry, everything, identity, numbers, read, sound, spoiled, surroundings
 from test_cpts import contracts, fir, line, missions
 
 from checks.cds.examine import examine
@@ -52,8 +52,8 @@ def cpts() -> dict[str, pl.DataFrame]:
 
 @pytest.fixture(scope="module")
 def demo() -> dict[str, pl.DataFrame]:
-    found = ecds.read_extraction(synthetic_ecds.demo())
-    return made(Campaign(found.year, found.extracted_on, **found.frames())) | cpts()
+    found, before = ecds.read_extraction(synthetic_ecds.demo()), read(synthetic_ecds.centres(12, 2, year=2024), year=2024)
+    return made(Campaign(found.year, found.extracted_on, **found.frames(), before=before)) | cpts()
 
 
 def broken(table: Table, found: dict[str, pl.DataFrame]) -> list[str]:
@@ -123,6 +123,18 @@ def test_a_value_typed_too_late_stands_beside_the_one_that_counts() -> None:
     row = made(read([one]))["out_cpam__cds_indicator"].filter(indicator="AD-CHR-PIEDS").row(0, named=True)
     assert (row["answer"], row["later_answer"]) == ("40 / 100", "99 / 100")
     assert row["later_entered"] == "10/02/2026 09:00:00"
+
+
+def test_what_is_declared_stands_beside_the_other_sources_as_people_write_it() -> None:
+    centres = spoiled([identity(patientele_mt="4201")])
+    rows = made(read(centres, **surroundings(centres)))["out_cpam__cds_comparison"]
+    told = {(row["subject"], row["source"]): row for row in rows.iter_rows(named=True)}
+    shown = ("declared", "other", "unit", "verdict")
+    assert [told["patient_list", "Assurance Maladie"][name] for name in shown] == ["4201", "4000", "patients", "Écart"]
+    assert [told["opening", "ARS"][name] for name in shown] == ["63 h 00", "63 h 00", "par semaine", "Concordant"]
+    assert [told["AD-CHR-PIEDS", "campagne précédente"][name] for name in shown] == ["40,0", "40,0", "%", "Concordant"]
+    assert told["fte", "campagne précédente"]["unit"] == "ETP"
+    assert "," in told["fte", "campagne précédente"]["declared"]
 
 
 def test_a_finding_about_the_whole_extraction_is_told_to_every_caisse() -> None:
