@@ -13,7 +13,7 @@ from contracts_schema.geography import region_of
 from flows import cpom_decisions, law
 from flows.campaigns import extractions
 from flows.computed import Moment, key_of
-from flows.hub import Hub, WrongUsage
+from flows.hub import Hub
 from warehouse.heads import ECARS, Head
 
 if TYPE_CHECKING:
@@ -63,10 +63,9 @@ def shares(hub: Hub, known: Mapping[str, Head], at: Moment) -> dict[str, str]:
 
 
 def computed(hub: Hub, known: Mapping[str, Head], place: str, at: Moment) -> "dict[str, pl.DataFrame]":
-    """The tables of a region. WrongUsage when what its ARS attests rests on the claimed source (rule cds.CDS68)."""
+    """The tables of a region. What rests on the claimed source is a finding (cds.CDS68), which holds the publication."""
     import polars as pl
 
-    from checks.cds.ruling import FIRED
     from checks.cpts import product
     from checks.cpts.agreement import CONTRACTS as CONTRACT_ROWS
     from checks.cpts.agreement import MISSIONS as MISSION_ROWS
@@ -93,12 +92,7 @@ def computed(hub: Hub, known: Mapping[str, Head], place: str, at: Moment) -> "di
         missions if given[MISSIONS] is not None else None,
         commitments, financings, own,
     )  # fmt: skip
-    found = examine_network(network)
-    held = found.filter(pl.col("status") == FIRED, pl.col("effect") == "publish_hold")
-    if held.height:
-        reasons = " ; ".join(held["reason_fr"].unique().sort())
-        raise WrongUsage(f"{place}, CPTS : rien n'est publié ({reasons} : retirez l'attestation, voir ecluse law)")
-    said = pl.concat([found, _replaced(hub, known, code), *_readings(hub, known, code, contracts)])
+    said = pl.concat([examine_network(network), _replaced(hub, known, code), *_readings(hub, known, code, contracts)])
     return product.tables(
         product.Region(code, at.on, contracts, pl.concat(years), said, commitments, entries, subsidies, financings, own)
     )

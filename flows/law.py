@@ -91,6 +91,12 @@ def law_of(hub: Hub, organisation: str | None = None, until: int | None = None) 
     )
 
 
+def organisations(hub: Hub, until: int | None = None) -> list[str]:
+    """Those that have decided anything about the law."""
+    streams = {event.stream for event in hub.log.read(until=until, under="law/", types={"DecisionTaken"})}
+    return sorted(name for stream in streams if (name := stream.removeprefix("law/")) != WHOLE_HUB)
+
+
 def attestations(hub: Hub, organisation: str, until: int | None = None) -> list[dict[str, Any]]:
     """Every attestation of an organisation, in the order of the log: when, by whom, why, of what, and what withdrew it."""
     stream = f"law/{organisation_of(organisation)}"

@@ -4,7 +4,8 @@ import csv
 import shutil
 import zipfile
 from collections.abc import Sequence
-from datetime import date
+from dataclasses import replace
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +19,27 @@ from connectors import synthetic_ecds
 from connectors.synthetic_ecds import Centre
 from contracts_schema.families import RESTRICTED
 from contracts_schema.parameters.record import said
-from contracts_schema.products import CAMPAIGN, CONTRACTS
+from contracts_schema.products import CAMPAIGN, CONTRACTS, products
 from contracts_schema.rules import catalogue
 from flows import campaigns, causes, closings, computed, decisions, deliveries, explanation, law, law_table, publication
 from flows.deliveries import Report, all_heads
-from flows.hub import TEST_CLOCK, Hub, WrongUsage, init_hub, open_hub
+from flows.hub import PARIS, TEST_CLOCK, Hub, WrongUsage, init_hub, open_hub
 
 CENTRES, NODES = "out_cpam__cds_centre", "out_cpam__cds_node"
 
 
-def put(folder: Path, centres: Sequence[Centre] | None = None, day: date = synthetic_ecds.EXTRACTED, **files: bytes) -> Path:
+def at(hub: Hub, instant: str) -> Hub:
+    """The same hub at an instant of Paris."""
+    return replace(hub, clock=lambda: datetime.fromisoformat(instant).replace(tzinfo=PARIS))
+
+
+def put(
+    folder: Path, centres: Sequence[Centre] | None = None, day: date = synthetic_ecds.EXTRACTED,
+    year: int = synthetic_ecds.YEAR, **files: bytes,
+) -> Path:  # fmt: skip
     """An extraction of these centres (the twelve of the demonstration); ``rfs=…`` gives the bytes of a section."""
     folder.mkdir(parents=True, exist_ok=True)
-    made = synthetic_ecds.demo() if centres is None else synthetic_ecds.files(centres, day)
+    made = synthetic_ecds.demo() if centres is None else synthetic_ecds.files(centres, day, year)
     for name, content in made.items():
         (folder / name).write_bytes(files.get(name.split("_")[1], content))
     return folder
@@ -369,6 +378,45 @@ def test_closing_needs_a_known_deadline_and_an_extraction(hub: Hub, tmp_path: Pa
     assert closings.close(hub, 2025, "rfs")["before_the_end"] == ["commun"], "no extraction after the deadline: told"
 
 
+def test_a_prerequisite_without_an_answer_is_told_on_the_days_of_alert_and_on_no_other(hub: Hub, tmp_path: Path) -> None:
+    centres = in_caisse("311")
+    centres[0]["rfs"] = [row for row in centres[0]["rfs"] if row["code_indicateur"] != "CDS15-A1-HOR"]
+    take(hub, put(tmp_path, centres, date(2026, 2, 10)))
+
+    def told(instant: str) -> list[str]:
+        found = rows(at(hub, instant), "out_cpam__cds_finding").filter(
+            pl.col("rule") == "cds.CDS21", pl.col("state") != "Non vérifiable"
+        )
+        return found["reason"].to_list()
+
+    assert told("2026-02-11T12:00") == []
+    for day, left in (("2026-02-12", 15), ("2026-02-20", 7), ("2026-02-26", 1)):
+        [reason] = told(f"{day}T12:00")
+        assert f"{left} jour" in reason
+    assert told("2026-02-27T12:00") == []
+
+
+def test_a_deadline_that_no_text_gives_is_the_last_one_that_an_organisation_attests(hub: Hub, tmp_path: Path) -> None:
+    hub = at(hub, "2027-03-01T23:59:59")
+    centres = in_caisse("311", "312")
+    for one in centres:
+        for section in one.values():
+            for row in section:
+                row["annee_exercice"] = "2026"
+    take(hub, put(tmp_path, centres, date(2027, 2, 1), year=2026))
+    assert closings.due(hub) == []
+    with pytest.raises(WrongUsage, match=r"ecluse attest cds\.campaign\.day"):
+        closings.close(hub, 2026, "rfs")
+    for caisse, last in (("cpam-311", "2027-02-26"), ("cpam-312", "2027-03-01")):
+        own = ("cds.campaign.day", last, date(2026, 1, 1), date(2027, 1, 1), ["deadline=rfs"], "Lettre")
+        law.attest(hub, law_table.stated(*own), caisse, "service des centres")
+    with pytest.raises(WrongUsage, match="ouverte jusqu'au 01/03/2027 inclus"):
+        closings.close(hub, 2026, "rfs")
+    hub = at(hub, "2027-03-02T00:00:00")
+    assert closings.due(hub) == [(2026, "rfs")]
+    assert closings.close(hub, 2026, "rfs")["last_day"] == "2027-03-01"
+
+
 def test_a_centre_is_a_tree_down_to_what_was_entered(hub: Hub, ecluse: Ecluse, tmp_path: Path) -> None:
     centres = in_caisse("311")
     take(hub, put(tmp_path, centres))
@@ -500,10 +548,12 @@ def test_an_amount_attested_by_the_claimed_source_holds_the_publication(hub: Hub
         "cpts.operating_grant", "9500000", date(2020, 1, 1), None, ["tier=1"], "003_f23b308d1cf6b0ce.txt"
     )
     decided = law.attest(hub, [claimed], "ars-99", "direction de l'offre de soins")
-    with pytest.raises(WrongUsage, match=r"ars-99, CPTS : rien n'est publié \(Le fonctionnement vient d'une source contestée"):
-        rows(hub, "out_ars__cpts_part", CONTRACTS)
+    held = rows(hub, "out_ars__cpts_finding", CONTRACTS).filter(effect_fr="publication retenue")
+    assert held["rule"].to_list() == ["cds.CDS68"]
+    [finding] = [one for one in products()["ars", "cpts"].tables if one.name == "finding"]
+    assert [one.sql for one in finding.checks] == ["effect_fr <> 'publication retenue'"], "the table gate refuses"
     law.withdraw_attestation(hub, decided["position"], "ars-99", "source contestée")
-    assert rows(hub, "out_ars__cpts_part", CONTRACTS).height > 0
+    assert rows(hub, "out_ars__cpts_finding", CONTRACTS).filter(effect_fr="publication retenue").is_empty()
 
 
 # --- published
@@ -530,8 +580,14 @@ def test_a_campaign_is_published_to_its_caisse_and_its_region_and_made_again_as_
     number = synthetic_ecds.rpps(201)[:9].encode()
     assert not any(number in path.read_bytes() for path in folder.iterdir() if path.is_file())
     law.attest(hub, everything(), "cpam-311", "service des centres")
+    later = in_caisse("311")
+    identity(raison_sociale="Nom d'après")(later[0])
+    take(hub, put(tmp_path / "cpam-311", later, date(2026, 3, 20)))
+    assert "Nom d'après" in rows(hub, CENTRES)["legal_name"].to_list()
     [again] = publication.recreate(hub, closed["position"], tmp_path / "alors", "cpam-311")
     assert again.known_as == 1
+    bytes_of = [{path.name: path.read_bytes() for path in one.iterdir()} for one in (folder, Path(again.folder))]
+    assert bytes_of[0] == bytes_of[1], "the state at the deadline, to the byte, whatever came since"
     shutil.rmtree(tmp_path / "alors")
     explained(hub)
     [attested] = [event.position for event in hub.log.read(types={"DecisionTaken"}) if event.data["kind"] == "attestation"]
