@@ -244,6 +244,11 @@ def products() -> dict[str, Product]:
     return {product.id: product for product in sorted(found, key=lambda product: product.id)}
 
 
+def decisions() -> dict[str, str]:
+    """The words of people's decisions on lines of bordereaux, by code: those of the workbook, the only ones."""
+    return next(table.answer.decisions for table in products()["bordereaux"].tables if table.answer)
+
+
 def _product(entry: dict[str, Any]) -> Product:
     totals = tuple(Total(**_tuples(total)) for total in entry.get("totals", []))
     return Product(**{**entry, "totals": totals, "tables": tuple(_table(table) for table in entry["tables"])})
