@@ -7,7 +7,6 @@ from datetime import date
 from typing import Any
 
 from contracts_schema.fingerprint import fingerprint
-from contracts_schema.french import counted
 from flows.deliveries import DECIDED, Report, active_waiver, judge_again, reception, report, settled_now, verdict_of
 from flows.hub import Hub, WrongUsage
 from warehouse.log import Event, KeyConflict, NewEvent, VersionConflict
@@ -94,7 +93,7 @@ def last_decision(hub: Hub, delivery: str) -> Event:
     """The last decision on the delivery whose id starts so; WrongUsage unless there is exactly one."""
     found = [event for name, event in last_decisions(hub).items() if name.startswith(delivery)] if delivery else []
     if len(found) != 1:
-        several = counted(len(found), "livraison a", "livraisons ont")
+        several = f"{len(found)} livraisons ont" if found else "aucune livraison n'a"
         raise WrongUsage(f"{several} une empreinte qui commence par « {delivery} » ; voir ecluse status")
     return found[0]
 

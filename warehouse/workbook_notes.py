@@ -91,16 +91,19 @@ def dictionary(book: Any, table: Table) -> None:
     for place, (heading, width) in enumerate(HEADINGS.items()):
         sheet.set_column(place, place, width)
         sheet.write_string(0, place, heading, header)
-    asked = dict(zip(table.answer.columns, to_fill(table.answer), strict=True)) if table.answer else {}
+    asked: dict[str, str] = {}
+    if table.answer:
+        names = (column.name for column in table.answer.columns)
+        asked = dict(zip(names, to_fill(table.answer), strict=True))
     columns = table.workbook_columns
     for rank, column in enumerate(columns, start=1):
         line = (
             column.label_fr,
-            "dans le classeur seul" if column in asked else column.name,
+            "dans le classeur seul" if column.name in asked else column.name,
             TYPES_FR[column.type],
             UNITS_FR.get(column.unit or "", ""),
             str(table.keys.index(column.name) + 1) if column.name in table.keys else "",
-            f"À remplir. {asked[column]}" if column in asked else constraints_fr(column),
+            f"À remplir. {asked[column.name]}" if column.name in asked else constraints_fr(column),
             CLASSIFICATIONS_FR[column.classification],
             YES if column.name in hidden else NO,
         )
