@@ -87,7 +87,7 @@ def _of_ars(path: Path) -> str:
     try:
         rows = read_fir(path.read_bytes(), path.name).rows
     except EcdsRefused as refusal:
-        raise Refused(refusal.rule, str(refusal)) from None
+        raise Refused(refusal.rule, f"{refusal} [{refusal.rule}]") from None
     told = [rows[name].drop_nulls().unique().sort().cast(str).to_list() for name in ("ars_code", "campaign")]
     return "/".join("+".join(values) or "inconnu" for values in told)
 
@@ -99,7 +99,7 @@ def _section(path: Path, caisse: str | None) -> CampaignFile:
     try:
         section, year, day = file_name(path.name)
     except EcdsRefused as refusal:
-        raise Refused(refusal.rule, str(refusal)) from None
+        raise Refused(refusal.rule, f"{refusal} [{refusal.rule}]") from None
     sender = f"cpam-{caisse}" if caisse else COMMON
     told = {"year": year, "stamp": f"{day:%Y%m%d}000000", "sender": sender}
     return CampaignFile(path, ECDS, section, f"{ECDS}/{sender}/{year}/{day}/{section}", told)

@@ -14,7 +14,7 @@ from typing import Any
 import polars as pl
 
 from connectors.ecars_block import Block
-from connectors.ecars_canonical import read_canonical
+from connectors.ecars_canonical import FL9, read_canonical
 from connectors.ecars_grid import FL6, blocks
 from connectors.ecars_values import bare
 from connectors.sheets import Unreadable, Workbook, read_sheets
@@ -25,7 +25,6 @@ from contracts_schema.identifiers import is_nir, plain
 
 FL2 = "ecars.FL2"
 FL7 = "ecars.FL7"
-FL9 = "ecars.FL9"
 NAMES = ("sheet", "row", "value", "financial_line", "recognition")
 _NIR = r"[1-478][\s.]?\d{2}[\s.]?\d{2}[\s.]?(?:\d{2}|2[ABab])[\s.]?\d{3}[\s.]?\d{3}[\s.]?\d{2}"
 
@@ -121,6 +120,12 @@ def _workbook(workbook: Workbook, content: bytes, file: str, received_on: date) 
         have = ", ".join(sorted({f"« {block.sheet} »" for block in found}))
         raise Unreadable(FL9, f"{have} : la feuille « ANNEXE ORIENTATION STRATEGIQUE » est absente du classeur")
     _inherit(found)
+    strategic = {block.facts.get("finess_ej") for block in found if block.annex == "STRAT"}
+    for block in found:
+        if block.annex == "HPR" and block.facts.get("finess_ej") not in strategic:
+            cell = block.facts.get("finess_cell", block.title_cell)
+            told = "annexe HPR d'un numéro FINESS dont la feuille « ANNEXE ORIENTATION STRATEGIQUE » est absente du classeur"
+            raise Unreadable(FL9, f"feuille « {block.sheet} », cellule {cell} : {told}")
     sha256 = hashlib.sha256(content).hexdigest()
     return _frames(found, file, sha256, received_on, notes)
 

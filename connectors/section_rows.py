@@ -29,8 +29,10 @@ APART = pl.Schema(
         "rule": pl.String(),
         "column": pl.String(),
         "raw": pl.String(),
+        "finess": pl.String(),
     }
 )
+"""``column``: headings; ``finess``: of the centre that the line is about, where it could be read."""
 TOLD = {
     "french_day": "jours écrits JJ/MM/AAAA",
     "no_offset": "instants sans décalage horaire, lus à l'heure de Paris",
@@ -114,7 +116,8 @@ def _columns(
     for place, (heading, key) in enumerate(zip(table.headings, bare, strict=True)):
         known = key if key in wanted else aliases.get(key, key)
         if known in found:
-            raise EcdsRefused(CDS57, f"colonne « {known} » deux fois dans l'en-tête (« {heading} »)", 1)
+            places = f"ligne 1, colonnes {int(found[known].removeprefix('c')) + 1} et {place + 1}"
+            raise EcdsRefused(CDS57, f"colonne « {known} » deux fois dans l'en-tête (« {heading} », {places})", 1)
         found[known] = f"c{place}"
         if known not in wanted:
             findings.append(Finding(CDS58, "unknown", file, section.name, {"colonne": heading}))
@@ -159,7 +162,13 @@ def _typed(
     raw = pl.struct([pl.col(place).alias(heading) for heading, place in found.items()]).struct.json_encode()
     first = pl.coalesce(pl.when(pl.col(f"bad_{column.name}")).then(pl.lit(column.heading)) for column in read)
     bad = frame.filter("any_bad").select(
-        section=pl.lit(section), file=pl.lit(file), line="line", rule=pl.lit(CDS57), column=first, raw=raw
+        section=pl.lit(section),
+        file=pl.lit(file),
+        line="line",
+        rule=pl.lit(CDS57),
+        column=first,
+        raw=raw,
+        finess=_finess(frame),
     )
     return rows, bad, told
 
@@ -208,18 +217,26 @@ def _without_doubles(rows: pl.DataFrame, section: ecds.Section, file: str) -> tu
     if not clash.any():
         return once, repeated, _Doubled(NOTHING.apart, tuple(findings))
     apart = once.filter(clash)
-    findings.append(Finding(CDS60, "default", file, section.name, {"lignes": _lines(apart["line"])}))
+    columns = ", ".join(column.heading for column in section.columns if column.name in key)
+    findings.append(Finding(CDS60, "default", file, section.name, {"lignes": _lines(apart["line"]), "colonnes": columns}))
     raw = pl.struct(pl.exclude("line", "file")).struct.json_encode()
+    headings = {column.name: column.heading for column in section.columns}
     kept = apart.select(
-        section=pl.lit(section.name), file=pl.lit(file), line="line", rule=pl.lit(CDS60), column=pl.lit(", ".join(key)), raw=raw
-    )
+        section=pl.lit(section.name), file=pl.lit(file), line="line", rule=pl.lit(CDS60),
+        column=pl.lit(", ".join(headings[name] for name in key)), raw=raw, finess=_finess(apart),
+    )  # fmt: skip
     return once.filter(~clash), repeated, _Doubled(kept, tuple(findings))
 
 
 def _ragged(table: TextTable, section: str, file: str) -> pl.DataFrame:
     return table.ragged.select(
-        section=pl.lit(section), file=pl.lit(file), line="line", rule=pl.lit(CDS57), column=pl.lit(None, pl.String), raw="raw"
-    )
+        section=pl.lit(section), file=pl.lit(file), line="line", rule=pl.lit(CDS57), column=pl.lit(None, pl.String), raw="raw",
+        finess=pl.lit(None, pl.String),
+    )  # fmt: skip
+
+
+def _finess(rows: pl.DataFrame) -> pl.Expr:
+    return pl.col("finess_et") if "finess_et" in rows.columns else pl.lit(None, pl.String)
 
 
 def _of_ragged(table: TextTable, section: str, file: str) -> list[Finding]:

@@ -14,7 +14,7 @@ from contracts_schema.ecds import JOURNALS
 from contracts_schema.fingerprint import fingerprint
 from flows import law
 from flows.computed import Moment, key_of
-from flows.hub import Hub, WrongUsage
+from flows.hub import Hub
 from warehouse.heads import Head
 
 if TYPE_CHECKING:
@@ -94,24 +94,20 @@ def computed(hub: Hub, known: Mapping[str, Head], place: str, at: Moment) -> "di
 
 
 def judged(hub: Hub, told: Told, place: str, at: Moment) -> "dict[str, pl.DataFrame]":
-    """The tables of one campaign by the law of an organisation. WrongUsage when an amount does not pass its own proof."""
+    """The tables of one campaign by the law of an organisation. An amount that does not pass its own proof is a finding, which
+    holds the publication at the table gate: people still read why."""
     import polars as pl
 
     from checks.cds import bill, product
     from checks.cds.examine import examine
     from checks.cds.figures import Figures
     from checks.cds.remuneration import remunerate
-    from checks.cds.ruling import FIRED
 
     own, positions = _attested(hub, place, at)
     examination = examine(told.campaign, own)
     found = remunerate(examination, own)
     figures = Figures(told.campaign.last_day, own)
     proof = bill.verify(bill.Bill(examination, found, figures, fingerprint(), (*told.positions, *positions)))
-    broken = proof.filter(pl.col("status") == FIRED, pl.col("effect") == "publish_hold")["rule"].unique().sort()
-    if broken.len():
-        rules = ", ".join(broken)
-        raise WrongUsage(f"campagne {told.campaign.year} : des montants ne se prouvent pas ({rules}), rien n'est publié")
     said = pl.concat([examination.findings, proof, told.readings])
     return product.tables(told.campaign, replace(examination, findings=said), found)
 
@@ -164,7 +160,7 @@ def _told(
     last_year = found.get((one.sender, one.year - 1))
     alert = _alert(one.year, at.on)
     campaign = replace(
-        _campaign(hub, one, centres, group),
+        _campaign(hub, one, centres, group, _attested(hub, place, at)[0]),
         before=_campaign(hub, last_year[-1], centres) if last_year else None,
         counts_before=counted,
         as_of=midnight(alert + timedelta(days=1)) if alert else None,
@@ -173,18 +169,23 @@ def _told(
     return Told(campaign, pl.concat([pl.DataFrame(schema=SCHEMA), *said]), tuple(head.position for head in one.heads.values()))
 
 
-def _campaign(hub: Hub, one: Extraction, centres: "pl.DataFrame", group: "Sequence[Extraction]" = ()) -> "Campaign":
+def _campaign(
+    hub: Hub, one: Extraction, centres: "pl.DataFrame", group: "Sequence[Extraction]" = (), own: "Sequence[Attestation]" = ()
+) -> "Campaign":
     """The sections of an extraction about these centres; None for a section that did not come.
 
-    Entries without an instant are those of all the extractions of the group: the day of one tells what was typed by then.
+    A journal with entries without an instant, or typed after the cut-off, is read with those of the earlier extractions of the
+    group: the day of one tells what was typed by then, and one may hold the value that was typed over too late.
     """
     from checks.cds.facts import Campaign
-    from checks.cds.journal import combined
+    from checks.cds.journal import combined, deadlines
 
     wanted = _among(centres["finess_et"].implode())
     frames: dict[str, Any] = {section: _rows(hub, head).filter(wanted).collect() for section, head in one.heads.items()}
-    for section in JOURNALS:
-        if section in frames and len(group) > 1 and frames[section]["entered_at"].null_count():
+    days = deadlines(one.year, own)
+    for section in JOURNALS if len(group) > 1 else ():
+        instants, cutoff = frames[section]["entered_at"] if section in frames else None, days.cutoff(section)
+        if instants is not None and (instants.null_count() or (cutoff and instants.len() and instants.max() >= cutoff)):
             heads = [(other.day, other.heads[section]) for other in group if section in other.heads]
             frames[section] = combined((day, _rows(hub, head).filter(wanted).collect()) for day, head in heads)
     return Campaign(one.year, one.day, **frames)

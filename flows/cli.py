@@ -339,14 +339,10 @@ def explain(
     as_of: AsOf = None,
     as_json: AsJson = False,
 ) -> None:
-    """Remonte d'une ligne publiée aux transmissions, fichiers et numéros de ligne qui la font."""
+    """Remonte d'une ligne publiée à ce qui la fait : fichiers, cellules et lignes, décisions, règles, étapes du calcul."""
     from flows import display, explanation, state
-    from flows.hub import WrongUsage
 
-    pairs = [key.partition("=") for key in keys]
-    if any(not sign for _, sign, _ in pairs):
-        raise WrongUsage("les clés s'écrivent CLÉ=VALEUR, par exemple finess=990000010")
-    hub, chosen = hub_of(context), {name: value for name, _, value in pairs}
+    hub, chosen = hub_of(context), _pairs(keys)
     answer = explanation.explain(hub, product, table, chosen, number, state.position_of(hub, as_of))
     print_json(answer) if as_json else display.explained(answer)
 
@@ -375,6 +371,28 @@ def diff(
     with display.spinner("différence", quiet=as_json) as step:
         answer = difference.difference(hub, start, hub.log.head()[0] if end is None else end, scope, step)
     print_json(answer) if as_json else display.difference(answer, limit)
+
+
+@app.command()
+def why(
+    context: typer.Context,
+    product: Annotated[str, typer.Argument(metavar="DESTINATAIRE/PRODUIT", help="Par exemple ars-76/cpom-indicateurs.")],
+    keys: Annotated[
+        list[str] | None, typer.Argument(metavar="[CLÉ=VALEUR…]", help="Ces lignes seules : finess_ej=990000010 …")
+    ] = None,
+    number: Annotated[int | None, typer.Option("--publication", help="La publication (la dernière par défaut).")] = None,
+    since: Annotated[int | None, typer.Option(help="Celle d'avant, par son numéro (la précédente par défaut).")] = None,
+    table: Annotated[str | None, typer.Option(help="Une seule table du produit.")] = None,
+    limit: Annotated[int, typer.Option(help="Lignes montrées par table.")] = 10,
+    as_json: AsJson = False,
+) -> None:
+    """Pourquoi un chiffre publié a changé : la part de chaque livraison, décision, règle ou jour, dont la somme est l'écart."""
+    from flows import causes, display, display_causes
+
+    hub, wanted = hub_of(context), _pairs(keys or [])
+    with display.spinner("rejeu", quiet=as_json) as step:
+        answer = causes.causes(hub, product, number, since, wanted, table, step)
+    print_json(answer) if as_json else display_causes.changes(answer, limit)
 
 
 @app.command()
@@ -590,6 +608,15 @@ def _fail(message: str, code: int) -> None:
 
     typer.echo(f"ecluse : {plain(message)}", err=True)
     sys.exit(code)
+
+
+def _pairs(keys: list[str]) -> dict[str, str]:
+    from flows.hub import WrongUsage
+
+    pairs = [key.partition("=") for key in keys]
+    if any(not sign for _, sign, _ in pairs):
+        raise WrongUsage("les clés s'écrivent CLÉ=VALEUR, par exemple finess=990000010")
+    return {name: value for name, _, value in pairs}
 
 
 def _day(given: datetime | None) -> date | None:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from checks.cds.journal import Deadlines
 
 DEADLINES = {"rosp": "ROSP déclarative", "rfs": "rémunération forfaitaire"}
+ADVANCE = ("settlement", "advance")
+"""Nodes beside what may be paid: what is left of an advance, and the advance that the next year would open."""
 AMOUNTS = ("computed_cents", "payable_cents", "under_reserve_cents", "blocked_cents")
 
 
@@ -125,7 +127,12 @@ def centre(hub: Hub, finess: str, year: int | None = None, until: int | None = N
 
     nodes = {row["node"]: row for row in of("out_cpam__cds_node").iter_rows(named=True)}
     schemes = [
-        row | {"tree": _tree(f"{row['scheme']}.payable", nodes)} for row in rows.filter(year=chosen).iter_rows(named=True)
+        row
+        | {
+            "tree": _tree(f"{row['scheme']}.payable", nodes),
+            "advance": [_tree(f"{row['scheme']}.{name}", nodes) for name in ADVANCE if f"{row['scheme']}.{name}" in nodes],
+        }
+        for row in rows.filter(year=chosen).iter_rows(named=True)
     ]
     findings = of("out_cpam__cds_finding").to_dicts()
     return {"finess": finess, "year": chosen, "schemes": schemes, "findings": findings,

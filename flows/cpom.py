@@ -162,7 +162,7 @@ def _hidden(hub: Hub, known: Mapping[str, Head], region: str, at: Moment) -> "pl
 
     from warehouse.masking import masked
 
-    product, keys = products()[PMSI_PRODUCT], ["finess", "exit_year", "definition_id", "variant"]
+    product, keys = products()["ars", PMSI_PRODUCT], ["finess", "exit_year", "definition_id", "variant"]
     made = building.tables(hub, _standing(known), {table.view for table in product.tables})
     if not all(name in made and made[name].paths for name in (table.view for table in product.tables)):
         return pl.DataFrame(
@@ -348,6 +348,6 @@ def _key(hub: Hub, known: Mapping[str, Head], region: str, at: Moment) -> str:
 
 
 def _views() -> str:
-    of_pmsi = views.closure(table.view for table in products()[PMSI_PRODUCT].tables)
+    of_pmsi = views.closure(table.view for table in products()["ars", PMSI_PRODUCT].tables)
     texts = (views.views()[name].sql for name in of_pmsi)
     return hashlib.sha256("\0".join(texts).encode()).hexdigest()

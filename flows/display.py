@@ -305,6 +305,8 @@ def explained(answer: Mapping[str, Any]) -> None:
     if answer["row"].get("masked"):
         told = "Vide : masqué, étant un petit effectif ou ce qui en ferait connaître un. Les nombres de lignes qui suivent sont"
         out.print(f"{told} d'avant masquage : ne pas les diffuser.", soft_wrap=True)
+    for one in answer["basis"]:
+        out.print(f"{' ' * 2 * (1 + one.get('depth', 0))}{plain(one['text'])}", soft_wrap=True)
     for delivery in answer["deliveries"]:
         file = next((file for file in delivery["files"] if file["family"] == "rsa"), delivery["files"][0])
         out.print(f"{plain(file['name'])}  sha256 {file['sha256']}", soft_wrap=True)
@@ -317,7 +319,7 @@ def explained(answer: Mapping[str, Any]) -> None:
                       f"{waiver['until']}) : {plain(waiver['reason'])}", soft_wrap=True)  # fmt: skip
             for rule in waiver["value"]:
                 out.print(f"    malgré : {label(rule)}", soft_wrap=True)
-        if not delivery["measures"]:
+        if not delivery["measures"] and not answer["basis"]:
             out.print("  aucune ligne du fichier ne compte ici")
         for measures, found in _same_lines(delivery["measures"]):
             lines = counted(found["lines"], "ligne")

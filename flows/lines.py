@@ -158,10 +158,10 @@ def take_workbook(hub: Hub, path: Path, role: str | None) -> dict[str, Any]:
 
 def _to_fill(origin: "Origin") -> dict[str, str]:
     """The columns that people fill in a workbook, with what each takes."""
-    from contracts_schema.products import products
+    from contracts_schema.products import product_of
     from warehouse.workbook_answers import to_fill
 
-    tables = {table.name: table for table in products()[origin.product].tables}
+    tables = {table.name: table for table in product_of(origin.recipient, origin.product).tables}
     answer = tables[origin.table].answer
     return {column.label_fr: told for column, told in zip(answer.columns, to_fill(answer), strict=True)} if answer else {}
 

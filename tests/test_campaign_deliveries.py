@@ -19,7 +19,7 @@ from connectors.synthetic_ecds import Centre
 from contracts_schema.families import RESTRICTED
 from contracts_schema.products import CAMPAIGN, CONTRACTS
 from contracts_schema.rules import catalogue
-from flows import campaigns, closings, computed, decisions, deliveries, law, publication
+from flows import campaigns, causes, closings, computed, decisions, deliveries, explanation, law, publication
 from flows.deliveries import Report, all_heads
 from flows.hub import TEST_CLOCK, Hub, WrongUsage, init_hub, open_hub
 
@@ -93,8 +93,13 @@ HEADER = RFS.split(b"\r\n")[0]
     ("content", "rule", "told"),
     [
         (RFS.replace(b";", b","), "cds.CDS57", "séparateur « ; » attendu"),
-        (RFS.replace(b";niveau;", b";reponse;"), "cds.CDS57", "deux fois dans l'en-tête"),
-        (RFS.replace(b";2025;", b";2024;", 1), "cds.CDS20", "ligne 2"),
+        (
+            RFS.replace(b";niveau;", b";reponse;"),
+            "cds.CDS57",
+            "« reponse » deux fois dans l'en-tête (« reponse », ligne 1, colonnes 4 et 5)",
+        ),
+        (RFS.replace(b";2025;", b";2024;", 1), "cds.CDS20", "ligne 2, colonne annee_exercice"),
+        (b"", "cds.CDS57", "fichier vide"),
         (RFS.replace(b"OUI", b"\xe9", 1), "cds.CDS57", "illisible en UTF-8"),
         (RFS.replace(b";horodatage_saisie", b";instant"), "cds.CDS57", "colonnes absentes : horodatage_saisie"),
     ],
@@ -106,7 +111,28 @@ def test_a_section_that_cannot_be_trusted_is_refused_with_its_file_line_and_rule
     assert (report.status, report.reasons) == ("rejected", [rule])
     assert told in str(report.message)
     assert "ECDS_rfs_2025_2026_03_02.csv" in str(report.message)
+    assert f"[{rule}]" in str(report.message)
     assert rule in catalogue()
+
+
+def test_a_header_alone_is_held_since_it_would_make_every_centre_unanswered(hub: Hub, tmp_path: Path) -> None:
+    report = take(hub, put(tmp_path, rfs=HEADER + b"\r\n"))["ECDS_rfs_2025_2026_03_02.csv"]
+    assert (report.status, report.reasons) == ("held", ["dataset.no_row"])
+
+
+def test_a_centre_whose_line_was_set_aside_is_told_why_nothing_of_it_counts(hub: Hub, tmp_path: Path) -> None:
+    centres = in_caisse("311")
+    typed = next(row for row in centres[0]["rfs"] if row["code_indicateur"] == "CDS15-A2-COORD")
+    centres[0]["rfs"] = [row for row in centres[0]["rfs"] if row is not typed]
+    centres[0]["rfs"].append(typed | {"valeur_num": "17,5"})
+    take(hub, put(tmp_path, centres))
+    told = rows(hub, "out_cpam__cds_finding").filter(finess=numbers(centres)[0])
+    line = len(centres[0]["rfs"]) + 1
+    [reason] = told.filter(rule="cds.CDS57")["reason"]
+    assert reason.endswith(
+        f"ligne(s) {line} de ce centre mises à l'écart, colonne valeur_num illisible ; rien de ce qui y est saisi n'est compté."
+    )
+    assert "cds.CDS23" in told["rule"].to_list()
 
 
 def test_bad_lines_are_set_aside_with_their_number_and_none_is_lost(hub: Hub, tmp_path: Path) -> None:
@@ -289,7 +315,8 @@ def test_a_centre_is_a_tree_down_to_what_was_entered(hub: Hub, ecluse: Ecluse, t
             walk(one)
 
     for scheme in answer["schemes"]:
-        walk(scheme["tree"])
+        for tree in (scheme["tree"], *scheme["advance"]):
+            walk(tree)
     nodes = set(rows(hub, NODES)["node"])
     assert {name for name in names if not name.startswith("entrée")} == nodes
     assert rfs["tree"]["inputs"][0]["value"] == str(rfs["computed_cents"])
@@ -361,7 +388,7 @@ def test_a_campaign_is_published_to_its_caisse_and_its_region_and_made_again_as_
     closed = closings.close(hub, 2025, "rfs")
     reports = {f"{one.recipient}/{one.product}": one for one in publication.publish(hub)}
     assert {name: (one.status, one.breaches) for name, one in reports.items()} == dict.fromkeys(
-        ("cpam-311/centres-de-sante", "ars-99/centres-de-sante-ars", "ars-99/cpts"), ("published", [])
+        ("cpam-311/centres-de-sante", "ars-99/centres-de-sante", "ars-99/cpts"), ("published", [])
     )
     folder = Path(reports["cpam-311/centres-de-sante"].folder)
     assert {path.name for path in folder.iterdir()} >= {"centre.parquet", "centre.csv", "centre.xlsx"}
@@ -375,3 +402,38 @@ def test_a_campaign_is_published_to_its_caisse_and_its_region_and_made_again_as_
     [again] = publication.recreate(hub, closed["position"], tmp_path / "alors", "cpam-311")
     assert again.known_as == 1
     shutil.rmtree(tmp_path / "alors")
+    explained(hub)
+    [attested] = [event.position for event in hub.log.read(types={"DecisionTaken"}) if event.data["kind"] == "attestation"]
+    publication.publish(hub, "cpam-311")
+    keys = {"finess": SOUND, "year": "2025", "scheme": "rfs"}
+    told = causes.causes(hub, "cpam-311/centres-de-sante", keys=keys, table="centre")["figures"]
+    firm = {one["figure"]: one for one in told if one["figure"].endswith("_cents")}
+    assert firm["payable_cents"]["change"] == -firm["under_reserve_cents"]["change"] > 0
+    assert [[cause["position"] for cause in part["causes"]] for part in firm["payable_cents"]["parts"]] == [[attested]]
+
+
+SOUND = "990000069"
+"""Of the demonstration, the centre to whom nothing happened."""
+
+
+def explained(hub: Hub) -> None:
+    """From what was published to the lines sent: a centre for its caisse and its ARS, a part of a contract, a commitment."""
+    keys = {"finess": SOUND, "year": "2025", "scheme": "rfs"}
+    for name in ("cpam-311/centres-de-sante", "ars-99/centres-de-sante"):
+        said = explanation.explain(hub, name, "centre", keys)
+        steps = {one["node"]: one for one in said["basis"] if one["kind"] == "step"}
+        assert int(steps["rfs.amount"]["value"]) == said["row"]["computed_cents"]
+        assert "cds.rfs.point_value" in steps["rfs.amount"]["parameters"]
+        measures = {one["scope"].rpartition("/")[2]: one["measures"] for one in said["deliveries"]}
+        assert set(measures) == {"identification", "horaires", "professionnels", "rfs"}
+        [entry] = measures["rfs"]["CDS15-A2-COORD"]["ranges"]
+        line = synthetic_ecds.demo()["ECDS_rfs_2025_2026_03_02.csv"].decode().splitlines()[entry[0] - 1]
+        assert f"{SOUND};" in line
+        assert "CDS15-A2-COORD" in line
+    part = {"contract_id": "C1", "contract_year": "1", "mission": "ACCES", "part": "FIXE"}
+    shown = explanation.explain(hub, "ars-99/cpts", "part", part)
+    assert [one["kind"] for one in shown["basis"]] == ["step"]
+    assert {next(iter(one["measures"])) for one in shown["deliveries"]} == {"contrat", "mission"}
+    given = explanation.explain(hub, "ars-99/cpts", "commitment", {"number": "1"})
+    [sent] = given["deliveries"]
+    assert sent["measures"]["engagement"]["ranges"] == [[given["row"]["line"]] * 2]

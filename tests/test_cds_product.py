@@ -82,6 +82,12 @@ def test_a_cent_too_many_is_told_by_the_checks_of_the_contract(demo: dict[str, p
     assert broken(MADE[view], wrong) == ["cents_add_up", "is_the_sum_of_its_indicators"]
 
 
+def test_an_amount_without_its_proof_holds_the_publication_of_that_recipient(demo: dict[str, pl.DataFrame]) -> None:
+    for view in ("out_cpam__cds_finding", "out_ars__cds_finding"):
+        held = demo | {view: demo[view].head(1).with_columns(effect_fr=pl.lit("publication retenue"))}
+        assert broken(MADE[view], held) == ["nothing_holds_the_publication"]
+
+
 def test_the_result_of_a_centre_is_said_with_its_reason() -> None:
     def refuse(found: Any) -> None:
         entry(found, "COORD")["reponse"] = "NON"

@@ -103,6 +103,13 @@ def test_a_yearly_report_is_due_each_year_from_the_one_after_its_effect_and_show
     assert [state for state, _ in states(blind, "D15a")][:3] == ["NON_VERIFIABLE"] * 3
 
 
+def test_what_is_due_once_is_received_with_any_report_of_the_recognition() -> None:
+    told = {"recognition_id": "RC37", "finess_ej": EJ, "data_year": 2029, "due_on": date(2029, 12, 31)}
+    for came, state in ((None, "DEPASSE"), (date(2029, 12, 31), "RECU_A_TEMPS"), (date(2030, 1, 4), "RECU_EN_RETARD")):
+        facts = world(**recognised("RC37"), recognition_report=frame("recognition_report", told | {"received_on": came}))
+        assert [one for one, _ in states(watched(date(2030, 2, 1), facts), "D16")] == [state]
+
+
 @pytest.mark.parametrize(
     ("sent", "on", "state"),
     [

@@ -10,7 +10,7 @@ import polars as pl
 
 from checks.cds.agreement import GAP_PERCENT
 from checks.cds.performance import GAP_POINTS
-from checks.cds.scene import Scene, label, scene
+from checks.cds.scene import Scene, label
 
 COMPARED = pl.Schema(
     {
@@ -46,7 +46,7 @@ UNITS_FR |= dict.fromkeys(("patient_list", "active_patients"), "patients")
 def compared(found: Scene) -> pl.DataFrame:
     """``COMPARED`` of every centre: with the campaign before, the patients that were computed, the hours that the ARS knows."""
     campaign = found.campaign
-    before = None if campaign.before is None else scene(campaign.before, found.attested)
+    before = found.before
     now = figures(found)
     parts = [_beside(found, now, None if before is None else figures(before), BEFORE_FR, SUBJECTS_FR)]
     computed = campaign.computed_patients
@@ -100,7 +100,9 @@ def _rates(found: Scene, before: Scene | None) -> pl.DataFrame:
         return pl.DataFrame(schema=COMPARED)
     rate = pl.when(pl.col("denominator") > 0).then(pl.col("numerator") * 1000 // pl.col("denominator"))
     rows = found.rosp.in_force.select("finess_et", subject="code", declared=rate)
-    old = None if before is None or before.rosp is None else before.rosp.latest.select("finess_et", subject="code", other=rate)
+    old = (
+        None if before is None or before.rosp is None else before.rosp.in_force.select("finess_et", subject="code", other=rate)
+    )
     near = rows.clear().rename({"declared": "other"}) if old is None else old
     rows = rows.join(near, on=["finess_et", "subject"], how="left", maintain_order="left")
     words = {"subject_fr": label(pl.col("subject")), "unit": pl.lit("dixièmes de point"), "source_fr": pl.lit(BEFORE_FR)}

@@ -66,9 +66,9 @@ class Campaign:
 
 def counts(campaign: Campaign) -> pl.DataFrame:
     """``COUNTS`` of a campaign, for comparison with the next extraction."""
-    rows = [
-        (name, frame.height, frame["finess_et"].n_unique()) for name, frame in campaign.sections().items() if frame is not None
-    ]
+    frames = {name: frame for name, frame in campaign.sections().items() if frame is not None}
+    own = {name: frame.filter(~pl.col("gone")) if "gone" in frame.columns else frame for name, frame in frames.items()}
+    rows = [(name, frame.height, frame["finess_et"].n_unique()) for name, frame in own.items()]
     return pl.DataFrame(rows, schema=COUNTS, orient="row")
 
 

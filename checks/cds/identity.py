@@ -98,8 +98,8 @@ def cds08(scene: Scene) -> pl.DataFrame:
 
 @check("cds.CDS09")
 def cds09(scene: Scene) -> pl.DataFrame:
-    if scene.register is None or scene.rfs is None:
-        return absent()
+    if scene.register is None or scene.rfs is None or scene.register["main_site"].is_null().all():
+        return absent()  # no link of an antenne was given at all, which is not a centre without antenne
     claims = scene.rfs.in_force.filter(pl.col("answer") == "oui").select("finess_et").unique()
     sites = scene.register.filter(pl.col("main_site").is_not_null()).join(claims, on="finess_et", how="semi")
     both = sites.join(claims.rename({"finess_et": "main_site"}), on="main_site", how="semi", maintain_order="left")

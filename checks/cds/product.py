@@ -80,8 +80,12 @@ def _centres(examination: Examination, remuneration: Remuneration) -> pl.DataFra
     prerequisites = examination.prerequisites.group_by("finess_et").agg(prerequisites=said.str.join(" ; "))
     payable, reserved, computed = pl.col("payable_cents"), pl.col("under_reserve_cents"), pl.col("computed_cents")
     stopped = (pl.col("rules") != "") | (pl.col("blocked_cents") > 0)
+    scene = examination.scene
+    unreceived = [name for name in SCHEMES_FR if scene.journal(name) is None]
     result = (
-        pl.when(computed.is_null())
+        pl.when(pl.col("scheme").is_in(unreceived))
+        .then(pl.lit("Non reçu"))
+        .when(computed.is_null())
         .then(pl.lit("Non calculable"))
         .when(stopped)
         .then(pl.lit("Bloqué"))

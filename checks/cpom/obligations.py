@@ -215,11 +215,16 @@ def _reports(facts: Facts) -> pl.DataFrame:
     )
     received = told.group_by("finess_ej", "data_year", subject="recognition_id").agg(received_on=pl.col("received_on").min())
     every = every.join(received, on=["finess_ej", "subject", "data_year"], how="left", maintain_order="left")
+    # what is due once is of no year: any report of the recognition is the one
+    once = received.group_by("finess_ej", "subject").agg(once_on=pl.col("received_on").min())
+    every = every.join(once, on=["finess_ej", "subject"], how="left", maintain_order="left").with_columns(
+        received_on=pl.when(pl.col("data_year").is_null()).then("once_on").otherwise("received_on")
+    )
     came = pl.when(pl.col("received_on").is_not_null())
     return every.with_columns(
         unsure=pl.lit(not facts.has("recognition_report")),
         evidence_fr=came.then(pl.format("rapport reçu le {}", french(pl.col("received_on")))),
-    ).drop("data_year")
+    ).drop("data_year", "once_on")
 
 
 def _subsidies(facts: Facts, law: Law) -> pl.DataFrame:
