@@ -11,7 +11,7 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import Any
 
-from contracts_schema.products import Table, product_of
+from contracts_schema.products import Column, Table, product_of
 from flows.hub import Hub, WrongUsage
 from flows.published import publications
 from flows.replay import AGAIN, Asked, Cause, State, compared, named, numbered, states
@@ -51,7 +51,7 @@ def causes(
     product = product_of(last.data["recipient"], last.data["product"])
     asked = Asked(product, recipient(last.data["recipient"]), _tables(product.tables, keys or {}, table), keys or {})
     found = states(hub, asked, first, last, progress)
-    figures = [figure for one in asked.tables for figure in _figures(one, found)]
+    figures = [figure for one in asked.tables for figure in _figures(one, found, product.origin_column)]
     return {"recipient": asked.recipient.name, "product": product.id, "before": _told(first), "after": _told(last),
             "figures": figures}  # fmt: skip
 
@@ -86,7 +86,7 @@ def _told(event: Event) -> dict[str, Any]:
             "judged_on": data.get("judged_on")}  # fmt: skip
 
 
-def _figures(table: Table, found: Sequence[State]) -> Iterator[dict[str, Any]]:
+def _figures(table: Table, found: Sequence[State], origin: str = "") -> Iterator[dict[str, Any]]:
     """The figures of a table that are not the same at both ends, in the order of their rows and columns."""
     name = named(table)
     seen = [
@@ -99,7 +99,7 @@ def _figures(table: Table, found: Sequence[State]) -> Iterator[dict[str, Any]]:
         keys = {column: value for column, value in zip(name, place, strict=True) if column != AGAIN or value}
         row = next(one for one in line if one is not None)
         led = tuple(of(row) for of in own)
-        for figure, chain in _chains(table, line, led):
+        for figure, chain in _chains(table, compared(table, origin), line, led):
             yield {"table": table.name, "keys": keys, "figure": figure, "before": chain.values[0], "after": chain.values[-1],
                    "change": _change(chain), "parts": list(parts(chain))}  # fmt: skip
 
@@ -121,12 +121,12 @@ def _by_row(causes: Sequence[Cause]) -> Callable[[Mapping[str, Any]], tuple[dict
     return of
 
 
-def _chains(table: Table, line: Sequence[Any], led: Any) -> Iterator[tuple[str, Chain]]:
+def _chains(table: Table, columns: Sequence[Column], line: Sequence[Any], led: Any) -> Iterator[tuple[str, Chain]]:
     """The chains of a row that differ at their ends: the row itself where it came or went, then its columns."""
     came = (line[0] is None) != (line[-1] is None)
     if came:
         yield ROW, Chain(tuple("absente" if row is None else "présente" for row in line), led, number=False)
-    for column in compared(table):
+    for column in columns:
         number = column.type in ("integer", "number")
         ends = [row and row[column.name] for row in (line[0], line[-1])]  # as published: an empty cell is an empty cell
         if ends[0] != ends[1] and (number or not came):

@@ -114,7 +114,10 @@ def states(
     held = publications(hub, asked.recipient.name, asked.product.id) if masks else []
     earlier = [_masks(asked, {name: published_rows(hub, one, name) for name in one.data["tables"]}) for one in held]
     ends = [_kept(hub, asked, event) for event in (first, last)]
-    differing = {table.name: _differing(table, *(asked.of(rows[table.name]) for rows in ends)) for table in asked.tables}
+    origin = asked.product.origin_column
+    differing = {
+        table.name: _differing(table, origin, *(asked.of(rows[table.name]) for rows in ends)) for table in asked.tables
+    }
 
     def kept(rows: "Rows", *causes: Cause) -> State:
         return State({table.name: _among(table, asked.of(rows[table.name]), differing[table.name]) for table in asked.tables},
@@ -295,19 +298,20 @@ def named(table: Table) -> tuple[str, ...]:
     return (*table.named_by, AGAIN) if table.named_by else table.keys
 
 
-def compared(table: Table) -> list[Column]:
-    """The columns that may tell a change: not those that name a row, nor number it, nor say that something is masked."""
-    return [column for column in table.columns if column.name not in {*named(table), *table.keys, "masked"}]
+def compared(table: Table, origin: str = "") -> list[Column]:
+    """The columns that may tell a change: not those that name or number a row, nor say that something is masked, nor
+    ``origin``, the data that it is made from, which causes say."""
+    return [column for column in table.columns if column.name not in {*named(table), *table.keys, "masked", origin}]
 
 
-def _differing(table: Table, one: "pl.DataFrame", other: "pl.DataFrame") -> "pl.DataFrame":
+def _differing(table: Table, origin: str, one: "pl.DataFrame", other: "pl.DataFrame") -> "pl.DataFrame":
     """The names of the rows that are not the same in both, in their order."""
     import polars as pl
 
     name = list(named(table))
     sides = [numbered(table, rows).with_columns(there=pl.lit(value=True)) for rows in (one, other)]
     both = sides[0].join(sides[1], on=name, how="full", coalesce=True, nulls_equal=True, suffix=":after")
-    columns = ["there", *(column.name for column in compared(table))]
+    columns = ["there", *(column.name for column in compared(table, origin))]
     differ = pl.any_horizontal(pl.col(column).ne_missing(pl.col(f"{column}:after")) for column in columns)
     return both.filter(differ).select(name).sort(name, nulls_last=True)
 
