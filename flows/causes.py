@@ -73,11 +73,21 @@ def _tables(tables: Sequence[Table], keys: Mapping[str, str], name: str | None) 
     if name is not None and name not in {table.name for table in tables}:
         raise WrongUsage(f"pas de table {name} ; tables : {', '.join(table.name for table in tables)}")
     mine = [table for table in tables if name in (None, table.name)]
-    found = tuple(table for table in mine if set(keys) <= {column.name for column in table.columns})
+    found = tuple(table for table in mine if set(keys) <= _open(table))
     if not found:
         columns = sorted({key for table in mine for key in named(table)} - {AGAIN})
         raise WrongUsage(f"aucune table n'a toutes ces clés ; clés : {', '.join(columns)}")
     return found
+
+
+def _open(table: Table) -> set[str]:
+    """The columns by which rows may be asked for: those that no mask changes."""
+    changed = {
+        "masked",
+        *(name for mask in table.mask for name in mask.hides),
+        *([table.remark.column] if table.remark else []),
+    }
+    return {column.name for column in table.columns} - changed
 
 
 def _told(event: Event) -> dict[str, Any]:

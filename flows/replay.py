@@ -115,9 +115,8 @@ def states(
     earlier = [_masks(asked, {name: published_rows(hub, one, name) for name in one.data["tables"]}) for one in held]
     ends = [_kept(hub, asked, event) for event in (first, last)]
     origin = asked.product.origin_column
-    differing = {
-        table.name: _differing(table, origin, *(asked.of(rows[table.name]) for rows in ends)) for table in asked.tables
-    }
+    asked_ends = [{table.name: asked.of(rows[table.name]) for table in asked.tables} for rows in ends]
+    differing = {table.name: _differing(table, origin, *(rows[table.name] for rows in asked_ends)) for table in asked.tables}
 
     def kept(rows: "Rows", *causes: Cause) -> State:
         return State({table.name: _among(table, asked.of(rows[table.name]), differing[table.name]) for table in asked.tables},
