@@ -138,7 +138,7 @@ def test_every_variant_that_can_be_decided_is_one_that_is_recomputed(hub: Hub, t
     at = computed.moment(hub, "cpom")
     assert at
     known = deliveries.all_heads(hub)
-    given = cpom.recomputed(hub, known, cpom.judged(hub, known, "99", at).facts)
+    given = cpom.recomputed(hub, known, cpom.judged(hub, known, "99", at).facts, at)
     assert given["finess_ej"].unique().to_list() == [SITE], "a legal entity that sends for itself"
     found = given.group_by("definition_id").agg(pl.col("variant").sort())
     told = {name: sorted(variants) for name, variants in cpom_decisions.VARIANTS.items()}
