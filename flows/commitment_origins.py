@@ -1,18 +1,20 @@
-"""What a published row about CPTS and FIR rests on: lines of contracts, missions and commitments, figures of the law, rules."""
+"""What a published row about CPTS, FIR and FMIS rests on: lines of what was received, figures of the law, rules."""
 
 import re
 from collections.abc import Mapping
 from typing import Any
 
 from contracts_schema.products import CONTRACTS, Table
-from flows import commitments, computed, law
+from flows import commitments, computed, cpom_origins, law
 from flows.deliveries import all_heads
 from flows.hub import Hub
 from flows.origins import STEP, Origins, decision, measure, rule
 from warehouse.heads import Head
 
-ABOUT = ("contract_id", "beneficiary", "order_number")
-"""Columns that the item of a finding may be of."""
+ABOUT = ("contract_id", "beneficiary", "siret", "order_number")
+"""Columns that the item of a finding, or the beneficiary of financings, may be of."""
+LISTED = {"commitment": (commitments.COMMITMENTS, "engagement"), "indicator": (commitments.ENTRIES, "saisie")}
+"""Tables whose rows say their file and line."""
 
 
 def origins(hub: Hub, table: Table, row: Mapping[str, Any], position: int) -> Origins:
@@ -21,29 +23,42 @@ def origins(hub: Hub, table: Table, row: Mapping[str, Any], position: int) -> Or
     if at is None:
         return Origins({})
     known = {scope: head for scope, head in all_heads(hub, at.position).items() if head.source in commitments.SOURCES}
+    contract = {"contract_id": row.get("contract_id")}
+    if table.name == "contract":
+        return Origins(_last(_lines(hub, known, commitments.CONTRACTS, "contrat", contract)))
     if table.name == "part":
-        contract, mission = {"contract_id": row["contract_id"]}, {"contract_id": row["contract_id"], "mission": row["mission"]}
         lines = _last(_lines(hub, known, commitments.CONTRACTS, "contrat", contract))
-        lines |= _last(_lines(hub, known, commitments.MISSIONS, "mission", mission))
-        cents = "non calculable" if row["amount_cents"] is None else f"{row['amount_cents']} centimes"
-        step = {"kind": STEP, "depth": 0, "node": f"{row['mission']} {row['part']}", "value": row["amount_cents"],
-                "unit": "centimes", "firm": row["firm"], "status_fr": row["status_fr"], "parameters": row["parameters"],
-                "text": f"{row['mission']} {row['part']} = {cents} [{row['status_fr']}] : {row['reason']} ; "
-                        f"{row['due_days']} jours sur {row['year_days']} ; {row['parameters']}"}  # fmt: skip
-        own = law.law_of(hub, f"ars-{row['region']}", at.position).parameters
-        used = {one.position for one in own if re.search(rf"{re.escape(one.parameter)}\b(?!\.)", row["parameters"])}
-        return Origins(lines, (step, *(decision(hub, one) for one in sorted(used))))
-    if table.name == "commitment":
-        place = {"file": row["file"], "line": row["line"]}
-        return Origins(_last(_lines(hub, known, commitments.COMMITMENTS, "engagement", place)))
-    if table.name == "finding":
-        found: dict[str, Any] = {}
-        for name in commitments.ONCE:
-            for column in ABOUT:
-                line = {"line": row["line"]} if row["line"] else {}
-                found |= _lines(hub, known, name, "lignes", {column: row["item"], **line}) if row["item"] else {}
-        return Origins(found, (rule(row["rule"], row["reason"]),))
-    return Origins({}, (rule(row["point"], f"{row['claimed']} ; ailleurs : {row['elsewhere']}"),))
+        lines |= _last(_lines(hub, known, commitments.MISSIONS, "mission", {**contract, "mission": row["mission"]}))
+        return Origins(lines, (_step(row), *_decisions(hub, row, at.position)))
+    if table.name in LISTED:
+        name, what = LISTED[table.name]
+        return Origins(_last(_lines(hub, known, name, what, {"file": row["file"], "line": row["line"]})))
+    if table.name == "subsidy":
+        return Origins(cpom_origins.followed(hub, known, cpom_origins.of_subsidy(row["subsidy_id"], row["finess_ej"])))
+    if table.name == "source":
+        return Origins({}, (rule(row["point"], f"{row['claimed']} ; ailleurs : {row['elsewhere']}"),))
+    item = row["item"] if table.name == "finding" else row["beneficiary"]
+    line = {"line": row["line"]} if row.get("line") else {}
+    found: dict[str, Any] = {}
+    for name in commitments.ONCE if item else ():
+        for column in ABOUT:
+            found |= _lines(hub, known, name, "lignes", {column: item, **line})
+    return Origins(found, (rule(row["rule"], row["reason"]),) if table.name == "finding" else ())
+
+
+def _step(row: Mapping[str, Any]) -> dict[str, Any]:
+    cents = "non calculable" if row["amount_cents"] is None else f"{row['amount_cents']} centimes"
+    told = (row["reason"], f"{row['due_days']} jours sur {row['year_days']}", row["parameters"])
+    return {"kind": STEP, "depth": 0, "node": f"{row['mission']} {row['part']}", "value": row["amount_cents"],
+            "unit": "centimes", "firm": row["firm"], "status_fr": row["status_fr"], "parameters": row["parameters"],
+            "text": f"{row['mission']} {row['part']} = {cents} [{row['status_fr']}] : {' ; '.join(told)}"}  # fmt: skip
+
+
+def _decisions(hub: Hub, row: Mapping[str, Any], position: int) -> list[dict[str, Any]]:
+    """The attestations that a part uses."""
+    own = law.law_of(hub, f"ars-{row['region']}", position).parameters
+    used = {one.position for one in own if re.search(rf"{re.escape(one.parameter)}\b(?!\.)", row["parameters"])}
+    return [decision(hub, one) for one in sorted(used)]
 
 
 def _lines(
