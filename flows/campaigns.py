@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 from connectors.campaign_files import COMMON, ECDS
 from contracts_schema.ecds import JOURNALS
 from contracts_schema.fingerprint import fingerprint
-from flows import law
+from flows import campaign_references, law
 from flows.computed import Moment, key_of
 from flows.hub import Hub
-from warehouse.heads import Head
+from warehouse.heads import DATASET, Head
 
 if TYPE_CHECKING:
     import polars as pl
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 CLOSING = "closing"
 INTERNAL = ()
-SOURCES = frozenset({ECDS})
+SOURCES = frozenset({ECDS, DATASET})
 KINDS = frozenset({"attestation", CLOSING})
 """Kinds of decisions that change what is computed, or at which position it is published."""
 FINDINGS = ("out_cpam__cds_finding", "out_ars__cds_finding")
@@ -74,9 +74,20 @@ def shares(hub: Hub, known: Mapping[str, Head], at: Moment) -> dict[str, str]:
     heads = [head for group in found.values() for one in group for head in one.heads.values()]
     places = {f"{kind}-{code}" for head in heads for kind, codes in head.data.get("places", {}).items() for code in codes}
     used = {"/".join(map(str, who)): [(str(one.day), one.segments()) for one in group] for who, group in found.items()}
-    days = {year: str(day) for year in sorted({year for _, year in found}) if (day := _alert(year, at.on))}
-    made_of = {"extractions": used, "alert": days}
-    return {place: key_of("cds", made_of | {"place": place, "law": _attested(hub, place, at)[1]}) for place in sorted(places)}
+    years = sorted({year for _, year in found})
+
+    def key(place: str) -> str:
+        own, positions = _attested(hub, place, at)
+        days = {str(year): str(day) for year in years if (day := _alert(year, at.on, own))}
+        others = campaign_references.segments(hub, known, place, at.position)
+        return key_of("cds", {"extractions": used, "alert": days, "place": place, "law": positions, "others": others})
+
+    return {place: key(place) for place in sorted(places)}
+
+
+def reads(scope: str, recipient: str) -> bool:
+    """Whether the tables of a recipient are made of a dataset, which their provenance then names."""
+    return campaign_references.concerns(scope, recipient)
 
 
 def computed(hub: Hub, known: Mapping[str, Head], place: str, at: Moment) -> "dict[str, pl.DataFrame]":
@@ -105,7 +116,7 @@ def judged(hub: Hub, told: Told, place: str, at: Moment) -> "dict[str, pl.DataFr
 
     own, positions = _attested(hub, place, at)
     examination = examine(told.campaign, own)
-    found = remunerate(examination, own)
+    found = remunerate(examination, own, advances=told.campaign.advances)
     figures = Figures(told.campaign.last_day, own)
     proof = bill.verify(bill.Bill(examination, found, figures, fingerprint(), (*told.positions, *positions)))
     said = pl.concat([examination.findings, proof, told.readings])
@@ -122,7 +133,7 @@ def campaigns(hub: Hub, known: Mapping[str, Head], place: str, at: Moment) -> li
         for one in latest:
             own = centres.filter(sender=one.sender).select("finess_et")
             if own.height:
-                made.append(_told(hub, one, own, found, place, at))
+                made.append(_told(hub, known, one, own, found, place, at))
     return made
 
 
@@ -142,6 +153,7 @@ def unplaced(hub: Hub, known: Mapping[str, Head]) -> "pl.DataFrame":
 
 def _told(
     hub: Hub,
+    known: Mapping[str, Head],
     one: Extraction,
     centres: "pl.DataFrame",
     found: Mapping[tuple[str, int], list[Extraction]],
@@ -157,11 +169,16 @@ def _told(
     group = found[one.sender, one.year]
     earlier = group[-2] if len(group) > 1 else None
     counted = counts(_campaign(hub, earlier, _mine(_placed(hub, [earlier]), place).select("finess_et"))) if earlier else None
-    last_year = found.get((one.sender, one.year - 1))
-    alert = _alert(one.year, at.on)
+    last_year = found.get((one.sender, one.year - 1)) or found.get((COMMON, one.year - 1))
+    own = _attested(hub, place, at)[0]
+    alert = _alert(one.year, at.on, own)
+    campaign = _campaign(hub, one, centres, group, own)
+    others = campaign_references.references(hub, known, place, at.position, campaign, centres)
+    before = _campaign(hub, last_year[-1], centres) if last_year else None
     campaign = replace(
-        _campaign(hub, one, centres, group, _attested(hub, place, at)[0]),
-        before=_campaign(hub, last_year[-1], centres) if last_year else None,
+        campaign,
+        **others,
+        before=replace(before, mapping=others.get("mapping")) if before else None,
         counts_before=counted,
         as_of=midnight(alert + timedelta(days=1)) if alert else None,
     )
@@ -256,10 +273,10 @@ def _attested(hub: Hub, place: str, at: Moment) -> "tuple[tuple[Attestation, ...
     return own, sorted({one.position for one in own})
 
 
-def _alert(year: int, on: date) -> date | None:
+def _alert(year: int, on: date, attested: "Iterable[Attestation]") -> date | None:
     """The day, if it is one on which an unanswered prerequisite is told before the last day of a campaign."""
     from checks.cds.deadline import ALERT_DAYS
     from checks.cds.journal import deadlines
 
-    last = deadlines(year).last_day("rfs")
+    last = deadlines(year, attested).last_day("rfs")
     return on if last and (last - on).days in ALERT_DAYS else None

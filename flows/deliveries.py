@@ -228,7 +228,7 @@ def report(hub: Hub, decided: Event, *, already: bool) -> Report:
         rules=dict(sorted(rules.items())),
         reasons=data.get("reasons", []),
         alerts=data["alerts"],
-        message=_message(hub, data),
+        message=withdrawal_fr(decided) if verdict == "withdrawn" else _message(hub, data),
         families={
             name: {"rows_in": tally["rows_in"], "rows_accepted": tally["rows_accepted"],
                    "rows_quarantined": tally["rows_quarantined"]}
@@ -247,6 +247,14 @@ def _message(hub: Hub, data: Mapping[str, Any]) -> str | None:
         said = pl.read_parquet(hub.blobs.segment_path(data["refusal"]), columns=["message_fr"])
         return " ; ".join(said["message_fr"])
     return None
+
+
+def withdrawal_fr(withdrawn: Event) -> str:
+    """Who took a delivery back, when and why, and how it comes back."""
+    data = withdrawn.data
+    when = datetime.fromisoformat(withdrawn.recorded_at).astimezone(PARIS)
+    who = f"retirée le {when:%d/%m/%Y} par {withdrawn.meta['actor']} (position {withdrawn.position}) : « {data['reason']} »"
+    return f"{who} ; « ecluse withdraw {data['delivery_id'][:8]} --undo --reason … » la rétablit"
 
 
 def set_aside(hub: Hub, data: Mapping[str, Any]) -> "pl.DataFrame":

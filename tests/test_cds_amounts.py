@@ -14,9 +14,10 @@ from cds_facts import CODES, attested, entry, everything, identity, numbers, rea
 from checks.cds import achievement, registered_doctor
 from checks.cds.bill import Bill, verify
 from checks.cds.examine import examine
+from checks.cds.facts import ADVANCES
 from checks.cds.figures import Figures
 from checks.cds.forfait import NODES
-from checks.cds.remuneration import ADVANCES, CENTRES, ITEMS, Remuneration, remunerate
+from checks.cds.remuneration import CENTRES, ITEMS, Remuneration, remunerate
 from connectors import synthetic_ecds
 from connectors.synthetic_ecds import Centre
 from contracts_schema.parameters import Attestation

@@ -11,6 +11,7 @@ import polars as pl
 
 from checks.cds import achievement, forfait
 from checks.cds.examine import Examination
+from checks.cds.facts import ADVANCES
 from checks.cds.figures import Figure, Figures, is_firm, status_of
 from checks.cds.forfait import MISSING_RANK, half_up
 from checks.cds.ruling import FIRED
@@ -57,7 +58,6 @@ CENTRES = pl.Schema(
     }
 )
 """One row a centre and scheme. ``complete``: every indicator that counts could be worked out. ``rules``: those that block."""
-ADVANCES = pl.Schema({"finess_et": pl.String(), "advance_cents": pl.Int64()})
 
 
 @dataclass(frozen=True)
