@@ -6,6 +6,7 @@ judge a value: what is wrong in a cell is for the rules; only a file that is no 
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -26,6 +27,7 @@ FL2 = "ecars.FL2"
 FL7 = "ecars.FL7"
 NAMES = ("sheet", "row", "value", "financial_line", "recognition")
 _NIR = r"[1-478][\s.]?\d{2}[\s.]?\d{2}[\s.]?(?:\d{2}|2[ABab])[\s.]?\d{3}[\s.]?\d{3}[\s.]?\d{2}"
+_LIKE_NIR = re.compile(_NIR)
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,11 @@ def _without_patient(export: Export) -> Export:
     """The export, unless a text that people typed holds a social-security number: it has no place here and is never shown."""
     for name, column, cell in (("row", "comment", "code_cell"), ("value", "text", "cell"), ("row", "label", "code_cell")):
         rows = getattr(export, name)
-        typed = rows.filter(pl.col(column).str.len_chars() >= 15)
+        texts = rows[column].to_list()
+        places = [place for place, text in enumerate(texts) if text and len(text) >= 15 and _LIKE_NIR.search(text)]
+        if not places:
+            continue
+        typed = rows[places]
         numbers = pl.col(column).str.extract_all(_NIR).list.eval(is_nir(plain(pl.element()))).list.any()
         found = typed.filter(numbers.fill_null(value=False))
         if found.height:
@@ -170,7 +176,7 @@ def _frames(found: Sequence[Block], file: str, sha256: str, received_on: date, n
 
 def _frame(name: str, rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
     columns = schema(name)
-    return pl.DataFrame({column: [row.get(column) for row in rows] for column in columns}, schema=columns)
+    return pl.from_dicts(rows, schema=columns) if rows else pl.DataFrame(schema=columns)
 
 
 def recognition_of(label: str | None, modality: str | None) -> str | None:

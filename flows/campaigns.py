@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 from connectors.campaign_files import COMMON, ECDS
 from contracts_schema.ecds import JOURNALS
 from contracts_schema.fingerprint import fingerprint
-from flows import law
+from flows import campaign_references, law
 from flows.computed import Moment, key_of
-from flows.hub import Hub, WrongUsage
-from warehouse.heads import Head
+from flows.hub import Hub
+from warehouse.heads import DATASET, Head
 
 if TYPE_CHECKING:
     import polars as pl
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 CLOSING = "closing"
 INTERNAL = ()
-SOURCES = frozenset({ECDS})
+SOURCES = frozenset({ECDS, DATASET})
 KINDS = frozenset({"attestation", CLOSING})
 """Kinds of decisions that change what is computed, or at which position it is published."""
 FINDINGS = ("out_cpam__cds_finding", "out_ars__cds_finding")
@@ -74,9 +74,20 @@ def shares(hub: Hub, known: Mapping[str, Head], at: Moment) -> dict[str, str]:
     heads = [head for group in found.values() for one in group for head in one.heads.values()]
     places = {f"{kind}-{code}" for head in heads for kind, codes in head.data.get("places", {}).items() for code in codes}
     used = {"/".join(map(str, who)): [(str(one.day), one.segments()) for one in group] for who, group in found.items()}
-    days = {year: str(day) for year in sorted({year for _, year in found}) if (day := _alert(year, at.on))}
-    made_of = {"extractions": used, "alert": days}
-    return {place: key_of("cds", made_of | {"place": place, "law": _attested(hub, place, at)[1]}) for place in sorted(places)}
+    years = sorted({year for _, year in found})
+
+    def key(place: str) -> str:
+        own, positions = _attested(hub, place, at)
+        days = {str(year): str(day) for year in years if (day := _alert(year, at.on, own))}
+        others = campaign_references.segments(hub, known, place, at.position)
+        return key_of("cds", {"extractions": used, "alert": days, "place": place, "law": positions, "others": others})
+
+    return {place: key(place) for place in sorted(places)}
+
+
+def reads(scope: str, recipient: str) -> bool:
+    """Whether the tables of a recipient are made of a dataset, which their provenance then names."""
+    return campaign_references.concerns(scope, recipient)
 
 
 def computed(hub: Hub, known: Mapping[str, Head], place: str, at: Moment) -> "dict[str, pl.DataFrame]":
@@ -94,24 +105,20 @@ def computed(hub: Hub, known: Mapping[str, Head], place: str, at: Moment) -> "di
 
 
 def judged(hub: Hub, told: Told, place: str, at: Moment) -> "dict[str, pl.DataFrame]":
-    """The tables of one campaign by the law of an organisation. WrongUsage when an amount does not pass its own proof."""
+    """The tables of one campaign by the law of an organisation. An amount that does not pass its own proof is a finding, which
+    holds the publication at the table gate: people still read why."""
     import polars as pl
 
     from checks.cds import bill, product
     from checks.cds.examine import examine
     from checks.cds.figures import Figures
     from checks.cds.remuneration import remunerate
-    from checks.cds.ruling import FIRED
 
     own, positions = _attested(hub, place, at)
     examination = examine(told.campaign, own)
-    found = remunerate(examination, own)
+    found = remunerate(examination, own, advances=told.campaign.advances)
     figures = Figures(told.campaign.last_day, own)
     proof = bill.verify(bill.Bill(examination, found, figures, fingerprint(), (*told.positions, *positions)))
-    broken = proof.filter(pl.col("status") == FIRED, pl.col("effect") == "publish_hold")["rule"].unique().sort()
-    if broken.len():
-        rules = ", ".join(broken)
-        raise WrongUsage(f"campagne {told.campaign.year} : des montants ne se prouvent pas ({rules}), rien n'est publié")
     said = pl.concat([examination.findings, proof, told.readings])
     return product.tables(told.campaign, replace(examination, findings=said), found)
 
@@ -126,7 +133,7 @@ def campaigns(hub: Hub, known: Mapping[str, Head], place: str, at: Moment) -> li
         for one in latest:
             own = centres.filter(sender=one.sender).select("finess_et")
             if own.height:
-                made.append(_told(hub, one, own, found, place, at))
+                made.append(_told(hub, known, one, own, found, place, at))
     return made
 
 
@@ -146,6 +153,7 @@ def unplaced(hub: Hub, known: Mapping[str, Head]) -> "pl.DataFrame":
 
 def _told(
     hub: Hub,
+    known: Mapping[str, Head],
     one: Extraction,
     centres: "pl.DataFrame",
     found: Mapping[tuple[str, int], list[Extraction]],
@@ -161,11 +169,16 @@ def _told(
     group = found[one.sender, one.year]
     earlier = group[-2] if len(group) > 1 else None
     counted = counts(_campaign(hub, earlier, _mine(_placed(hub, [earlier]), place).select("finess_et"))) if earlier else None
-    last_year = found.get((one.sender, one.year - 1))
-    alert = _alert(one.year, at.on)
+    last_year = found.get((one.sender, one.year - 1)) or found.get((COMMON, one.year - 1))
+    own = _attested(hub, place, at)[0]
+    alert = _alert(one.year, at.on, own)
+    campaign = _campaign(hub, one, centres, group, own)
+    others = campaign_references.references(hub, known, place, at.position, campaign, centres)
+    before = _campaign(hub, last_year[-1], centres) if last_year else None
     campaign = replace(
-        _campaign(hub, one, centres, group),
-        before=_campaign(hub, last_year[-1], centres) if last_year else None,
+        campaign,
+        **others,
+        before=replace(before, mapping=others.get("mapping")) if before else None,
         counts_before=counted,
         as_of=midnight(alert + timedelta(days=1)) if alert else None,
     )
@@ -173,18 +186,23 @@ def _told(
     return Told(campaign, pl.concat([pl.DataFrame(schema=SCHEMA), *said]), tuple(head.position for head in one.heads.values()))
 
 
-def _campaign(hub: Hub, one: Extraction, centres: "pl.DataFrame", group: "Sequence[Extraction]" = ()) -> "Campaign":
+def _campaign(
+    hub: Hub, one: Extraction, centres: "pl.DataFrame", group: "Sequence[Extraction]" = (), own: "Sequence[Attestation]" = ()
+) -> "Campaign":
     """The sections of an extraction about these centres; None for a section that did not come.
 
-    Entries without an instant are those of all the extractions of the group: the day of one tells what was typed by then.
+    A journal with entries without an instant, or typed after the cut-off, is read with those of the earlier extractions of the
+    group: the day of one tells what was typed by then, and one may hold the value that was typed over too late.
     """
     from checks.cds.facts import Campaign
-    from checks.cds.journal import combined
+    from checks.cds.journal import combined, deadlines
 
     wanted = _among(centres["finess_et"].implode())
     frames: dict[str, Any] = {section: _rows(hub, head).filter(wanted).collect() for section, head in one.heads.items()}
-    for section in JOURNALS:
-        if section in frames and len(group) > 1 and frames[section]["entered_at"].null_count():
+    days = deadlines(one.year, own)
+    for section in JOURNALS if len(group) > 1 else ():
+        instants, cutoff = frames[section]["entered_at"] if section in frames else None, days.cutoff(section)
+        if instants is not None and (instants.null_count() or (cutoff and instants.len() and instants.max() >= cutoff)):
             heads = [(other.day, other.heads[section]) for other in group if section in other.heads]
             frames[section] = combined((day, _rows(hub, head).filter(wanted).collect()) for day, head in heads)
     return Campaign(one.year, one.day, **frames)
@@ -255,10 +273,10 @@ def _attested(hub: Hub, place: str, at: Moment) -> "tuple[tuple[Attestation, ...
     return own, sorted({one.position for one in own})
 
 
-def _alert(year: int, on: date) -> date | None:
+def _alert(year: int, on: date, attested: "Iterable[Attestation]") -> date | None:
     """The day, if it is one on which an unanswered prerequisite is told before the last day of a campaign."""
     from checks.cds.deadline import ALERT_DAYS
     from checks.cds.journal import deadlines
 
-    last = deadlines(year).last_day("rfs")
+    last = deadlines(year, attested).last_day("rfs")
     return on if last and (last - on).days in ALERT_DAYS else None

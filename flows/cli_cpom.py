@@ -133,20 +133,3 @@ def cpom_close(
     decide = cpom_decisions.reopen if revoke else cpom_decisions.close
     answer = decide(hub_of(context), ars, reason)
     print_json(answer) if as_json else display_cpom.decision(answer)
-
-
-@app.command("cpom-diff")
-def cpom_diff(
-    context: typer.Context,
-    finess_ej: Annotated[str, typer.Argument(metavar="FINESS", help="Le contrat, par son FINESS EJ.")],
-    before: Annotated[str, typer.Argument(metavar="AVANT", help="Date ou position du journal.")],
-    after: Annotated[str | None, typer.Argument(metavar="[APRÈS]", help="Date ou position (maintenant par défaut).")] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Pourquoi un chiffre d'un contrat a changé : la part de chaque livraison et décision, dont la somme est l'écart."""
-    from flows import cpom_difference, display_cpom, state
-
-    hub = hub_of(context)
-    first, last = state.position_of(hub, before), state.position_of(hub, after)
-    answer = cpom_difference.difference(hub, finess_ej, first or 0, hub.log.head()[0] if last is None else last)
-    print_json(answer) if as_json else display_cpom.changes(answer)

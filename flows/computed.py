@@ -7,7 +7,7 @@ computed again.
 """
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cache
@@ -61,15 +61,23 @@ def last_change(hub: Hub, made_by: str, until: int | None = None) -> Event | Non
     here = maker(made_by)
     last, let_in = None, set[str]()
     for event in hub.log.read(types=FOLDED | {"DecisionTaken"}, until=until):
-        if event.type == "DecisionTaken":
-            matters = event.data.get("kind") in here.KINDS
-        else:
-            if event.type == "DeliveryAccepted":
-                let_in.add(event.data["delivery_id"])
-            matters = event.data["source"] in here.SOURCES and event.data["delivery_id"] in let_in
-        if matters:
+        if event.type == "DeliveryAccepted":
+            let_in.add(event.data["delivery_id"])
+        if _matters(here, event) and (event.type == "DecisionTaken" or event.data["delivery_id"] in let_in):
             last = event
     return last
+
+
+def changes(hub: Hub, made_by: str, after: int, until: int) -> list[Event]:
+    """The events in (after, until] that may have changed these tables, publications that they are compared with included."""
+    here = maker(made_by)
+    events = hub.log.read(types=FOLDED | {"DecisionTaken", "ProductPublished"}, after=after, until=until)
+    return [event for event in events if event.type == "ProductPublished" or _matters(here, event)]
+
+
+def _matters(here: Any, event: Event) -> bool:
+    told = event.data
+    return bool(told.get("kind") in here.KINDS if event.type == "DecisionTaken" else told["source"] in here.SOURCES)
 
 
 def moment(hub: Hub, made_by: str, until: int | None = None) -> Moment | None:
@@ -90,11 +98,22 @@ def moment(hub: Hub, made_by: str, until: int | None = None) -> Moment | None:
     return Moment(last.position, date.fromisoformat(known[-1]) if known else recorded)
 
 
-def tables(hub: Hub, made_by: str, at: Moment, progress: Callable[[str], None] = lambda name: None) -> dict[str, views.Table]:
-    """Every table of a maker as of a moment, those missing computed now; none when there is nothing to make them of."""
+def tables(
+    hub: Hub,
+    made_by: str,
+    at: Moment,
+    progress: Callable[[str], None] = lambda name: None,
+    own: Set[str] = frozenset(),
+) -> dict[str, views.Table]:
+    """Every table of a maker as of a moment, those missing computed now; none when there is nothing to make them of.
+
+    ``own``: where one of these is a share, of that share alone.
+    """
     known, here = all_heads(hub, at.position), maker(made_by)
     made: dict[str, list[views.Part]] = {name: [] for name in sorted(names(made_by))}
-    for share, key in here.shares(hub, known, at).items():
+    shares = here.shares(hub, known, at)
+    for share in own & set(shares) or shares:
+        key = shares[share]
         missing = [name for name in made if not views.part(hub.views_folder, name, key).path.exists()]
         if missing:
             progress(f"calcul {share}")

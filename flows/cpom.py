@@ -174,7 +174,7 @@ def _hidden(hub: Hub, known: Mapping[str, Head], region: str, at: Moment) -> "pl
 
     from warehouse.masking import masked
 
-    product, keys = products()[PMSI_PRODUCT], ["finess", "exit_year", "definition_id", "variant"]
+    product, keys = products()["ars", PMSI_PRODUCT], ["finess", "exit_year", "definition_id", "variant"]
     made = building.tables(hub, _standing(known), {table.view for table in product.tables}, at.position)
     if not all(name in made and made[name].paths for name in (table.view for table in product.tables)):
         return pl.DataFrame(
@@ -248,13 +248,10 @@ def _read_exports(hub: Hub, known: Mapping[str, Head], region: str) -> "dict[str
     """All that exports with a contract of a région say; ``sheet`` with the order of reception of its export."""
     import polars as pl
 
-    from contracts_schema.cpom_frames import schema
+    from flows import ecars_segments
 
     heads = [head for head in _exports(known) if region in head.data["regions"]]
-    found = {}
-    for name in EXPORT_FRAMES:
-        rows = _rows(hub, [head.tables[_table(name)] for head in heads if _table(name) in head.tables])
-        found[name] = pl.DataFrame(schema=schema(name)) if rows is None else rows.match_to_schema(schema(name))
+    found = ecars_segments.read(hub, heads)
     order = pl.DataFrame(
         [(head.scope.rpartition("/")[2], place) for place, head in enumerate(heads)],
         schema={"export": pl.String(), "received": pl.Int64()}, orient="row",
@@ -328,6 +325,6 @@ def _key(hub: Hub, known: Mapping[str, Head], region: str, at: Moment) -> str:
 
 
 def _views() -> str:
-    of_pmsi = views.closure(table.view for table in products()[PMSI_PRODUCT].tables)
+    of_pmsi = views.closure(table.view for table in products()["ars", PMSI_PRODUCT].tables)
     texts = (views.views()[name].sql for name in of_pmsi)
     return hashlib.sha256("\0".join(texts).encode()).hexdigest()

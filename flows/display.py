@@ -6,7 +6,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -302,6 +302,8 @@ def explained(answer: Mapping[str, Any]) -> None:
     if answer["row"].get("masked"):
         told = "Vide : masqué, étant un petit effectif ou ce qui en ferait connaître un. Les nombres de lignes qui suivent sont"
         out.print(f"{told} d'avant masquage : ne pas les diffuser.", soft_wrap=True)
+    for one in answer["basis"]:
+        out.print(f"{' ' * 2 * (1 + one.get('depth', 0))}{plain(one['text'])}", soft_wrap=True)
     for delivery in answer["deliveries"]:
         file = next((file for file in delivery["files"] if file["family"] == "rsa"), delivery["files"][0])
         out.print(f"{plain(file['name'])}  sha256 {file['sha256']}", soft_wrap=True)
@@ -314,7 +316,7 @@ def explained(answer: Mapping[str, Any]) -> None:
                       f"{waiver['until']}) : {plain(waiver['reason'])}", soft_wrap=True)  # fmt: skip
             for rule in waiver["value"]:
                 out.print(f"    malgré : {label(rule)}", soft_wrap=True)
-        if not delivery["measures"]:
+        if not delivery["measures"] and not answer["basis"]:
             out.print("  aucune ligne du fichier ne compte ici")
         for measures, found in _same_lines(delivery["measures"]):
             out.print(f"  {measures} : {number(found['lines'])} lignes du fichier : {_ranges(found['ranges'])}", soft_wrap=True)
@@ -477,7 +479,8 @@ def law(answer: Mapping[str, Any], output: Path | None) -> None:
 
     out = console()
     if output:
-        out.print(f"{number(len(answer['values']))} valeurs écrites dans {plain(output)}")
+        lacking = f", et {number(len(answer['missing']))} à compléter" if answer["missing"] else ""
+        out.print(f"{number(len(answer['values']))} valeurs écrites dans {plain(output)}{lacking}")
         return
     table = grid("paramètre", "pour", "du", "au (exclu)", "valeur >", "statut", "référence")
     for one in gathered(answer["values"]):
@@ -490,7 +493,9 @@ def law(answer: Mapping[str, Any], output: Path | None) -> None:
         table.add_row(what, one["dimensions"], *days, amount, status, Text(plain(one["reference"]) + decided))
     out.print(table)
     for lack in gathered(answer["missing"]):
-        out.print(Text(f"manque : {lack['parameter']} {lack['dimensions']} ({lack['why']})"))
+        out.print(Text(f"manque : {lack['parameter']} {lack['dimensions']} ({lack['why']}{_days(lack)})"))
+    for one in answer["decisions"]:
+        out.print(Text(plain(_attested(one)), "dim" if one["withdrawn"] else ""))
     if answer["policies"]:
         table = grid("politique", "ce qu'elle règle", "valeur", "par défaut", "décision")
         for one in answer["policies"]:
@@ -501,6 +506,31 @@ def law(answer: Mapping[str, Any], output: Path | None) -> None:
         out.print(Text(plain(f"lien : {one['from_key']} se lit {one['to_key']} (décision {one['position']})")))
     for told in answer["to_review"]:
         out.print(told)
+
+
+def _days(lack: Mapping[str, Any]) -> str:
+    start, end = lack["valid_from"], lack["valid_to"]
+    return (f", depuis le {start:%d/%m/%Y}" if start else "") + (f", avant le {end:%d/%m/%Y}" if end else "")
+
+
+def _day_of(recorded_at: str) -> str:
+    """The day in Paris of an instant of the log."""
+    from flows.hub import PARIS
+
+    return f"{datetime.fromisoformat(recorded_at).astimezone(PARIS):%d/%m/%Y}"
+
+
+def _attested(one: Mapping[str, Any]) -> str:
+    """A decision: what, when, by whom, why; and how it was withdrawn, or can be."""
+    who = f"{one['role']} (compte {one['actor']})"
+    told = (
+        f"décision {one['position']} du {_day_of(one['recorded_at'])} : {one['values']} valeurs de {one['subject']}, par {who}"
+    )
+    told += f", motif : {one['reason']}" if one["reason"] else ""
+    gone = one["withdrawn"]
+    if not gone:
+        return f"{told} ; se retire par ecluse attest --withdraw {one['position']}"
+    return f"{told} ; retirée le {_day_of(gone['recorded_at'])} par le compte {gone['actor']} : {gone['reason']}"
 
 
 def euros(cents: int) -> str:

@@ -16,13 +16,6 @@ STATUS = {
     "non_verifiable": ("non vérifiable", "cyan"),
 }
 
-FIGURES = {
-    "declared": "valeur déclarée", "numerator": "numérateur recalculé", "denominator": "dénominateur recalculé",
-    "recomputed_hundredths": "valeur recalculée (centièmes)", "gap_hundredths": "écart (centièmes)",
-    "chosen_ct": "indicateurs CT choisis", "chosen_os": "indicateurs OS choisis", "chosen_hpr": "indicateurs HPR choisis",
-    "blocking": "constats bloquants", "warnings": "avertissements",
-}  # fmt: skip
-
 
 def contracts(found: Sequence[Mapping[str, Any]], campaign: Mapping[str, Any]) -> None:
     out = console()
@@ -124,22 +117,6 @@ def decisions(found: Sequence[Mapping[str, Any]]) -> None:
         value = one["value"]
         told = value if isinstance(value, str) else f"variante {value['variant']}"
         out.print(f"{one['position']:>6}  {plain(one['subject'])} : {plain(told)} — {plain(one['reason'])}", soft_wrap=True)
-
-
-def changes(answer: Mapping[str, Any]) -> None:
-    out = console()
-    if not answer["figures"]:
-        out.print(f"Aucun chiffre n'a changé entre les positions {answer['before']} et {answer['after']}.")
-    for one in answer["figures"]:
-        keys = " ".join(f"{name}={value}" for name, value in one["keys"].items() if value is not None)
-        told = f"{keys} · {FIGURES[one['figure']]} : {_said(one['before'])} → {_said(one['after'])}".strip(" ·")
-        out.print(Text(plain(told), "bold"), soft_wrap=True)
-        for part in one["parts"]:
-            out.print(Padding(Text(plain(f"{part['contribution']:+} : {part['cause']}")), (0, 0, 0, 4)))
-
-
-def _said(value: object) -> str:
-    return "absent" if value is None else str(value)
 
 
 def _hundredths(value: int) -> str:

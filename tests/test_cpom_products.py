@@ -21,7 +21,7 @@ from warehouse.masking import masked
 
 ON = date(2025, 8, 1)
 LAW = default_law()
-VIEWS = {table.view: table for name in PRODUCTS for table in products()[name].tables}
+VIEWS = {table.view: table for name in PRODUCTS for table in products()["ars", name].tables}
 
 
 def made(
@@ -36,7 +36,7 @@ def made(
 
 def published(found: dict[str, pl.DataFrame], product: str) -> dict[str, pl.DataFrame]:
     """What the ARS of the fictional région gets."""
-    return masked(products()[product], found, region_of(EJ) or "", ON)
+    return masked(products()["ars", product], found, region_of(EJ) or "", ON)
 
 
 def test_every_table_of_the_contracts_is_made_in_its_columns_types_and_keys() -> None:

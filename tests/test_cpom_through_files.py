@@ -1,5 +1,6 @@
 """The CPOM through files: real exports in, contracts judged, compared as the ARS decided, published; what replaces what."""
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -11,11 +12,12 @@ import polars as pl
 import pytest
 from conftest import Ecluse
 
+from checks.cpom import product
 from connectors.synthetic import Recipe, fictional_finess, write_rsa
 from connectors.synthetic_bordereaux import Plan, rows_of, sample_lines, write_xlsx
 from connectors.synthetic_ecars import Contract, canonical, sample_contract, table, workbook
 from contracts_schema.cpom_catalogue import canonical_columns
-from flows import computed, contracts_shown, cpom, cpom_decisions, cpom_difference, decisions, deliveries, publication
+from flows import causes, computed, contracts_shown, cpom, cpom_decisions, decisions, deliveries, explanation, publication
 from flows.arrivals import gather
 from flows.deliveries import Report
 from flows.hub import Hub, WrongUsage, init_hub, open_hub
@@ -228,8 +230,8 @@ def test_a_figure_that_the_pmsi_product_hides_is_hidden_here_too(hub: Hub, take:
     assert [told[name] for name in ("numerator", "denominator", "recomputed", "gap", "result")] == [None] * 4 + ["Masqué"]
 
 
-def test_the_products_are_published_and_an_unchanged_day_is_not_published_again(
-    hub: Hub, take: Take, transmission: Path
+def test_the_products_are_published_once_then_why_they_changed_is_told_and_where_a_figure_comes_from(
+    hub: Hub, take: Take, transmission: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     take("synthese.xlsx", workbook(contract(SITE)))
     granted = {"subvention_id": "S1", "finess_ej": SITE, "fonds": "FMIS", "date_notification": date(2025, 3, 3)}
@@ -244,28 +246,52 @@ def test_the_products_are_published_and_an_unchanged_day_is_not_published_again(
     assert row["numerator"] == compared(hub)["numerator"]
     assert {report.status for report in publication.publish(hub)} == {"unchanged"}
 
-
-def test_why_a_figure_changed_is_told_by_delivery_and_decision_whose_parts_sum(
-    hub: Hub, take: Take, transmission: Path
-) -> None:
-    take("synthese.xlsx", workbook(contract(SITE)))
-    before = hub.log.head()[0]
-    deliveries.ingest(hub, deliveries.find([transmission])[0][0])
-    cpom_decisions.decide_definition(hub, ARS, "OS_13", "v1", "réunion")
-    cpom_decisions.decide_definition(hub, ARS, "OS_13", "v2_overnight", "nuits seules")
+    # --- then it changes, by a decision, a declaration, and the days: why is told
+    wider = cpom_decisions.decide_definition(hub, ARS, "OS_13", "v2_overnight", "nuits seules")["position"]
     series = contract(SITE).chosen["OS_13_1_1"]
     take("suite.xlsx", workbook(replace(contract(SITE), chosen={**contract(SITE).chosen, "OS_13_1_1": ["5 %", *series[1:]]})))
-    told = cpom_difference.difference(hub, SITE, before, hub.log.head()[0])
-    figures = {(one["figure"], one["keys"].get("id")): one for one in told["figures"]}
+    corrected = hub.log.head()[0]
+    later = replace(hub, clock=lambda: datetime(2026, 5, 4, 9, tzinfo=UTC))
+    monkeypatch.setitem(product._labels(), "OS_13_1_1", "Libellé corrigé")  # another version, whose keys are others
+    shutil.rmtree(hub.views_folder)
+    publication.publish(later)
+    told = causes.causes(later, f"{ARS}/cpom-indicateurs", keys={"finess_ej": SITE, "indicator_id": "OS_13_1_1"})
+    figures = {one["figure"]: one for one in told["figures"] if one["table"] == "indicator"}
     for one in told["figures"]:
-        assert sum(part["contribution"] for part in one["parts"]) == one["change"]
-    causes = [part["cause"].split(" (")[0] for part in figures["numerator", "OS_13_1_1"]["parts"]]
-    assert causes == ["décision sur OS_13", "décision sur OS_13"]
-    gap = figures["gap_hundredths", "OS_13_1_1"]
-    assert gap["after"] == compared(hub)["gap_hundredths"]
-    assert gap["parts"][-1]["cause"].startswith("livraison de suite.xlsx")
-    # the decisions answer for all, once the transmission was there: it changed no compared figure by itself
-    assert len(gap["parts"]) == 3
+        assert one["change"] is None or sum(part["contribution"] for part in one["parts"]) == one["change"]
+    by = {name: [[cause["position"] for cause in part["causes"]] for part in one["parts"]] for name, one in figures.items()}
+    assert by["numerator"] == by["definition_variant"] == [[wider]]
+    assert by["gap"] == [[wider], [corrected]]
+    assert by["declared"] == by["declared_text"] == [[corrected]]
+    [declared] = figures["declared_text"]["parts"]
+    assert (declared["after"], declared["causes"][0]["kind"]) == ("5 %", "declaration")
+    assert "suite.xlsx" in declared["causes"][0]["text"]
+    [label] = figures["indicator"]["parts"]
+    assert (label["after"], [one["kind"] for one in label["causes"]]) == ("Libellé corrigé", ["version"])
+    due = causes.causes(later, f"{ARS}/cpom-echeances", table="obligation")["figures"]
+    days = [part for one in due if one["figure"] == "days_left" for part in one["parts"]]
+    assert days
+    assert {(part["causes"][0]["kind"], part["contribution"]) for part in days} == {("days", -55)}
+    with pytest.raises(WrongUsage, match="il y a les numéros 1 à 2"):
+        causes.causes(later, f"{ARS}/cpom-indicateurs", number=3)
+    with pytest.raises(WrongUsage, match="aucune table n'a toutes ces clés"):
+        causes.causes(later, f"{ARS}/cpom-indicateurs", keys={"caisse": "311"})
+
+    row = {"finess_ej": SITE, "indicator_id": "OS_13_1_1", "year": "2024", "role": "Initiale"}
+    said = explanation.explain(later, f"{ARS}/cpom-indicateurs", "indicator", row)
+    cell, recomputed, decided = said["basis"]
+    assert (cell["file"], cell["sheet"], cell["raw"]) == ("suite.xlsx", "Synthèse", "5 %")
+    assert cell["cell"] in str(said["row"]["cell"])
+    assert (recomputed["variant"], decided["position"]) == ("v2_overnight", wider)
+    [sent] = [one for one in said["deliveries"] if one["scope"].startswith("pmsi/")]
+    assert {name: one["lines"] for name, one in sent["measures"].items()} == {
+        name: said["row"][name] for name in ("numerator", "denominator")
+    }
+    chosen = explanation.explain(later, f"{ARS}/cpom-indicateurs", "contract", {"finess_ej": SITE})["basis"]
+    assert len([one for one in chosen if one["text"].startswith("indicateur choisi")]) == len(contract(SITE).chosen)
+    assert any(one["kind"] == "rule" for one in chosen)
+    [granted_by] = explanation.explain(later, f"{ARS}/cpom-finances", "subsidy", {"subsidy_id": "S1"})["deliveries"]
+    assert (granted_by["scope"], granted_by["measures"]["lignes"]["ranges"]) == ("ecars/suivi/subventions", [[2, 2]])
 
 
 def test_what_falls_due_is_told_with_the_smallest_horizon(hub: Hub, take: Take) -> None:

@@ -102,6 +102,27 @@ def test_a_figure_is_explained_down_to_the_rows_of_the_sheet(caisse: Path, eclus
     assert sum(one["measures"]["lignes"]["lines"] for one in found) == 72
 
 
+def test_why_a_payable_amount_changed_between_two_publications_is_the_decision_that_changed_it(
+    caisse: Path, ecluse: Ecluse
+) -> None:
+    answer = shown(ecluse, caisse)
+    paid = of_result(answer, "À payer")[:2]
+    for line, told in zip(paid, ("doublon", "non conforme"), strict=True):
+        assert ecluse("decide", line, "reject", "--reason", told, home=caisse).code == 0
+    assert ecluse("why", f"{CPAM}/bordereaux", home=caisse).code == 2, "there is but one publication"
+    assert ecluse("publish", home=caisse).code == 0
+    row = f"bordereau_id={answer['bordereau_id']}"
+    found = ecluse("why", f"{CPAM}/bordereaux", row, "--table", "bordereau", "--json", home=caisse).json
+    figures = {one["figure"]: one for one in found["figures"]}
+    assert figures["payable_firm_cents"]["before"] == answer["payable_firm_cents"]
+    assert figures["payable_firm_cents"]["change"] == -figures["rejected_cents"]["change"]
+    causes = [[cause["text"] for cause in part["causes"]] for part in figures["payable_firm_cents"]["parts"]]
+    assert [text[0].split(" de ")[0] for text in causes] == [f"décision sur la ligne {line}" for line in paid]
+    said = ecluse("why", f"{CPAM}/bordereaux", row, "--table", "bordereau", home=caisse).out
+    assert "[1] décision sur la ligne" in said
+    assert "−25,00 €  [1]" in said
+
+
 def test_a_filled_workbook_comes_back_and_each_row_is_told_what_became_of_it(
     caisse: Path, ecluse: Ecluse, tmp_path: Path
 ) -> None:

@@ -94,8 +94,9 @@ def cds64(bill: Bill) -> pl.DataFrame:
     if rows["advance_paid_cents"].is_null().all():
         return absent("rfs")
     final = pl.col("payable_cents") + pl.col("under_reserve_cents")
+    cases = {"missing": pl.col("recovery_cents").is_null(), "default": pl.col("recovery_cents") > 0}
     told = {"avance": euros(pl.col("advance_paid_cents")), "montant": euros(final), "indu": euros(pl.col("recovery_cents"))}
-    return hits(rows, {"default": pl.col("advance_paid_cents") > final}, "rfs", **told)
+    return hits(rows, cases, "rfs", **told)
 
 
 def euros(cents: pl.Expr) -> pl.Expr:

@@ -75,6 +75,15 @@ def claims(examination: Examination) -> pl.DataFrame:
     return rows.join(people, on="finess_et", how="left", maintain_order="left")
 
 
+MOST = 200_000
+"""Patients, persons or units of one centre above which a count is a slip of the keyboard: it makes no amount."""
+
+
+def counted(number: pl.Expr) -> pl.Expr:
+    """A count that may make an amount: from zero to ``MOST``, else null (not known)."""
+    return pl.when(number.is_between(0, MOST)).then(number)
+
+
 BOUNDS = ("patients_base", "patients_above", "professionals_above", "protocols_max", "meetings_min")
 
 
@@ -122,8 +131,12 @@ PARTS = pl.Schema(
 def _quantity(bounds: dict[str, Figure], cap: Figure, base: int) -> tuple[pl.Expr, pl.Expr, pl.Expr]:
     """Of each part: how many times its points are due, over the base; the rank of the bounds it uses; what was counted."""
     part, code = pl.col("part"), pl.col("code")
-    patients, units = pl.col("patient_list"), pl.col("value_centi") // 100
-    people = pl.coalesce("si_headcount", "salaried")
+    typed, used_people, typed_units = (
+        pl.col("patient_list"),
+        pl.coalesce("si_headcount", "salaried"),
+        pl.col("value_centi") // 100,
+    )
+    patients, people, units = counted(typed), counted(used_people), counted(typed_units)
     most = {name: pl.lit(one.value, pl.Int64) for name, one in bounds.items()}
     capped = (
         pl.when(pl.lit(cap.value == 1) & code.is_in([CRISIS, MEETINGS]))
@@ -163,16 +176,27 @@ def _quantity(bounds: dict[str, Figure], cap: Figure, base: int) -> tuple[pl.Exp
         .when((part == "per_unit") & (code == PROTOCOLS)).then(bounds["protocols_max"].rank)
         .otherwise(0)
     )  # fmt: skip
-    counted = (
+    said = (
         pl.when(part.is_in(["variable", "variable_above"]))
-        .then(pl.format("patientèle {}", patients.cast(pl.String).fill_null("non donnée")))
+        .then(pl.format("patientèle {}", _shown(typed)))
         .when(of_staff)
-        .then(pl.format("{} professionnels", people.cast(pl.String).fill_null("?")))
+        .then(pl.format("professionnels : {}", _shown(used_people)))
         .when(part == "per_unit")
-        .then(pl.format("{} unités", units.cast(pl.String).fill_null("?")))
+        .then(pl.format("unités : {}", _shown(typed_units)))
         .otherwise(pl.lit("réponse OUI"))
     )
-    return quantity, used, counted
+    return quantity, used, said
+
+
+def _shown(number: pl.Expr) -> pl.Expr:
+    """A count as people read it, and whether it could be used."""
+    text = number.cast(pl.String)
+    return (
+        pl.when(counted(number).is_not_null())
+        .then(text)
+        .otherwise(pl.format("{} (invraisemblable)", text))
+        .fill_null("non donné")
+    )
 
 
 def decimal(numerator: pl.Expr, denominator: pl.Expr) -> pl.Expr:

@@ -3,7 +3,7 @@
 import polars as pl
 
 from checks.cds.facts import counts
-from checks.cds.journal import Journal, journal
+from checks.cds.journal import Journal
 from checks.cds.ruling import absent, check, hits
 from checks.cds.scene import Scene, label
 from contracts_schema import parameters
@@ -100,10 +100,9 @@ def cds55(scene: Scene) -> pl.DataFrame:
 
 @check("cds.CDS56")
 def cds56(scene: Scene) -> pl.DataFrame:
-    old = None if scene.campaign.before is None else journal(scene.campaign.before, "rosp", scene.deadlines)
-    if scene.rosp is None or old is None:
+    if scene.rosp is None or scene.before is None or scene.before.rosp is None:
         return absent("rosp")
-    before = old.latest.select("finess_et", "code", old_above="numerator", old_below="denominator")
+    before = scene.before.rosp.in_force.select("finess_et", "code", old_above="numerator", old_below="denominator")
     rows = declared(scene.rosp).join(before, on=["finess_et", "code"], how="inner", maintain_order="left")
     above, below, old_above, old_below = (pl.col(name) for name in ("numerator", "denominator", "old_above", "old_below"))
     apart = (above * old_below - old_above * below).abs() * 100 > GAP_POINTS * below * old_below

@@ -11,6 +11,7 @@ import polars as pl
 
 from checks.cds import achievement, forfait
 from checks.cds.examine import Examination
+from checks.cds.facts import ADVANCES
 from checks.cds.figures import Figure, Figures, is_firm, status_of
 from checks.cds.forfait import MISSING_RANK, half_up
 from checks.cds.ruling import FIRED
@@ -57,7 +58,6 @@ CENTRES = pl.Schema(
     }
 )
 """One row a centre and scheme. ``complete``: every indicator that counts could be worked out. ``rules``: those that block."""
-ADVANCES = pl.Schema({"finess_et": pl.String(), "advance_cents": pl.Int64()})
 
 
 @dataclass(frozen=True)
@@ -88,11 +88,12 @@ def remunerate(
         rfs, nodes = _unknown_amounts(examination, regime)
     found = achievement.achievements(examination, law)
     rosp = _rosp_items(found)
-    blocked = _blocked(examination)
+    condition = law.one("cds.rfs.prerequisites_condition")
+    blocked = _blocked(examination, condition)
     items = _split(pl.concat([rfs, rosp]), blocked)
     centres = _centres(examination, items, blocked, regime.value or 0)
-    centres = _advances(centres, rfs, law, advances)
-    nodes = pl.concat([nodes, _rosp_nodes(found), _ends(centres, regime, found)])
+    centres, told = _advances(examination, centres, rfs, law, advances)
+    nodes = pl.concat([nodes, _rosp_nodes(found), _ends(centres, (regime, condition), found), told])
     shown = items.with_columns(status=status_of(pl.col("rank")), firm=is_firm(pl.col("rank"))).select(ITEMS.names())
     return Remuneration(nodes, shown, centres.select(CENTRES.names()), regime.value or 0)
 
@@ -245,10 +246,16 @@ def _rosp_nodes(found: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([rate, amount])
 
 
-def _blocked(examination: Examination) -> pl.DataFrame:
+OF_PREREQUISITES = ("cds.CDS22", "cds.CDS23", "cds.CDS24")
+
+
+def _blocked(examination: Examination, condition: Figure) -> pl.DataFrame:
     """What stops a scheme of a centre: finess_et, scheme, rules, why. A hold found in a section stops that scheme, any other
-    both; a prerequisite that could not be read (not received, delay not verifiable) stops the forfait without any rule."""
+    both; a prerequisite that could not be read (not received, delay not verifiable) stops the forfait without any rule.
+    ``condition``: whether a prerequisite that is not met stops the whole forfait (whoever attests it is followed)."""
     found = examination.findings.filter(status=FIRED).filter(pl.col("effect").is_in(["payment_hold", "reject_centre"]))
+    if condition.value == 0:
+        found = found.filter(~pl.col("rule").is_in(OF_PREREQUISITES))
     held = found.with_columns(
         scheme=pl.when(pl.col("section").is_in(["rfs", "rosp"]))
         .then(pl.concat_list("section"))
@@ -275,7 +282,7 @@ def _split(rows: pl.DataFrame, blocked: pl.DataFrame) -> pl.DataFrame:
         pl.when("neutralised").then(pl.lit("neutralisé : effectif sous le minimum, ni payé ni zéro"))
         .when(pl.col("why").is_not_null()).then(pl.col("why"))
         .when("unverifiable").then(pl.lit("délai de saisie non vérifiable"))
-        .when(cents.is_null()).then(pl.lit("non calculable : une valeur du droit, ou un effectif, n'est pas connu"))
+        .when(cents.is_null()).then(pl.lit(UNKNOWN_FR))
         .when(~firm).then(pl.format(TRIED_FR, _status_fr(pl.col("rank"))))
         .otherwise(pl.lit("ferme"))
     )  # fmt: skip
@@ -288,6 +295,7 @@ def _split(rows: pl.DataFrame, blocked: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+UNKNOWN_FR = "non calculable : une valeur du droit ou un effectif est inconnu, ou invraisemblable"
 TRIED_FR = "simulation, sous réserve : une valeur utilisée est de statut « {} »"
 
 
@@ -307,11 +315,16 @@ def _centres(examination: Examination, items: pl.DataFrame, blocked: pl.DataFram
     )
     told = keys.join(sums, on=["finess_et", "scheme"], how="left", maintain_order="left")
     told = told.join(blocked, on=["finess_et", "scheme"], how="left", maintain_order="left")
-    known = pl.lit(regime == POINTS_REGIME) | (pl.col("scheme") == "rosp")
-    rank = pl.col("rank").fill_null(0 if regime == POINTS_REGIME else MISSING_RANK)
+    scene = examination.scene
+    received = pl.lit(scene.rosp is not None) & (pl.col("scheme") == "rosp") | pl.lit(scene.rfs is not None) & (
+        pl.col("scheme") == "rfs"
+    )
+    known = (pl.lit(regime == POINTS_REGIME) | (pl.col("scheme") == "rosp")) & received
+    rank = pl.when(known).then(pl.col("rank").fill_null(0)).otherwise(MISSING_RANK)
     amounts = [pl.when(known).then(pl.col(name).fill_null(0)).alias(name) for name in AMOUNTS]
     reason = (
-        pl.when(~known).then(pl.lit("montants de l'accord de 2025 non trouvés"))
+        pl.when(~received).then(pl.format("section {} non reçue ({})", "scheme", pl.lit(NOT_RECEIVED)))
+        .when(~known).then(pl.lit("montants de l'accord de 2025 non trouvés"))
         .when(pl.col("why").is_not_null()).then("why")
         .when(~pl.col("complete")).then(pl.lit("incomplet : un indicateur au moins n'est pas calculable"))
         .when(~is_firm(rank)).then(pl.format(TRIED_FR, _status_fr(rank)))
@@ -329,14 +342,26 @@ def _centres(examination: Examination, items: pl.DataFrame, blocked: pl.DataFram
     )
 
 
-def _advances(centres: pl.DataFrame, rfs: pl.DataFrame, law: Figures, paid: pl.DataFrame | None) -> pl.DataFrame:
-    """The advance that the core indicators would open, and what an advance already paid leaves to pay or to recover.
+def _advances(
+    examination: Examination, centres: pl.DataFrame, rfs: pl.DataFrame, law: Figures, paid: pl.DataFrame | None
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The advance that the core indicators would open, what one already paid leaves to pay or to recover, and their nodes.
 
-    A proposal: share and minimum are those of a neighbouring agreement until attested. Never a negative payment.
+    A proposal: share and minimum are those of a neighbouring agreement until attested. Never a negative payment; nothing is to
+    be paid or recovered on a final amount that is not settled (see ``_settled``).
     """
     share, least = law.one("cds.rfs.advance_percent"), law.one("cds.rfs.advance_minimum")
     core = [code for code, one in indicators().items() if one.kind in forfait.CORE]
-    sums = rfs.filter(pl.col("indicator").is_in(core)).group_by("finess_et").agg(core=pl.col("cents").sum())
+    cents = pl.col("cents")
+    sums = (
+        rfs.filter(pl.col("indicator").is_in(core))
+        .group_by("finess_et", maintain_order=True)
+        .agg(
+            core=pl.when(cents.is_not_null().all()).then(cents.sum()),
+            core_rank=pl.col("rank").max(),
+            core_nodes=pl.format("rfs.{}", "indicator").str.join(" + "),
+        )
+    )
     sums = sums.with_columns(scheme=pl.lit("rfs"))
     told = centres.join(sums, on=["finess_et", "scheme"], how="left", maintain_order="left")
     advance = pl.lit(None, pl.Int64)
@@ -345,18 +370,48 @@ def _advances(centres: pl.DataFrame, rfs: pl.DataFrame, law: Figures, paid: pl.D
     given = pl.DataFrame(schema=ADVANCES) if paid is None else paid
     given = given.select("finess_et", paid="advance_cents", scheme=pl.lit("rfs"))
     told = told.join(given, on=["finess_et", "scheme"], how="left", maintain_order="left")
-    final = pl.col("payable_cents") + pl.col("under_reserve_cents")
-    before = pl.col("paid")
-    return told.with_columns(
+    final, before = pl.col("payable_cents") + pl.col("under_reserve_cents"), pl.col("paid")
+    settled = _settled(examination) & before.is_not_null()
+    told = told.with_columns(
         advance_cents=pl.when(pl.col("core").is_not_null()).then(advance),
         advance_paid_cents=before,
-        balance_cents=pl.when(before.is_not_null()).then(pl.max_horizontal(pl.lit(0), final - before)),
-        recovery_cents=pl.when(before.is_not_null()).then(pl.max_horizontal(pl.lit(0), before - final)),
+        balance_cents=pl.when(settled).then(pl.max_horizontal(pl.lit(0), final - before)),
+        recovery_cents=pl.when(settled).then(pl.max_horizontal(pl.lit(0), before - final)),
     )
+    return told, _advance_nodes(told, (share, least))
 
 
-def _ends(centres: pl.DataFrame, regime: Figure, found: pl.DataFrame) -> pl.DataFrame:
-    """What may be paid of each scheme, the last node of the graph. ``found``: ``achievement.ROSP``."""
+def _settled(examination: Examination) -> pl.Expr:
+    """Whether the final amount of the forfait of a centre is known: the extraction is later than the last day, every indicator
+    could be worked out, and no rule holds the payment, unless a prerequisite that is not met makes it zero."""
+    last = examination.scene.deadlines.last_day("rfs")
+    closed = last is not None and examination.scene.campaign.extracted_on > last
+    is_zero = pl.col("rules").str.contains(r"\bcds\.CDS22\b")
+    return pl.lit(closed) & pl.col("complete") & (pl.col("why").is_null() | is_zero)
+
+
+def _advance_nodes(told: pl.DataFrame, figures: tuple[Figure, Figure]) -> pl.DataFrame:
+    """The advance as a proposal, and what is left of it once the final amount is settled."""
+    weak = max(figure.rank for figure in figures)
+    words = pl.lit(" ; ".join(figure.told for figure in figures))
+    open_to = told.filter(pl.col("core_nodes").is_not_null())
+    opened = open_to.with_columns(
+        rank=pl.when(pl.col("advance_cents").is_null()).then(MISSING_RANK).otherwise(pl.max_horizontal("core_rank", weak))
+    )
+    text = pl.lit("proposition : part du montant des indicateurs socles, avec un minimum")
+    advance = _node(opened, "rfs.advance", pl.col("advance_cents"), 1, "cents", pl.col("core_nodes"), words, text)
+    left = told.filter(pl.col("balance_cents").is_not_null())
+    rest = pl.col("balance_cents") - pl.col("recovery_cents")
+    said = pl.format("proposition : montant final moins avance versée ({} centimes) ; un reste négatif est à récupérer", "paid")
+    inputs = pl.lit("rfs.amount + entrée de centre_advances")
+    return pl.concat([advance, _node(left, "rfs.settlement", rest, 1, "cents", inputs, pl.lit(""), said)])
+
+
+def _ends(centres: pl.DataFrame, figures: tuple[Figure, Figure], found: pl.DataFrame) -> pl.DataFrame:
+    """What may be paid of each scheme, the last node of the graph. ``figures``: regime, condition on prerequisites;
+    ``found``: ``achievement.ROSP``."""
+    regime, condition = figures
+    used = {"rfs": f"{regime.told} ; {condition.told}", "rosp": regime.told}
     parts = []
     amounts = found.group_by("finess_et", maintain_order=True).agg(of_rosp=pl.format("rosp.{}.amount", "code").str.join(" + "))
     centres = centres.join(amounts, on="finess_et", how="left", maintain_order="left")
@@ -372,7 +427,7 @@ def _ends(centres: pl.DataFrame, regime: Figure, found: pl.DataFrame) -> pl.Data
                 1,
                 "cents",
                 inputs[scheme],
-                pl.lit(regime.told),
+                pl.lit(used[scheme]),
                 text,
             )
         )

@@ -24,8 +24,10 @@ _STATE_OF_CHOICE = {"DANS_LES_DELAIS": "RECU_A_TEMPS", "HORS_DELAI": "RECU_EN_RE
 
 
 def owed(facts: Facts, judgement: Judgement, law: Law) -> pl.DataFrame:
-    """Every obligation: columns of ``checks.cpom.obligations.OBLIGATIONS`` that do not depend on the day, and ``settled`` (a state
-    that is known already) and ``unsure`` (nothing could show that it came)."""
+    """Every obligation: the columns of ``checks.cpom.obligations.OBLIGATIONS`` that do not depend on the day.
+
+    ``settled``: a state known already; ``unsure``: nothing could show that it came.
+    """
     parts = [
         _campaign(law),
         _choice(judgement, law),

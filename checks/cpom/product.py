@@ -84,7 +84,7 @@ def tables(facts: Facts, judgement: Judgement, comparison: Comparison, watch: Wa
 
 def _as_contract(view: str, rows: pl.DataFrame) -> pl.DataFrame:
     """The rows of known régions, in the columns and types of the contract, without what masks add."""
-    table = next(table for name in PRODUCTS for table in products()[name].tables if table.view == view)
+    table = next(table for name in PRODUCTS for table in products()["ars", name].tables if table.view == view)
     if "region" not in rows.columns:
         rows = rows.with_columns(region=_region(rows["finess_ej"]))
     return rows.drop_nulls("region").select(

@@ -140,7 +140,7 @@ def _spoken(lines: pl.DataFrame) -> pl.DataFrame:
 
 def decisions() -> dict[str, str]:
     """The words of the decisions of people, by code."""
-    return next(table.answer.decisions for table in products()["bordereaux"].tables if table.answer)
+    return next(table.answer.decisions for table in products()["cpam", "bordereaux"].tables if table.answer)
 
 
 def _findings(headers: pl.DataFrame, lines: pl.DataFrame, findings: pl.DataFrame) -> pl.DataFrame:
