@@ -30,11 +30,14 @@ if TYPE_CHECKING:
     from checks.cpom.obligations import Watch
 
 COMPARED, CONTEXT, REACHED = "int_cpom__compared", "int_cpom__context", "int_cpom__reached"
-OBLIGATION = "int_cpom__obligation"
-INTERNAL = (COMPARED, CONTEXT, REACHED, OBLIGATION)
+OBLIGATION, TRAJECTORY = "int_cpom__obligation", "int_cpom__trajectory"
+INTERNAL = (COMPARED, CONTEXT, REACHED, OBLIGATION, TRAJECTORY)
 SOURCES = frozenset({ECARS, DATASET, PMSI})
 KINDS = frozenset({"attestation"}) | cpom_decisions.KINDS
 INDICATOR = "out_ars__cpom_indicator"
+HIDDEN = {INDICATOR: (("numerator", "denominator", "recomputed", "gap", "completeness"), "result"),
+          "out_ars__cpom_trajectory": (("numerator", "denominator", "recomputed", "gap"), "reached")}  # fmt: skip
+"""Published tables that hold recomputed figures: these, and the word that would tell of them."""
 RECOMPUTED_VIEW, PMSI_PRODUCT = "out_ars__pmsi_indicator", "pmsi-activity"
 EXPORT_FRAMES = ("sheet", "row", "value", "financial_line", "recognition")
 OF_ALL = ("legal_entity", "establishment")
@@ -70,9 +73,11 @@ def computed(hub: Hub, known: Mapping[str, Head], region: str, at: Moment) -> "d
 
     found = judged(hub, known, region, at)
     inside = {COMPARED: found.comparison.compared, CONTEXT: found.comparison.context, REACHED: found.comparison.reached,
-              OBLIGATION: found.watch.obligations}  # fmt: skip
+              OBLIGATION: found.watch.obligations, TRAJECTORY: found.comparison.trajectory}  # fmt: skip
     made = tables(found.facts, found.judgement, found.comparison, found.watch, found.law)
-    made[INDICATOR] = _as_hidden(made[INDICATOR], found.comparison.compared, _hidden(hub, known, region, at))
+    away = _hidden(hub, known, region, at)
+    behind = {INDICATOR: found.comparison.compared}
+    made |= {name: _as_hidden(name, made[name], behind.get(name, found.comparison.trajectory), away) for name in HIDDEN}
     return made | {name: rows.with_columns(region=pl.lit(region)) for name, rows in inside.items()}
 
 
@@ -86,7 +91,8 @@ def judged(hub: Hub, known: Mapping[str, Head], region: str, at: Moment, only: s
     law = cpom_decisions.law_of(hub, ars, at.position)
     instant = datetime.combine(at.on, time(), PARIS).astimezone(UTC)
     facts = facts_of(hub, known, region, at, law, only)
-    judgement = judge(facts, law, at.on, instant)
+    closed = only is None and cpom_decisions.is_closed(hub, ars, at.position)  # one contract alone is not the campaign
+    judgement = judge(facts, law, at.on, instant, closed=closed)
     given = recomputed(hub, known, facts, at)
     comparison = compare(judgement, given, cpom_decisions.definitions(hub, ars, at.position), law, disputed(given, facts))
     return Contracts(facts, law, judgement, comparison, watch(facts, judgement, law, at.on))
@@ -180,24 +186,26 @@ def _hidden(hub: Hub, known: Mapping[str, Head], region: str, at: Moment) -> "pl
     return masked(product, frames, region, at.on, earlier)["indicator"].filter("masked").select(keys)
 
 
-def _as_hidden(rows: "pl.DataFrame", compared: "pl.DataFrame", hidden: "pl.DataFrame") -> "pl.DataFrame":
-    """Without the figures that the product of the PMSI hides from the same ARS, nor the result, which would tell of them."""
+def _as_hidden(name: str, rows: "pl.DataFrame", compared: "pl.DataFrame", hidden: "pl.DataFrame") -> "pl.DataFrame":
+    """Without the figures that the product of the PMSI hides from the same ARS, nor the word that would tell of them."""
     import polars as pl
 
     from checks.cpom.product import ROLES
 
-    keys = {"finess_ej": "finess_ej", "indicator_id": "id", "year": "year", "role": "role"}
+    keys = {"finess_ej": "finess_ej", "indicator_id": "id", "year": "year"}
+    keys |= {"role": "role"} if "role" in rows.columns else {}
     made_of = compared.drop_nulls("finess").with_columns(pl.col("finess").str.split(" ")).explode("finess")
     kept_back = made_of.join(
         hidden, left_on=["finess", "year", "definition_id", "variant"], right_on=hidden.columns, how="semi"
     )
     away = kept_back.select(**{name: pl.col(column) for name, column in keys.items()}).unique()
-    away = away.with_columns(role=pl.col("role").replace_strict(ROLES))
+    if "role" in keys:
+        away = away.with_columns(role=pl.col("role").replace_strict(ROLES))
     told = rows.join(away.with_columns(away=pl.lit(value=True)), on=list(keys), how="left", maintain_order="left")
     shown = pl.col("away").is_null()
-    figures = ("numerator", "denominator", "recomputed", "gap", "completeness")
-    told = told.with_columns(*(pl.when(shown).then(pl.col(name)).alias(name) for name in figures),
-                             result=pl.when(shown).then("result").otherwise(pl.lit("Masqué")))  # fmt: skip
+    figures, word = HIDDEN[name]
+    told = told.with_columns(*(pl.when(shown).then(pl.col(figure)).alias(figure) for figure in figures),
+                             pl.when(shown).then(pl.col(word)).otherwise(pl.lit("Masqué")).alias(word))  # fmt: skip
     return told.drop("away")
 
 

@@ -156,6 +156,29 @@ def test_a_policy_changes_what_the_rules_say(hub: Hub, take: Take) -> None:
     assert contracts(hub)[LEGAL]["deadline"] == "Délai non vérifiable"
 
 
+def test_the_contracts_are_counted_once_the_campaign_is_closed_and_no_longer_once_it_is_open_again(
+    hub: Hub, take: Take
+) -> None:
+    take("region.csv", canonical([contract(), contract(OTHER)]))
+
+    def said(until: int | None = None) -> tuple[list[str], list[str]]:
+        told = contracts_shown.campaign(hub, until)
+        return ([one["message"] for one in told["findings"]],
+                [one["rule"] for one in told["not_evaluable"] if one["rule"] == "cpom.R52"])  # fmt: skip
+
+    assert said() == ([], ["cpom.R52"])
+    closed = cpom_decisions.close(hub, ARS, "fin de campagne")["position"]
+    assert said() == (["2 établissement(s) reçu(s), 280 attendu(s)."], [])
+    assert cpom_decisions.close(hub, ARS, "encore")["already"]
+    cpom_decisions.decide_policy(hub, ARS, "expected_ej", "2", "région fictive")
+    assert said() == ([], [])
+    cpom_decisions.reopen(hub, ARS, "un retardataire")
+    assert said() == ([], ["cpom.R52"])
+    assert said(closed) == (["2 établissement(s) reçu(s), 280 attendu(s)."], []), "as known then"
+    with pytest.raises(WrongUsage, match="aucune décision"):
+        cpom_decisions.reopen(hub, ARS, "encore")
+
+
 def test_a_later_export_replaces_its_contract_alone_and_an_earlier_one_still_proves_the_choice(hub: Hub, take: Take) -> None:
     first = take("region.csv", canonical([contract(), contract(OTHER)]))
     late = contract(name="CH RENOMMÉ", synthesis="Du 15 septembre 2025")
@@ -296,5 +319,11 @@ def test_the_commands_show_a_contract_and_record_what_the_ars_decides(
     assert SITE in ecluse("cpom", home=home).out
     assert ecluse("deadlines", "--json", home=home).code == 0
     assert ecluse("decide-definition", "OS_13", "v7", "--ars", ARS, "--reason", "x", home=home).code == 2
+    assert "Non vérifiable cpom.R52 : La campagne n'est pas close." in ecluse("cpom", home=home).out
+    assert "décision prise" in ecluse("cpom-close", "--ars", ARS, "--reason", "fin", home=home).out
+    assert "1 établissement(s) reçu(s)" in ecluse("cpom", home=home).out
+    assert "cpom.R36" in ecluse("cpom", SITE, home=home).out
+    assert "date inconnue : il manque la réception" in ecluse("deadlines", SITE, home=home).out
+    assert ecluse("cpom-close", "--ars", ARS, "--reason", "erreur", "--revoke", home=home).code == 0
     assert ecluse("decide-definition", "OS_13", "--revoke", "--ars", ARS, "--reason", "erreur", home=home).code == 0
     assert "Aucune décision" in ecluse("cpom-policy", "--ars", ARS, home=home).out
