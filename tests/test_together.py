@@ -1,5 +1,6 @@
 """Workbooks of contracts taken in by groups: the same events as one by one, whatever a group holds and wherever it stops."""
 
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -91,9 +92,10 @@ def test_stopped_anywhere_the_same_group_ends_in_the_same_decisions(
             raise MemoryError
         return work(*arguments)
 
-    with monkeypatch.context() as patch, pytest.raises(MemoryError):
+    with monkeypatch.context() as patch:
         patch.setattr(deliveries, step, failing)
-        in_groups(hub, files)
+        with pytest.raises(MemoryError):
+            in_groups(hub, files)
     assert not all_heads(hub), "no decision of the group without the others"
     reports = in_groups(hub, files)
     assert sorted(report.decision or "" for report in reports.values()) == ["accepted"] * 5 + ["rejected"]
@@ -126,10 +128,11 @@ def test_blobs_stored_together_have_their_names_all_at_once_or_not_at_all(tmp_pa
         kept = [blobs.put_stream([f"{number}".encode()]) for number in range(6)]
         assert not any(blobs.exists("raw", one.sha256) for one in kept)
     assert {blobs.open_raw(one.sha256).read() for one in kept} == {f"{number}".encode() for number in range(6)}
-    with pytest.raises(MemoryError), blobs.together():
-        lost = blobs.put_stream([b"lost"])
+    lost = []
+    with suppress(MemoryError), blobs.together():
+        lost.append(blobs.put_stream([b"lost"]))
         raise MemoryError
-    assert not blobs.exists("raw", lost.sha256)
+    assert not blobs.exists("raw", lost[0].sha256)
     assert not list((tmp_path / "hub" / "store" / "tmp").iterdir())
     assert blobs.exists("raw", blobs.put_stream([b"alone"]).sha256), "by itself again"
 
