@@ -120,6 +120,40 @@ def test_an_indicator_is_judged_only_as_the_ars_decided_and_no_longer_once_it_ta
     assert compared(hub, undecided)["reason"] == "DEFINITION_NON_CONVENUE"
 
 
+def test_a_delivery_makes_again_the_tables_of_the_regions_that_it_is_about_and_of_no_other(
+    hub: Hub, take: Take, transmission: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corsican, made, work = fictional_finess("2A99"), list[str](), cpom.computed
+
+    def counted(hub: Hub, known: Any, region: str, at: Any) -> Any:
+        made.append(region)
+        return work(hub, known, region, at)
+
+    def again() -> list[str]:
+        made.clear()
+        cpom.rows(hub, cpom.COMPARED)
+        return made[:]
+
+    monkeypatch.setattr(cpom, "computed", counted)
+    take("99.csv", canonical([contract()]))
+    take("94.xlsx", workbook(contract(corsican)))
+    assert again() == ["94", "99"]
+    assert again() == []
+    take("94-2.xlsx", workbook(contract(corsican, name="Autre nom")))
+    assert again() == ["94"]
+    signed = {"avenant_id": "A1", "finess_ej": corsican, "date_signature": date(2025, 9, 1)}
+    take("avenants.csv", table("avenants", [signed]))
+    assert again() == ["94", "99"], "that a list came at all is known to all"
+    take("avenants-2.csv", table("avenants", [signed, {**signed, "avenant_id": "A2"}]))
+    assert again() == ["94"]
+    sent = deliveries.ingest(hub, deliveries.find([transmission])[0][0])
+    assert again() == ["99"]
+    take("liens.csv", links((SITE, corsican)))
+    assert again() == ["94", "99"]
+    decisions.withdraw(hub, sent.delivery_id or "", "établissement lié à une entité corse")
+    assert again() == ["94", "99"]
+
+
 def test_a_decision_says_what_there_is_and_the_same_one_twice_is_one(hub: Hub) -> None:
     for wrong in (("OS_99", "v1"), ("OS_13", "v9"), ("OS_09", "v1")):
         with pytest.raises(WrongUsage, match=r"inconnue|aucune variante"):
@@ -154,6 +188,29 @@ def test_a_policy_changes_what_the_rules_say(hub: Hub, take: Take) -> None:
     assert contracts(hub)[LEGAL]["deadline"] == "Dans les délais"
     cpom_decisions.withdraw_policy(hub, ARS, "choice_due_on", "erreur")
     assert contracts(hub)[LEGAL]["deadline"] == "Délai non vérifiable"
+
+
+def test_the_contracts_are_counted_once_the_campaign_is_closed_and_no_longer_once_it_is_open_again(
+    hub: Hub, take: Take
+) -> None:
+    take("region.csv", canonical([contract(), contract(OTHER)]))
+
+    def said(until: int | None = None) -> tuple[list[str], list[str]]:
+        told = contracts_shown.campaign(hub, until)
+        return ([one["message"] for one in told["findings"]],
+                [one["rule"] for one in told["not_evaluable"] if one["rule"] == "cpom.R52"])  # fmt: skip
+
+    assert said() == ([], ["cpom.R52"])
+    closed = cpom_decisions.close(hub, ARS, "fin de campagne")["position"]
+    assert said() == (["2 établissement(s) reçu(s), 280 attendu(s)."], [])
+    assert cpom_decisions.close(hub, ARS, "encore")["already"]
+    cpom_decisions.decide_policy(hub, ARS, "expected_ej", "2", "région fictive")
+    assert said() == ([], [])
+    cpom_decisions.reopen(hub, ARS, "un retardataire")
+    assert said() == ([], ["cpom.R52"])
+    assert said(closed) == (["2 établissement(s) reçu(s), 280 attendu(s)."], []), "as known then"
+    with pytest.raises(WrongUsage, match="aucune décision"):
+        cpom_decisions.reopen(hub, ARS, "encore")
 
 
 def test_a_later_export_replaces_its_contract_alone_and_an_earlier_one_still_proves_the_choice(hub: Hub, take: Take) -> None:
@@ -296,5 +353,11 @@ def test_the_commands_show_a_contract_and_record_what_the_ars_decides(
     assert SITE in ecluse("cpom", home=home).out
     assert ecluse("deadlines", "--json", home=home).code == 0
     assert ecluse("decide-definition", "OS_13", "v7", "--ars", ARS, "--reason", "x", home=home).code == 2
+    assert "Non vérifiable cpom.R52 : La campagne n'est pas close." in ecluse("cpom", home=home).out
+    assert "décision prise" in ecluse("cpom-close", "--ars", ARS, "--reason", "fin", home=home).out
+    assert "1 établissement(s) reçu(s)" in ecluse("cpom", home=home).out
+    assert "cpom.R36" in ecluse("cpom", SITE, home=home).out
+    assert "date inconnue : il manque la réception" in ecluse("deadlines", SITE, home=home).out
+    assert ecluse("cpom-close", "--ars", ARS, "--reason", "erreur", "--revoke", home=home).code == 0
     assert ecluse("decide-definition", "OS_13", "--revoke", "--ars", ARS, "--reason", "erreur", home=home).code == 0
     assert "Aucune décision" in ecluse("cpom-policy", "--ars", ARS, home=home).out
