@@ -83,7 +83,7 @@ def shares(hub: Hub, known: Mapping[str, Head], at: Moment) -> dict[str, str]:
             | {
                 "place": place,
                 "law": _attested(hub, place, at)[1],
-                "others": campaign_references.segments(hub, known, place, at.position),
+                "others": campaign_references.segments(hub, known, place, at.position, {year for _, year in found}),
             },
         )
         for place in sorted(places)

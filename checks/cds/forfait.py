@@ -110,7 +110,7 @@ def parts(examination: Examination, law: Figures) -> tuple[pl.DataFrame, int]:
     nothing_due = pl.col("quantity") == 0
     points = pl.when(nothing_due).then(0).otherwise(pl.col("value") * pl.col("quantity"))
     blind = pl.col("value").is_null() | pl.col("quantity").is_null()
-    rank = pl.when(nothing_due).then(0).when(blind).then(MISSING_RANK).otherwise(pl.max_horizontal("rank", "extra"))
+    rank = pl.when(nothing_due).then("extra").when(blind).then(MISSING_RANK).otherwise(pl.max_horizontal("rank", "extra"))
     shown = pl.concat_str("words", pl.lit(" ; "), pl.col("told").fill_null("type de centre non donné"))
     blind_day = pl.col("deadline") == UNVERIFIABLE
     found = {"points": points, "rank": rank, "quantity": pl.col("quantity"), "unverifiable": blind_day, "told": shown}
@@ -176,7 +176,7 @@ def _quantity(bounds: dict[str, Figure], cap: Figure, base: int) -> tuple[pl.Exp
     used = (
         pl.when((part == "variable_above") | ((part == "variable") & (code == COORDINATION))).then(max(of_base, of_above))
         .when((part == "variable") & (code == MEETINGS)).then(max(of_base, cap.rank, bounds["meetings_min"].rank))
-        .when((part == "variable") & (code == CRISIS)).then(max(of_base, cap.rank))
+        .when((part == "variable") & (code == CRISIS)).then(pl.when(acted).then(max(of_base, cap.rank)).otherwise(0))
         .when(part == "variable").then(of_base)
         .when(of_staff).then(bounds["professionals_above"].rank)
         .when((part == "per_unit") & (code == PROTOCOLS)).then(bounds["protocols_max"].rank)
