@@ -8,10 +8,13 @@ import builtins
 import logging
 import os
 import re
+import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
+from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from checks.table_results import Result, TableGate, columns_fr, rows_fr
@@ -23,6 +26,21 @@ if TYPE_CHECKING:
     from great_expectations.datasource.fluent.interfaces import Batch
     from great_expectations.expectations.expectation import Expectation
     from sqlalchemy.engine.interfaces import ReflectedColumn
+
+
+DRAWING = ("scipy.stats", "altair")
+"""What Great Expectations imports for expectations on distributions, which no contract has: a third of its import."""
+
+
+class _Later(ModuleType):
+    """Stands for a module until something of it is asked for."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # what looks through all modules asks for these
+            raise AttributeError(name)
+        if sys.modules.get(self.__name__) is self:
+            del sys.modules[self.__name__]
+        return getattr(import_module(self.__name__), name)
 
 
 class BrokenCheck(Exception):
@@ -173,6 +191,8 @@ def _expectation(rule: Rule) -> "Expectation":
 def _context() -> Any:
     """A context of Great Expectations in memory, without progress bars, that writes and sends nothing."""
     os.environ["GX_ANALYTICS_ENABLED"] = "false"  # read when it is imported
+    for name in DRAWING:
+        sys.modules.setdefault(name, _Later(name))
     import great_expectations as gx
     from great_expectations.data_context.types.base import (
         DataContextConfig,
@@ -208,10 +228,31 @@ def _counting(name: str) -> Any:
     def _validate_sqlalchemy(self: Any, actual_column_type: Any, expected_types_list: list[str], execution_engine: Any) -> Any:
         return {"success": _stored(actual_column_type) in expected_types_list, "result": {}}  # whatever its precision
 
-    body: dict[str, Any] = {"get_validation_dependencies": get_validation_dependencies, "__doc__": base.__doc__}
+    body: dict[str, Any] = {"get_validation_dependencies": get_validation_dependencies, "__doc__": base.__doc__} | _told_once()
     if name == "ExpectColumnValuesToBeInTypeList":
         body["_validate_sqlalchemy"] = _validate_sqlalchemy
     return type(base)(f"{name}Counted", (_in_french(), base), body)
+
+
+def _told_once() -> dict[str, Any]:
+    """For the body of an expectation: its configuration, which is asked for fifty times a rule, is made once.
+
+    By itself it is copied from the fields at each question, which takes a quarter of the gate's time.
+    """
+    from great_expectations.compatibility.pydantic import PrivateAttr
+    from great_expectations.expectations.expectation import Expectation
+
+    def configuration(self: Any) -> Any:
+        if self._told is None:
+            self._told = Expectation.configuration.fget(self)
+        return self._told
+
+    def __setattr__(self: Any, name: str, value: Any) -> None:  # noqa: N807
+        Expectation.__setattr__(self, name, value)
+        if name != "_told":
+            self._told = None
+
+    return {"_told": PrivateAttr(default=None), "configuration": property(configuration), "__setattr__": __setattr__}
 
 
 @cache

@@ -30,8 +30,13 @@ _YEARS = (2000, 2099)
 
 def clean(text: pl.Expr) -> pl.Expr:
     """Text with ordinary single spaces, no byte order mark or zero-width sign, and a plain minus; null when nothing is left."""
-    trimmed = text.str.replace_all(SPACES, " ").str.strip_chars(" ").str.replace_all("[\u2212\u2013]", "-")
+    trimmed = _tidied(text)
     return pl.when(trimmed != "").then(trimmed)
+
+
+def _tidied(text: pl.Expr) -> pl.Expr:
+    """``clean``, save that what is empty stays so."""
+    return text.str.replace_all(SPACES, " ").str.strip_chars(" ").str.replace_all("[\u2212\u2013]", "-")
 
 
 def normalised(text: pl.Expr) -> pl.Expr:
@@ -53,15 +58,16 @@ def plain_digits(frame: pl.DataFrame, column: str) -> pl.Series:
 
 def _number_parts(text: pl.Expr, currency: Sequence[str], thousands: Sequence[str]) -> tuple[pl.Expr, pl.Expr, pl.Expr]:
     """Whether the number is negative, its whole digits and its decimals; null digits when the text is no number."""
+    # each step names the one before once, or polars works it out as many times
     unit = "|".join(re.escape(sign) for sign in sorted(currency, key=len, reverse=True))
-    bare = clean(text).str.replace("^['’]", "").str.replace(f"(?i) ?(?:{unit})$", "").str.replace(f"(?i)^(?:{unit}) ?", "")
+    bare = _tidied(text).str.replace("^['’]", "").str.replace(f"(?i) ?(?:{unit})$", "").str.replace(f"(?i)^(?:{unit}) ?", "")
     negative = bare.str.contains(r"^-|-$|^\(.*\)$")
     body = bare.str.replace(r"^\((.*)\)$", "$1").str.replace("^[+-] ?", "").str.replace(" ?-$", "")
-    whole = r"\d{1,3}(?: \d{3})+|\d+"
-    grouped = body.str.contains(rf"^(?:{whole})(?:[.,]\d+)?$")
-    dotted = body.str.contains(r"^\d{1,3}(?:\.\d{3})+(?:,\d+)?$") if "." in thousands else pl.lit(value=False)
-    pure = pl.when(dotted).then(body.str.replace_all(".", "", literal=True)).when(grouped).then(body.str.replace_all(" ", ""))
-    digits = pl.when(pure.str.contains(r"^\d{1,12}(?:[.,]\d*)?$")).then(pure)
+    pure = body.str.extract(r"^((?:\d{1,3}(?: \d{3})+|\d+)(?:[.,]\d+)?)$").str.replace_all(" ", "", literal=True)
+    if "." in thousands:
+        dotted = body.str.extract(r"^(\d{1,3}(?:\.\d{3})+(?:,\d+)?)$")
+        pure = pl.coalesce(dotted.str.replace_all(".", "", literal=True), pure)
+    digits = pure.str.extract(r"^(\d{1,12}(?:[.,]\d*)?)$")
     return negative, digits.str.extract(r"^(\d+)"), digits.str.extract(r"[.,](\d*)$").fill_null("")
 
 
@@ -72,20 +78,20 @@ def cents(text: pl.Expr, kind: pl.Expr, currency: Sequence[str], thousands: Sequ
     """
     negative, whole, decimals = _number_parts(text, currency, thousands)
     two, rest = decimals.str.slice(0, 2).str.pad_end(2, "0"), decimals.str.slice(2)
-    nines, zeros = rest.str.contains(r"^9{5,}\d?$|^9{7,}\d*$"), rest.str.contains(r"^0{5,}\d*$")
-    value = whole.cast(pl.Int64, strict=False) * 100 + two.cast(pl.Int64, strict=False) + nines.cast(pl.Int64)
-    readable = (rest == "") | nines | zeros
-    sure = pl.when(readable & ~kind.is_in(UNREADABLE_KINDS)).then(pl.when(negative).then(-value).otherwise(value))
-    return sure, (nines | zeros).fill_null(value=False) & sure.is_not_null()
+    nines, artefact = r"^9{5,}\d?$|^9{7,}\d*$", r"^9{5,}\d?$|^9{7,}\d*$|^0{5,}\d*$"
+    rounded_up = rest.str.contains(nines).cast(pl.Int64)
+    value = whole.cast(pl.Int64, strict=False) * 100 + two.cast(pl.Int64, strict=False) + rounded_up
+    readable = rest.str.contains(f"^$|{artefact}") & ~kind.is_in(UNREADABLE_KINDS)
+    sure = pl.when(readable).then(value * (1 - 2 * negative.cast(pl.Int64)))
+    return sure, rest.str.contains(artefact) & sure.is_not_null()
 
 
 def whole_number(text: pl.Expr, kind: pl.Expr) -> pl.Expr:
     """A count: ``3`` and ``3,0`` are 3; ``2,5`` and text are null."""
     negative, whole, decimals = _number_parts(text, ("€",), (" ",))
     value = whole.cast(pl.Int64, strict=False)
-    return pl.when(decimals.str.contains("^0*$") & ~kind.is_in(UNREADABLE_KINDS)).then(
-        pl.when(negative).then(-value).otherwise(value)
-    )
+    readable = decimals.str.contains("^0*$") & ~kind.is_in(UNREADABLE_KINDS)
+    return pl.when(readable).then(value * (1 - 2 * negative.cast(pl.Int64)))
 
 
 def days(frame: pl.DataFrame, text: str, kind: str, *, date_1904: bool, serials: bool, two_digit_2000: bool) -> pl.DataFrame:

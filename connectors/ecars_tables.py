@@ -39,6 +39,18 @@ def table_of(content: bytes) -> str | None:
     return _named([clean(name) for name in head.split(";")])
 
 
+def line_numbers(content: bytes) -> list[int]:
+    """The line on which each row of a table that was read starts, in their order."""
+    reader = csv.reader(io.StringIO(content.decode("utf-8-sig"), newline="\n"), delimiter=";", strict=True)
+    next(reader)
+    starts, found = reader.line_num + 1, []
+    for row in reader:
+        if row:
+            found.append(starts)
+        starts = reader.line_num + 1
+    return found
+
+
 def _read(content: bytes) -> tuple[str, pl.DataFrame]:
     try:
         text = content.decode("utf-8-sig")

@@ -62,6 +62,7 @@ FRAMES: dict[str, dict[str, str]] = {
         "amount_cents": "cents", "amendment_id": "text", "documents_sent_on": "day",
     },
     "payment": {"subsidy_id": "text", "paid_on": "day", "paid_cents": "cents", "payer": "text"},
+    "refund_request": {"subsidy_id": "text", "asked_on": "day", "requested_cents": "cents", "channel": "text"},
     "recognition_report": {
         "recognition_id": "text", "finess_ej": "text", "data_year": "count", "due_on": "day", "received_on": "day",
     },

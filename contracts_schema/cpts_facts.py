@@ -8,6 +8,11 @@ from typing import Any
 from contracts_schema.ecds import Section, read_sections
 from contracts_schema.yaml_files import read_yaml
 
+GRANT = "FONCTIONNEMENT"
+"""The code of the operating grant, beside those of missions."""
+FIR_KEY = ("ars_code", "campaign", "beneficiary", "order_number", "measure_3", "pep_code")
+"""Proposed: no document gives a key of commitments; ``occurrence`` numbers the lines that share it."""
+
 
 @dataclass(frozen=True)
 class Conflict:
@@ -37,6 +42,25 @@ def aliases() -> dict[str, str]:
 def missions() -> dict[str, str]:
     """Every mission by code: core or optional."""
     return {entry["code"]: entry["kind"] for entry in agreement()["missions"]}
+
+
+@cache
+def contract_kinds() -> dict[str, dict[str, Any]]:
+    """Every type of contract by code: its name, parties, years, and whether the law gives figures for it."""
+    return {entry["code"]: entry for entry in agreement()["contracts"]}
+
+
+@cache
+def fundings() -> dict[str, str]:
+    """What can finance an action, by code, as people read it."""
+    found: dict[str, str] = agreement()["fundings"]
+    return found
+
+
+@cache
+def titles() -> dict[str, str]:
+    """The title of each source by its name."""
+    return {name: source["title"] for name, source in _yaml("sources.yaml")["sources"].items()}
 
 
 @cache

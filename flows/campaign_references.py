@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
+from flows import finess
 from flows.hub import Hub
 from warehouse.heads import DATASET, Head
 
@@ -153,6 +154,4 @@ def _name(head: Head) -> str:
 
 
 def _stocks(hub: Hub, until: int) -> list[tuple[date, str]]:
-    from flows.cpom import extractions
-
-    return extractions(hub, STOCK, until)
+    return finess.extractions(hub, STOCK, until)

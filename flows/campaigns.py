@@ -74,20 +74,15 @@ def shares(hub: Hub, known: Mapping[str, Head], at: Moment) -> dict[str, str]:
     heads = [head for group in found.values() for one in group for head in one.heads.values()]
     places = {f"{kind}-{code}" for head in heads for kind, codes in head.data.get("places", {}).items() for code in codes}
     used = {"/".join(map(str, who)): [(str(one.day), one.segments()) for one in group] for who, group in found.items()}
-    days = {year: str(day) for year in sorted({year for _, year in found}) if (day := _alert(year, at.on))}
-    made_of = {"extractions": used, "alert": days}
-    return {
-        place: key_of(
-            "cds",
-            made_of
-            | {
-                "place": place,
-                "law": _attested(hub, place, at)[1],
-                "others": campaign_references.segments(hub, known, place, at.position, {year for _, year in found}),
-            },
-        )
-        for place in sorted(places)
-    }
+    years = sorted({year for _, year in found})
+
+    def key(place: str) -> str:
+        own, positions = _attested(hub, place, at)
+        days = {str(year): str(day) for year in years if (day := _alert(year, at.on, own))}
+        others = campaign_references.segments(hub, known, place, at.position, years)
+        return key_of("cds", {"extractions": used, "alert": days, "place": place, "law": positions, "others": others})
+
+    return {place: key(place) for place in sorted(places)}
 
 
 def reads(scope: str, recipient: str) -> bool:
@@ -175,8 +170,9 @@ def _told(
     earlier = group[-2] if len(group) > 1 else None
     counted = counts(_campaign(hub, earlier, _mine(_placed(hub, [earlier]), place).select("finess_et"))) if earlier else None
     last_year = found.get((one.sender, one.year - 1)) or found.get((COMMON, one.year - 1))
-    alert = _alert(one.year, at.on)
-    campaign = _campaign(hub, one, centres, group, _attested(hub, place, at)[0])
+    own = _attested(hub, place, at)[0]
+    alert = _alert(one.year, at.on, own)
+    campaign = _campaign(hub, one, centres, group, own)
     others = campaign_references.references(hub, known, place, at.position, campaign, centres)
     before = _campaign(hub, last_year[-1], centres) if last_year else None
     campaign = replace(
@@ -277,10 +273,10 @@ def _attested(hub: Hub, place: str, at: Moment) -> "tuple[tuple[Attestation, ...
     return own, sorted({one.position for one in own})
 
 
-def _alert(year: int, on: date) -> date | None:
+def _alert(year: int, on: date, attested: "Iterable[Attestation]") -> date | None:
     """The day, if it is one on which an unanswered prerequisite is told before the last day of a campaign."""
     from checks.cds.deadline import ALERT_DAYS
     from checks.cds.journal import deadlines
 
-    last = deadlines(year).last_day("rfs")
+    last = deadlines(year, attested).last_day("rfs")
     return on if last and (last - on).days in ALERT_DAYS else None

@@ -11,7 +11,7 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from contracts_schema.products import Table, products
+from contracts_schema.products import Table, product_of
 from flows.hub import Hub, WrongUsage
 from flows.published import publications
 from flows.replay import Asked, State, states
@@ -53,7 +53,7 @@ def causes(
     from warehouse.recipients import recipient
 
     first, last = _ends(hub, product_name, number, since)
-    product = products()[last.data["product"]]
+    product = product_of(last.data["recipient"], last.data["product"])
     asked = Asked(product, recipient(last.data["recipient"]), _tables(product.tables, keys or {}, table), keys or {})
     found = states(hub, asked, first, last, progress)
     figures = [figure for one in asked.tables for figure in _figures(one, found)]
@@ -139,9 +139,9 @@ def _chains(table: Table, columns: Sequence[Any], line: Sequence[Any], led: Any)
         yield ROW, Chain(tuple("absente" if row is None else "présente" for row in line), led, number=False)
     for column in columns:
         number = column.type in ("integer", "number")
-        values = tuple(None if row is None else _shown(table, row, column.name) for row in line)
-        if values[0] != values[-1] and (number or not came):
-            yield column.name, Chain(values, led, number)
+        ends = [row and row[column.name] for row in (line[0], line[-1])]  # as published: an empty cell is an empty cell
+        if ends[0] != ends[1] and (number or not came):
+            yield column.name, Chain(tuple(row and _shown(table, row, column.name) for row in line), led, number)
 
 
 def _shown(table: Table, row: Mapping[str, Any], column: str) -> Any:

@@ -7,18 +7,18 @@ replace it. Tables are kept with the views, under the same promise. Decides noth
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
+from datetime import UTC, datetime, time
 from typing import TYPE_CHECKING, Any
 
 from contracts_schema.geography import region_of
 from contracts_schema.products import CPOM, products
-from flows import building, cpom_decisions
+from flows import building, cpom_decisions, finess
 from flows import computed as tables_computed
 from flows.computed import Moment, key_of
 from flows.hub import PARIS, Hub, WrongUsage
 from flows.published import publications, published_rows
 from warehouse import views
-from warehouse.heads import DATASET, ECARS, FOLDED, PMSI, Head
+from warehouse.heads import DATASET, ECARS, PMSI, Head
 
 if TYPE_CHECKING:
     import polars as pl
@@ -39,8 +39,6 @@ RECOMPUTED_VIEW, PMSI_PRODUCT = "out_ars__pmsi_indicator", "pmsi-activity"
 EXPORT_FRAMES = ("sheet", "row", "value", "financial_line", "recognition")
 OF_ALL = ("legal_entity", "establishment")
 """Frames that hold for every région: who is whose."""
-UNKNOWN_START = date(1900, 1, 1)
-"""Since when a link holds whose start is not known: the stock of FINESS tells what is open, not since when."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +87,8 @@ def judged(hub: Hub, known: Mapping[str, Head], region: str, at: Moment, only: s
     instant = datetime.combine(at.on, time(), PARIS).astimezone(UTC)
     facts = facts_of(hub, known, region, at, law, only)
     judgement = judge(facts, law, at.on, instant)
-    comparison = compare(judgement, recomputed(hub, known, facts), cpom_decisions.definitions(hub, ars, at.position), law)
+    given = recomputed(hub, known, facts, at)
+    comparison = compare(judgement, given, cpom_decisions.definitions(hub, ars, at.position), law, disputed(given, facts))
     return Contracts(facts, law, judgement, comparison, watch(facts, judgement, law, at.on))
 
 
@@ -104,11 +103,13 @@ def facts_of(hub: Hub, known: Mapping[str, Head], region: str, at: Moment, law: 
     frames = {
         name: _rows(hub, [head.tables[_table(name)] for head in _tables(known) if _table(name) in head.tables])
         for name in FRAMES
-        if name not in EXPORT_FRAMES
+        if name not in (*EXPORT_FRAMES, *OF_ALL)
     }
     found = {name: rows.match_to_schema(schema(name)) for name, rows in frames.items() if rows is not None}
-    for name, rows in _finess(hub, known, at.position).items():
-        found.setdefault(name, rows)
+    for name, rows in (("establishment", finess.establishments(hub, known, at.position)),
+                       ("legal_entity", finess.legal_entities(hub, known))):  # fmt: skip
+        if rows is not None:
+            found[name] = rows
 
     def mine(rows: "pl.DataFrame") -> "pl.DataFrame":
         if "finess_ej" not in rows.columns:
@@ -124,28 +125,33 @@ def facts_of(hub: Hub, known: Mapping[str, Head], region: str, at: Moment, law: 
     return facts(told | ({"earlier_proof": proof} if proof is not None else {}))
 
 
-def recomputed(hub: Hub, known: Mapping[str, Head], facts: "Facts") -> "pl.DataFrame":
-    """The variants that the PMSI gives, as ``checks.cpom.compare.RECOMPUTED``, each with its legal entity on 31 December."""
+def recomputed(hub: Hub, known: Mapping[str, Head], facts: "Facts", at: Moment) -> "pl.DataFrame":
+    """The variants that the PMSI gives, as ``checks.cpom.compare.RECOMPUTED``, with the legal entity that the view gives.
+
+    A number that no link resolves and that signed a contract is its own legal entity: it transmits for itself.
+    """
     import polars as pl
 
     from checks.cpom.compare import RECOMPUTED
 
-    table = building.tables(hub, _standing(known), {RECOMPUTED_VIEW}).get(RECOMPUTED_VIEW)
+    table = building.tables(hub, _standing(known), {RECOMPUTED_VIEW}, at.position).get(RECOMPUTED_VIEW)
     if table is None or not table.paths:
         return pl.DataFrame(schema=RECOMPUTED)
-    rows = pl.read_parquet(list(table.paths)).drop("finess_ej")
-    pairs = rows.select("finess", "exit_year").unique()
-    legal = pl.concat([facts.sheet["finess_ej"], facts.frame("legal_entity")["finess_ej"],
-                       facts.frame("establishment")["finess_ej"]]).drop_nulls().unique()  # fmt: skip
-    own = pairs.filter(pl.col("finess").is_in(legal.implode())).with_columns(finess_ej="finess")
-    last_day = pl.date(pl.col("exit_year"), 12, 31)
-    links = facts.frame("establishment").rename({"finess_et": "finess"})
-    held = (pl.col("valid_from") <= last_day) & (last_day < pl.col("valid_to")).fill_null(value=True)
-    linked = pairs.join(own, on=["finess", "exit_year"], how="anti").join(links, on="finess").filter(held)
-    linked = linked.unique(["finess", "exit_year", "finess_ej"]).filter(pl.len().over("finess", "exit_year") == 1)
-    places = pl.concat([own, linked.select(own.columns)])
-    named = rows.join(places, on=["finess", "exit_year"], how="left", maintain_order="left")
+    rows = pl.read_parquet(list(table.paths))
+    signed = pl.when(pl.col("finess").is_in(facts.sheet["finess_ej"].drop_nulls().implode())).then("finess")
+    named = rows.with_columns(finess_ej=pl.coalesce("finess_ej", signed))
     return named.select(pl.col(name).cast(kind) for name, kind in RECOMPUTED.items())
+
+
+def disputed(rows: "pl.DataFrame", facts: "Facts") -> "pl.DataFrame":
+    """finess_ej, year: the legal entities that links give to a transmission together with another one, on 31 December."""
+    import polars as pl
+
+    unsure = rows.filter(pl.col("finess_ej").is_null()).select(finess_et="finess", year="exit_year").unique()
+    links = unsure.join(facts.frame("establishment"), on="finess_et")
+    last_day = pl.date(pl.col("year"), 12, 31)
+    held = (pl.col("valid_from") <= last_day) & (last_day < pl.col("valid_to")).fill_null(value=True)
+    return links.filter(held).select("finess_ej", "year").unique()
 
 
 def rows(hub: Hub, name: str, until: int | None = None) -> "pl.DataFrame":
@@ -163,7 +169,7 @@ def _hidden(hub: Hub, known: Mapping[str, Head], region: str, at: Moment) -> "pl
     from warehouse.masking import masked
 
     product, keys = products()["ars", PMSI_PRODUCT], ["finess", "exit_year", "definition_id", "variant"]
-    made = building.tables(hub, _standing(known), {table.view for table in product.tables})
+    made = building.tables(hub, _standing(known), {table.view for table in product.tables}, at.position)
     if not all(name in made and made[name].paths for name in (table.view for table in product.tables)):
         return pl.DataFrame(
             schema={"finess": pl.String, "exit_year": pl.Int64, "definition_id": pl.String, "variant": pl.String}
@@ -234,13 +240,10 @@ def _read_exports(hub: Hub, known: Mapping[str, Head], region: str) -> "dict[str
     """All that exports with a contract of a région say; ``sheet`` with the order of reception of its export."""
     import polars as pl
 
-    from contracts_schema.cpom_frames import schema
+    from flows import ecars_segments
 
     heads = [head for head in _exports(known) if region in head.data["regions"]]
-    found = {}
-    for name in EXPORT_FRAMES:
-        rows = _rows(hub, [head.tables[_table(name)] for head in heads if _table(name) in head.tables])
-        found[name] = pl.DataFrame(schema=schema(name)) if rows is None else rows.match_to_schema(schema(name))
+    found = ecars_segments.read(hub, heads)
     order = pl.DataFrame(
         [(head.scope.rpartition("/")[2], place) for place, head in enumerate(heads)],
         schema={"export": pl.String(), "received": pl.Int64()}, orient="row",
@@ -293,40 +296,6 @@ def _earlier_proof(
     return pl.concat(found) if found else None
 
 
-def _finess(hub: Hub, known: Mapping[str, Head], until: int) -> "dict[str, pl.DataFrame]":
-    """Legal entities and links as the stocks of FINESS give them: used where no table of the CPOM says it."""
-    import polars as pl
-
-    from checks.dataset_facts import establishment_links
-    from contracts_schema.cpom_frames import schema
-
-    found = {}
-    stocks = [(day, pl.read_parquet(hub.blobs.segment_path(segment))) for day, segment in extractions(hub, "finess_et", until)]
-    if stocks:
-        links = establishment_links(stocks).rename({"finess": "finess_et"})
-        found["establishment"] = links.with_columns(pl.col("valid_from").fill_null(UNKNOWN_START)).match_to_schema(
-            schema("establishment")
-        )
-    legal = _rows(hub, [head.tables["dataset_finess_ej"] for head in known.values() if "dataset_finess_ej" in head.tables])
-    if legal is not None:
-        found["legal_entity"] = legal.select(
-            "finess_ej", legal_name="name", valid_from=pl.lit(UNKNOWN_START), valid_to=pl.lit(None, pl.Date)
-        )
-    return found
-
-
-def extractions(hub: Hub, dataset: str, until: int) -> list[tuple[date, str]]:
-    """Every accepted extraction of a stock, oldest first: its day, else that of its decision, and its segment."""
-    found: dict[str, tuple[date, str]] = {}
-    for event in hub.log.read(stream=f"reference/{dataset}", types=FOLDED, until=until):
-        data = event.data
-        found.pop(data["delivery_id"], None)
-        if event.type == "DeliveryAccepted":
-            told = data.get("stamp") or event.recorded_at[:10].replace("-", "")
-            found[data["delivery_id"]] = datetime.strptime(told[:8], "%Y%m%d").date(), data["tables"][f"dataset_{dataset}"]  # noqa: DTZ007
-    return sorted(found.values())
-
-
 def _key(hub: Hub, known: Mapping[str, Head], region: str, at: Moment) -> str:
     """A hash of all that the tables of a région are made of."""
     ars = f"ars-{region}"
@@ -336,7 +305,7 @@ def _key(hub: Hub, known: Mapping[str, Head], region: str, at: Moment) -> str:
         "on": at.on.isoformat(),
         "exports": [[head.scope, head.tables] for head in exports],
         "tables": [head.tables for head in _tables(known)],
-        "finess": [[f"{day}", segment] for day, segment in extractions(hub, "finess_et", at.position)],
+        "finess": [[f"{day}", segment] for day, segment in finess.extractions(hub, "finess_et", at.position)],
         "legal": [head.tables["dataset_finess_ej"] for head in known.values() if "dataset_finess_ej" in head.tables],
         "pmsi": [[scope, head.delivery_id, head.position] for scope, head in _standing(known).items() if head.source == PMSI],
         "views": _views(),

@@ -92,7 +92,7 @@ def tables_of(
 ) -> dict[str, views.Table]:
     """The tables of a product as of a moment, by view, built now if they are not yet; ``of``: those a recipient is told of."""
     if product.made_by == VIEWS:
-        return building.tables(hub, heads(hub, at.position), {table.view for table in product.tables}, progress)
+        return building.tables(hub, heads(hub, at.position), {table.view for table in product.tables}, at.position, progress)
     own = {of.name, of.territory} if of else frozenset[str]()
     made = computed.tables(hub, product.made_by, at, progress, own)
     return {table.view: made[table.view] for table in product.tables if table.view in made}

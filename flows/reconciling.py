@@ -17,6 +17,7 @@ from flows.computed import Moment, key_of
 from flows.deliveries import all_heads
 from flows.hub import Hub, WrongUsage
 from flows.line_decisions import Proposed
+from flows.origins import Origins, measure
 from flows.published import publications
 from warehouse.heads import BORDEREAU, DATASET, DEMARCHE, Head
 
@@ -215,7 +216,7 @@ def rows(hub: Hub, name: str, until: int | None = None) -> "pl.DataFrame":
     return found
 
 
-def origins(hub: Hub, table: "Table", row: Mapping[str, Any], position: int) -> dict[str, dict[str, Any]]:
+def origins(hub: Hub, table: "Table", row: Mapping[str, Any], position: int) -> Origins:
     """By scope, the rows of the sheet (or lines of the CSV) that a published row rests on, as ranges."""
     import polars as pl
 
@@ -229,18 +230,10 @@ def origins(hub: Hub, table: "Table", row: Mapping[str, Any], position: int) -> 
     found = lines.filter(*(pl.col(name) == row[name] for name in named)).drop_nulls("row")
     if table.view == "out_ars__snp_protocol":
         found = found.filter("live", ~pl.col("outcome").is_in(["REJECT", "REDIRECT"]))
-    runs = (
-        found.sort("bordereau_id", "row")
-        .with_columns(run=pl.col("row") - pl.int_range(pl.len()).over("bordereau_id"))
-        .group_by("bordereau_id", "run", maintain_order=True)
-        .agg(first=pl.col("row").min(), last=pl.col("row").max(), count=pl.len())
-    )
-    told: dict[str, dict[str, Any]] = {}
-    for bordereau, _, first, last, count in runs.iter_rows():
-        entry = told.setdefault(f"{BORDEREAU}/{bordereau}", {"lignes": {"lines": 0, "ranges": []}})["lignes"]
-        entry["lines"] += count
-        entry["ranges"].append([first, last])
-    return told | (declared_origins.origins(hub, all_heads(hub, position), row["dossier"]) if row.get("dossier") else {})
+    rows_of = found.group_by("bordereau_id").agg("row").sort("bordereau_id")
+    told = {f"{BORDEREAU}/{bordereau}": {"lignes": measure(places)} for bordereau, places in rows_of.iter_rows()}
+    cited = declared_origins.origins(hub, all_heads(hub, position), row["dossier"]) if row.get("dossier") else {}
+    return Origins(told | cited)
 
 
 def the_one(found: "pl.DataFrame", column: str, start: str, what: str) -> "pl.DataFrame":

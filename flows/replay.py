@@ -155,7 +155,9 @@ def cause(event: Event) -> dict[str, Any]:
     if event.type == "DecisionTaken":
         kind, name = DECISION, DECISIONS_FR.get(data["kind"], data["kind"])
         whose = f" de {data['organisation']}" if data.get("organisation") else ""
-        text = f"{'retrait : ' if data.get('withdraws') else ''}{name} {data['subject']}{whose}"
+        subjects = str(data["subject"]).split(", ")
+        about = subjects[0] + (f" et {len(subjects) - 1} autres" if len(subjects) > 1 else "")
+        text = f"{'retrait : ' if data.get('withdraws') else ''}{name} {about}{whose}"
     elif event.type == "ProductPublished":
         kind, text = PUBLICATION, f"publication n° {data['number']} de {data['recipient']}/{data['product']}"
     else:

@@ -33,7 +33,7 @@ FEBRUARY = f"{FINESS}.2025.2.rsa"
 COMMANDS = [
     "init", "provision", "doctor", "demo", "acknowledge", "ingest", "status", "quarantine", "waive", "withdraw", "redecide",
     "missing",
-    "reject-report", "build", "query", "publish", "explain", "diff", "verify",
+    "reject-report", "build", "query", "publish", "explain", "diff", "why", "verify",
     "law", "attest", "decide-policy", "alias",
 ]  # fmt: skip
 

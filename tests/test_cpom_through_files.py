@@ -1,5 +1,6 @@
 """The CPOM through files: real exports in, contracts judged, compared as the ARS decided, published; what replaces what."""
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -11,11 +12,12 @@ import polars as pl
 import pytest
 from conftest import Ecluse
 
+from checks.cpom import product
 from connectors.synthetic import Recipe, fictional_finess, write_rsa
 from connectors.synthetic_bordereaux import Plan, rows_of, sample_lines, write_xlsx
 from connectors.synthetic_ecars import Contract, canonical, sample_contract, table, workbook
 from contracts_schema.cpom_catalogue import canonical_columns
-from flows import causes, computed, contracts_shown, cpom, cpom_decisions, decisions, deliveries, publication
+from flows import causes, computed, contracts_shown, cpom, cpom_decisions, decisions, deliveries, explanation, publication
 from flows.arrivals import gather
 from flows.deliveries import Report
 from flows.hub import Hub, WrongUsage, init_hub, open_hub
@@ -136,7 +138,7 @@ def test_every_variant_that_can_be_decided_is_one_that_is_recomputed(hub: Hub, t
     at = computed.moment(hub, "cpom")
     assert at
     known = deliveries.all_heads(hub)
-    given = cpom.recomputed(hub, known, cpom.judged(hub, known, "99", at).facts)
+    given = cpom.recomputed(hub, known, cpom.judged(hub, known, "99", at).facts, at)
     assert given["finess_ej"].unique().to_list() == [SITE], "a legal entity that sends for itself"
     found = given.group_by("definition_id").agg(pl.col("variant").sort())
     told = {name: sorted(variants) for name, variants in cpom_decisions.VARIANTS.items()}
@@ -205,8 +207,8 @@ def test_a_figure_that_the_pmsi_product_hides_is_hidden_here_too(hub: Hub, take:
     assert [told[name] for name in ("numerator", "denominator", "recomputed", "gap", "result")] == [None] * 4 + ["Masqué"]
 
 
-def test_the_products_are_published_and_an_unchanged_day_is_not_published_again(
-    hub: Hub, take: Take, transmission: Path
+def test_the_products_are_published_once_then_why_they_changed_is_told_and_where_a_figure_comes_from(
+    hub: Hub, take: Take, transmission: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     take("synthese.xlsx", workbook(contract(SITE)))
     granted = {"subvention_id": "S1", "finess_ej": SITE, "fonds": "FMIS", "date_notification": date(2025, 3, 3)}
@@ -227,6 +229,8 @@ def test_the_products_are_published_and_an_unchanged_day_is_not_published_again(
     take("suite.xlsx", workbook(replace(contract(SITE), chosen={**contract(SITE).chosen, "OS_13_1_1": ["5 %", *series[1:]]})))
     corrected = hub.log.head()[0]
     later = replace(hub, clock=lambda: datetime(2026, 5, 4, 9, tzinfo=UTC))
+    monkeypatch.setitem(product._labels(), "OS_13_1_1", "Libellé corrigé")  # another version, whose keys are others
+    shutil.rmtree(hub.views_folder)
     publication.publish(later)
     told = causes.causes(later, f"{ARS}/cpom-indicateurs", keys={"finess_ej": SITE, "indicator_id": "OS_13_1_1"})
     figures = {one["figure"]: one for one in told["figures"] if one["table"] == "indicator"}
@@ -239,10 +243,32 @@ def test_the_products_are_published_and_an_unchanged_day_is_not_published_again(
     [declared] = figures["declared_text"]["parts"]
     assert (declared["after"], declared["causes"][0]["kind"]) == ("5 %", "declaration")
     assert "suite.xlsx" in declared["causes"][0]["text"]
+    [label] = figures["indicator"]["parts"]
+    assert (label["after"], [one["kind"] for one in label["causes"]]) == ("Libellé corrigé", ["version"])
     due = causes.causes(later, f"{ARS}/cpom-echeances", table="obligation")["figures"]
     days = [part for one in due if one["figure"] == "days_left" for part in one["parts"]]
     assert days
     assert {(part["causes"][0]["kind"], part["contribution"]) for part in days} == {("days", -55)}
+    with pytest.raises(WrongUsage, match="il y a les numéros 1 à 2"):
+        causes.causes(later, f"{ARS}/cpom-indicateurs", number=3)
+    with pytest.raises(WrongUsage, match="aucune table n'a toutes ces clés"):
+        causes.causes(later, f"{ARS}/cpom-indicateurs", keys={"caisse": "311"})
+
+    row = {"finess_ej": SITE, "indicator_id": "OS_13_1_1", "year": "2024", "role": "Initiale"}
+    said = explanation.explain(later, f"{ARS}/cpom-indicateurs", "indicator", row)
+    cell, recomputed, decided = said["basis"]
+    assert (cell["file"], cell["sheet"], cell["raw"]) == ("suite.xlsx", "Synthèse", "5 %")
+    assert cell["cell"] in str(said["row"]["cell"])
+    assert (recomputed["variant"], decided["position"]) == ("v2_overnight", wider)
+    [sent] = [one for one in said["deliveries"] if one["scope"].startswith("pmsi/")]
+    assert {name: one["lines"] for name, one in sent["measures"].items()} == {
+        name: said["row"][name] for name in ("numerator", "denominator")
+    }
+    chosen = explanation.explain(later, f"{ARS}/cpom-indicateurs", "contract", {"finess_ej": SITE})["basis"]
+    assert len([one for one in chosen if one["text"].startswith("indicateur choisi")]) == len(contract(SITE).chosen)
+    assert any(one["kind"] == "rule" for one in chosen)
+    [granted_by] = explanation.explain(later, f"{ARS}/cpom-finances", "subsidy", {"subsidy_id": "S1"})["deliveries"]
+    assert (granted_by["scope"], granted_by["measures"]["lignes"]["ranges"]) == ("ecars/suivi/subventions", [[2, 2]])
 
 
 def test_what_falls_due_is_told_with_the_smallest_horizon(hub: Hub, take: Take) -> None:

@@ -250,7 +250,7 @@ def test_t16_hidden_rows_and_sheets_are_read_and_said(read: Any) -> None:
     export = read(book(rows, Plan(hpr_rows(ONE), "HPR", hidden=True), hidden_rows=frozenset([row + 1])))
     assert export.row.filter("hidden")["code"].to_list() == ["CT_02_1_1"]
     assert export.sheet["hidden"].to_list() == [False, True]
-    assert any("1 lignes masquées" in note for note in export.notes)
+    assert any("1 ligne masquée ou filtrée, lue" in note for note in export.notes)
     assert any("« HPR » masquée : lue" in note for note in export.notes)
 
 
@@ -406,12 +406,7 @@ def changed(rows: list[list[Value]], row: int, column: int, value: Value) -> lis
     [
         ("year", (7, 8), "Cible finale", "colonne 2029 absente ou renommée"),
         ("twice", (7, 8), Decimal(2028), "l'année 2028 est en tête de deux colonnes"),
-        (
-            "indicators",
-            (5, 2),
-            "Items",
-            "cellule C6 : colonne « Indicateurs » absente ou renommée (en-tête lu ici : « Items »)",
-        ),
+        ("indicators", (5, 2), "Items", "C6 : colonne « Indicateurs » absente ou renommée (en-tête lu ici : « Items »)"),
         ("objectives", (5, 1), "Buts", "cellule B6 : colonne « Objectifs opérationnels » absente ou renommée"),
         ("engagements", (5, 0), "Axes", "cellule A6 : colonne « Engagements » absente ou renommée"),
         ("years", (7, 3), None, "aucune ligne ne porte 2024 et 2025"),

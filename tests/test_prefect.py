@@ -38,6 +38,7 @@ def prefect_files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable
     with pytest.MonkeyPatch.context() as patch:
         for name, value in prefect_settings.prefect_environment(home).items():
             patch.setenv(name, value)
+        patch.setenv("PREFECT_SERVER_CONCURRENCY_MAXIMUM_CONCURRENCY_SLOT_WAIT_SECONDS", "0.5")  # asked again after 30 s else
         from prefect.logging.configuration import setup_logging
         from prefect.settings import PREFECT_HOME, PREFECT_SERVER_DATABASE_CONNECTION_URL
         from prefect.testing.utilities import prefect_test_harness

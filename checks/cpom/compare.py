@@ -71,6 +71,8 @@ IN_ORDER = (
 """The first that holds is told, in the order of evaluation of the domain. A field that no stay has leaves no denominator, small
 or not: it is absent. The recomputed view follows the same order."""
 
+_TORN_FR = "une transmission se rattache à cette entité juridique et à une autre cette année-là : la somme n'est pas sûre"
+_NO_SITE_FR = "le site labellisé n'est pas connu : la table des autorisations ne le donne pas (activité HPR)"
 _SCALE = 1_000_000
 _YEAR = ["finess_ej", "definition_id", "year"]
 
@@ -266,7 +268,15 @@ def _sentences(rows: pl.DataFrame) -> pl.DataFrame:
         hundredths("tolerance_hundredths"), points,
     )  # fmt: skip
     bound = pl.when(pl.col("lower_bound")).then(pl.lit(" ; le PMSI n'en donne qu'un minimum")).otherwise(pl.lit(""))
-    why = pl.concat_str(pl.lit("non vérifiable : "), pl.col("reason").replace_strict(REASONS_FR, default=None))
+    unresolved = pl.col("reason") == "FINESS_NON_RESOLU"
+    said = (
+        pl.when(unresolved & pl.col("numerator").is_not_null())
+        .then(pl.lit(_TORN_FR))
+        .when(unresolved & pl.col("variants").is_not_null())
+        .then(pl.lit(_NO_SITE_FR))
+        .otherwise(pl.col("reason").replace_strict(REASONS_FR, default=None, return_dtype=pl.String))
+    )
+    why = pl.concat_str(pl.lit("non vérifiable : "), said)
     return rows.with_columns(
         message_fr=pl.when(pl.col("reason").is_not_null()).then(why).otherwise(pl.concat_str(values, bound))
     ).select(

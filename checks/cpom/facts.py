@@ -40,6 +40,7 @@ class Facts:
     emergency_region: pl.DataFrame | None = None
     subsidy: pl.DataFrame | None = None
     payment: pl.DataFrame | None = None
+    refund_request: pl.DataFrame | None = None
     recognition_report: pl.DataFrame | None = None
     profile: pl.DataFrame | None = None
     annex: pl.DataFrame | None = None
