@@ -98,7 +98,7 @@ def _key(hub: Hub, known: Mapping[str, Head], found: Found, place: str, at: Mome
             days[str(one.year)] = str(day)
     if not used:
         return None
-    others = campaign_references.segments(hub, known, place, at.position)
+    others = campaign_references.segments(hub, known, place, at.position, sorted({one[1] for one in used}))
     return key_of("cds", {"extractions": used, "alert": days, "place": place, "law": positions, "others": others})
 
 
