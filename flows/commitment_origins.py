@@ -1,4 +1,4 @@
-"""What a published row about CPTS and FIR rests on: lines of contracts, missions and commitments, figures of the law, rules."""
+"""What a published row about CPTS, FIR and FMIS rests on: lines of what was received, figures of the law, rules."""
 
 import re
 from collections.abc import Mapping
@@ -11,6 +11,14 @@ from flows.hub import Hub
 from flows.origins import STEP, Origins, decision, measure, rule
 from warehouse.heads import Head
 
+FINANCED_BY = {
+    commitments.COMMITMENTS: ("beneficiary", "siret"),
+    commitments.FINANCED: ("beneficiary",),
+    commitments.CONTRACTS: ("siret", "finess_ej"),
+    commitments.SUBSIDIES: ("finess_ej",),
+    commitments.IDENTITIES: ("finess_et", "siret"),
+}
+"""Where the numbers of a beneficiary are written."""
 ABOUT = ("contract_id", "beneficiary", "order_number")
 """Columns that the item of a finding may be of."""
 
@@ -33,17 +41,38 @@ def origins(hub: Hub, table: Table, row: Mapping[str, Any], position: int) -> Or
         own = law.law_of(hub, f"ars-{row['region']}", at.position).parameters
         used = {one.position for one in own if re.search(rf"{re.escape(one.parameter)}\b(?!\.)", row["parameters"])}
         return Origins(lines, (step, *(decision(hub, one) for one in sorted(used))))
-    if table.name == "commitment":
+    if table.name == "contract":
+        return Origins(_last(_lines(hub, known, commitments.CONTRACTS, "contrat", {"contract_id": row["contract_id"]})))
+    if table.name in ("commitment", "indicator"):
+        name = commitments.COMMITMENTS if table.name == "commitment" else commitments.ENTRIES
         place = {"file": row["file"], "line": row["line"]}
-        return Origins(_last(_lines(hub, known, commitments.COMMITMENTS, "engagement", place)))
+        return Origins(_last(_lines(hub, known, name, "engagement" if table.name == "commitment" else "saisie", place)))
+    if table.name == "subsidy":
+        return _of_subsidy(hub, known, row)
+    found: dict[str, Any] = {}
+    if table.name == "overlap":
+        for name, columns in FINANCED_BY.items():
+            for column in columns:
+                found |= _lines(hub, known, name, name, {column: row["beneficiary"]})
+        return Origins(found, (rule("cds.CDS71", row["verdict"]),))
     if table.name == "finding":
-        found: dict[str, Any] = {}
         for name in commitments.ONCE:
             for column in ABOUT:
                 line = {"line": row["line"]} if row["line"] else {}
                 found |= _lines(hub, known, name, "lignes", {column: row["item"], **line}) if row["item"] else {}
         return Origins(found, (rule(row["rule"], row["reason"]),))
     return Origins({}, (rule(row["point"], f"{row['claimed']} ; ailleurs : {row['elsewhere']}"),))
+
+
+def _of_subsidy(hub: Hub, known: Mapping[str, Head], row: Mapping[str, Any]) -> Origins:
+    found: dict[str, Any] = {}
+    for name in (commitments.SUBSIDIES, commitments.PAYMENTS, commitments.REQUESTS):
+        for scope, told in _lines(hub, known, name, name, {"subsidy_id": row["subsidy_id"]}).items():
+            found.setdefault(scope, {}).update(told)
+    said = (
+        f"notifiée le {row['notified_on']:%d/%m/%Y} ; dernier jour utile le {row['last_day']:%d/%m/%Y} (cpom.fmis.lapse_years)"
+    )
+    return Origins(found, (rule("cpom.R44", f"{row['state']} : {said}"),))
 
 
 def _lines(
@@ -56,9 +85,10 @@ def _lines(
     for head in sorted(known.values(), key=lambda one: one.position):
         rows = pl.read_parquet(hub.blobs.segment_path(head.tables[name])) if name in head.tables else pl.DataFrame()
         if set(condition) <= set(rows.columns):
-            lines = rows.filter(*(pl.col(column) == value for column, value in condition.items()))["line"]
-            if lines.len():
-                found[head.scope] = {what: measure(lines)}
+            own = rows.filter(*(pl.col(column) == value for column, value in condition.items()))
+            if own.height:  # tables that are kept without the numbers of their lines give how many
+                lines = measure(own["line"]) if "line" in own.columns else {"lines": own.height, "ranges": []}
+                found[head.scope] = {what: lines}
     return found
 
 
