@@ -6,6 +6,7 @@ judge a value: what is wrong in a cell is for the rules; only a file that is no 
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -20,12 +21,14 @@ from connectors.ecars_values import bare
 from connectors.sheets import Unreadable, Workbook, read_sheets
 from contracts_schema.cpom_catalogue import CAMPAIGN, recognitions
 from contracts_schema.cpom_frames import schema
+from contracts_schema.french import counted
 from contracts_schema.identifiers import is_nir, plain
 
 FL2 = "ecars.FL2"
 FL7 = "ecars.FL7"
 NAMES = ("sheet", "row", "value", "financial_line", "recognition")
 _NIR = r"[1-478][\s.]?\d{2}[\s.]?\d{2}[\s.]?(?:\d{2}|2[ABab])[\s.]?\d{3}[\s.]?\d{3}[\s.]?\d{2}"
+_LIKE_NIR = re.compile(_NIR)
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,11 @@ def _without_patient(export: Export) -> Export:
     """The export, unless a text that people typed holds a social-security number: it has no place here and is never shown."""
     for name, column, cell in (("row", "comment", "code_cell"), ("value", "text", "cell"), ("row", "label", "code_cell")):
         rows = getattr(export, name)
-        typed = rows.filter(pl.col(column).str.len_chars() >= 15)
+        texts = rows[column].to_list()
+        places = [place for place, text in enumerate(texts) if text and len(text) >= 15 and _LIKE_NIR.search(text)]
+        if not places:
+            continue
+        typed = rows[places]
         numbers = pl.col(column).str.extract_all(_NIR).list.eval(is_nir(plain(pl.element()))).list.any()
         found = typed.filter(numbers.fill_null(value=False))
         if found.height:
@@ -109,7 +116,8 @@ def _workbook(workbook: Workbook, content: bytes, file: str, received_on: date) 
         elif sheet.hidden:
             notes.append(f"{named} masquée : lue")
         if own and sheet.hidden_rows:
-            notes.append(f"{named} : {len(sheet.hidden_rows)} lignes masquées ou filtrées, lues")
+            rows = counted(len(sheet.hidden_rows), "ligne masquée ou filtrée, lue", "lignes masquées ou filtrées, lues")
+            notes.append(f"{named} : {rows}")
     if not found:
         names = ", ".join(f"« {sheet.name or 'fichier'} »" for sheet in workbook.sheets[:5])
         told = "ni « SYNTHESE DES SAISIES », ni titre d'annexe, ni « DETAIL DE LA BASE »"
@@ -170,7 +178,7 @@ def _frames(found: Sequence[Block], file: str, sha256: str, received_on: date, n
 
 def _frame(name: str, rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
     columns = schema(name)
-    return pl.DataFrame({column: [row.get(column) for row in rows] for column in columns}, schema=columns)
+    return pl.from_dicts(rows, schema=columns) if rows else pl.DataFrame(schema=columns)
 
 
 def recognition_of(label: str | None, modality: str | None) -> str | None:

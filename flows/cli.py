@@ -123,7 +123,7 @@ def ingest(
     as_json: AsJson = False,
 ) -> None:
     """Reçoit des exports, contrôle chaque ligne, décide. Les mêmes octets une seconde fois ne changent rien."""
-    from flows import deliveries, display, parallel
+    from flows import deliveries, display, parallel, together
     from flows.hub import WrongUsage, parse_instant
 
     hub = hub_of(context)
@@ -137,7 +137,8 @@ def ingest(
             reports += parallel.ingest_all(hub, found, count, stated, done)
     else:
         with display.progress(quiet=as_json) as progress:
-            reports += [deliveries.ingest(hub, one, stated, progress(one.name)) for one in found]
+            for group in together.groups(found):
+                reports += together.ingest(hub, group, stated, lambda one: progress(one.name))
     left = [path.name for path in deliveries.passed_over(paths)]
     if as_json:
         print_json({"deliveries": [report.as_json() for report in reports], "passed_over": left})
@@ -200,13 +201,19 @@ def waive(
 def withdraw(
     context: typer.Context,
     delivery: Annotated[str, typer.Argument(metavar="ID", help="Début de l'empreinte de la transmission.")],
-    reason: Annotated[str, typer.Option(help="Pourquoi elle est retirée.")],
+    reason: Annotated[str, typer.Option(help="Pourquoi elle est retirée, ou rétablie.")],
+    undo: Annotated[bool, typer.Option("--undo", help="Rétablit une livraison retirée.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Retire une transmission acceptée : la précédente reprend sa place. Ses octets restent."""
-    from flows import decisions
+    """Retire une livraison acceptée : la précédente reprend sa place. Ses octets restent. Ou rétablit ce qui fut retiré."""
+    from flows import decisions, display
 
-    answer = decisions.withdraw(hub_of(context), delivery, reason)
+    hub = hub_of(context)
+    if undo:
+        report = decisions.restore(hub, delivery, reason)
+        print_json(report.as_json()) if as_json else display.ingested([report])
+        return
+    answer = decisions.withdraw(hub, delivery, reason)
     print_json(answer) if as_json else typer.echo(f"retirée : {answer['scope']} (position {answer['position']})")
 
 

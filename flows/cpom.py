@@ -240,13 +240,10 @@ def _read_exports(hub: Hub, known: Mapping[str, Head], region: str) -> "dict[str
     """All that exports with a contract of a région say; ``sheet`` with the order of reception of its export."""
     import polars as pl
 
-    from contracts_schema.cpom_frames import schema
+    from flows import ecars_segments
 
     heads = [head for head in _exports(known) if region in head.data["regions"]]
-    found = {}
-    for name in EXPORT_FRAMES:
-        rows = _rows(hub, [head.tables[_table(name)] for head in heads if _table(name) in head.tables])
-        found[name] = pl.DataFrame(schema=schema(name)) if rows is None else rows.match_to_schema(schema(name))
+    found = ecars_segments.read(hub, heads)
     order = pl.DataFrame(
         [(head.scope.rpartition("/")[2], place) for place, head in enumerate(heads)],
         schema={"export": pl.String(), "received": pl.Int64()}, orient="row",

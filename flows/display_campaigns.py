@@ -8,7 +8,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from flows.closings import DEADLINES
-from flows.display import console, euros, grid, number, plain
+from flows.display import console, counted, euros, grid, number, plain
 
 MONEY = {
     "computed_cents": "calculé",
@@ -72,7 +72,7 @@ def centre(answer: Mapping[str, Any], *, full: bool) -> None:
     for one in telling:
         out.print(Text(plain(f"{one['rule']} · {one['state']} ({one['effect_fr']}) : {one['reason']}")))
     if silent := len(answer["findings"]) - len(telling):
-        out.print(f"{silent} autres constats, non vérifiables ou pour information (--json les donne)")
+        out.print(f"{counted(silent, 'autre constat', 'autres constats')}, sans suite ou pour information (--json : tous)")
 
 
 def _branch(node: Mapping[str, Any], full: bool, into: Tree | None = None) -> Tree:

@@ -7,6 +7,7 @@ place. Records nothing; whoever calls it decides.
 import atexit
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import cache
 from threading import Lock
 
@@ -20,8 +21,9 @@ from connectors.sheet_batch import sheet_reader
 from connectors.sheets import Unreadable, Workbook
 from contracts_schema.geography import region_of
 from flows.bordereau_gate import received_on
+from flows.ecars_segments import keep, segment, table_of
 from flows.gate import Judged, Progress
-from flows.gate import settle as settle
+from flows.gate import settle as settle_table
 from flows.hub import Hub
 from warehouse import faults
 from warehouse.log import Event
@@ -31,11 +33,6 @@ UNPLACED = "cpom.R01"
 """What is said of a file with a number of no known région: no ARS can be told of it, whoever runs the hub must be."""
 REFUSAL = pl.Schema({"rule": pl.String(), "message_fr": pl.String()})
 _reading = Lock()
-
-
-def table_of(frame: str) -> str:
-    """The table of a frame of ``contracts_schema.cpom_frames``."""
-    return f"{SOURCE}_{frame}"
 
 
 def gate(hub: Hub, received: Event, progress: Progress = lambda *_: None) -> Judged:
@@ -55,15 +52,22 @@ def gate(hub: Hub, received: Event, progress: Progress = lambda *_: None) -> Jud
             frames, rows = {name: rows_of}, rows_of.height
     except Unreadable as refusal:
         said = pl.DataFrame([(refusal.rule, str(refusal))], schema=REFUSAL, orient="row")
-        judged.facts |= {"refusal": _segment(hub, said), "refused_by": refusal.rule}
+        judged.facts |= {"refusal": segment(hub, said), "refused_by": refusal.rule}
         faults.reached("gate.done")
         return judged
     progress("lecture e-CARS", file["size"], file["size"])
     judged.tallies[SOURCE] = Tally(lines=rows, accepted=rows)
     alone = received.data["layout"] != EXPORT  # an emptied table is one that says that nothing holds
-    judged.tables |= {table_of(name): _segment(hub, frame) for name, frame in frames.items() if alone or frame.height}
+    judged.tables |= {table_of(name): segment(hub, rows_of) for name, rows_of in frames.items()} if alone else keep(hub, frames)
     faults.reached("gate.done")
     return judged
+
+
+def settle(hub: Hub, received: Event, judged: Judged) -> Judged:
+    """What the log makes of it: an export is a scope of its own, named by its bytes, equal to no other."""
+    if received.data["layout"] == EXPORT:
+        return replace(judged, facts=judged.facts | {"same_content": None})
+    return settle_table(hub, received, judged)
 
 
 def judge(hub: Hub, received: Event, judged: Judged) -> Judgement:
@@ -94,10 +98,3 @@ def _reader() -> Callable[[bytes], Workbook]:
     held = ExitStack()
     atexit.register(held.close)
     return held.enter_context(sheet_reader())
-
-
-def _segment(hub: Hub, frame: pl.DataFrame) -> str:
-    """Keep a frame as a segment; gives its hash. Small frames by thousands: no thread is started for each."""
-    with hub.blobs.scratch(".parquet") as path:
-        frame.write_parquet(path, compression="zstd", compression_level=1)
-        return hub.blobs.adopt_segment(path)
