@@ -13,7 +13,7 @@ import polars as pl
 from connectors.bordereau_values import UNREADABLE_KINDS, cents, clean, normalised
 from connectors.sheets import Sheet, Workbook, read_sheets, reference
 from contracts_schema.bordereau_profiles import normalised as plain
-from contracts_schema.products import Answer, Column, Table, products
+from contracts_schema.products import Answer, Column, Table, product_of
 from contracts_schema.rules import label
 
 DATA, PROVENANCE = "Données", "Provenance"
@@ -106,8 +106,10 @@ def _origin(book: Workbook) -> Origin:
 
 
 def _table(origin: Origin) -> Table:
-    product = products().get(origin.product)
-    tables = {table.name: table for table in product.tables if table.answer} if product else {}
+    try:
+        tables = {table.name: table for table in product_of(origin.recipient, origin.product).tables if table.answer}
+    except KeyError:
+        tables = {}
     if origin.table not in tables:
         raise NotOurs(f"la table {origin.table} de {origin.product} n'attend pas de décisions")
     return tables[origin.table]

@@ -21,10 +21,12 @@ from connectors.bordereau_tables import Match, Table, body, kinds_of_rows, match
 from connectors.bordereau_values import candidates, cents, clean, days, mapped, normalised, plain_digits, rpps, whole_number
 from connectors.sheets import Unreadable, Workbook, read_sheets, reference
 from contracts_schema.bordereau_profiles import COLUMNS, RESTRICTED, Profile, labels, profiles
+from contracts_schema.french import counted
 
 FL6_HIDDEN = "bordereau.hidden_sheet"
 FL7 = "bordereau.FL7"
 FL11 = "bordereau.FL11"
+MISPLACED = "bordereau.misplaced_words"
 UNREAD = "bordereau.unread"
 CP1252 = "bordereau.cp1252"
 HIDDEN_ROW = "bordereau.hidden_row"
@@ -34,10 +36,11 @@ LINES = pl.Schema(
     {
         "line_number": pl.Int64(), "sheet": pl.String(), "row": pl.Int64(), "label": pl.String(), "family": pl.String(),
         "family_candidates": pl.List(pl.String), "act": pl.String(), "day": pl.Date(), "month": pl.Date(),
-        "date_raw": pl.String(), "date_problem": pl.String(), "delegate_raw": pl.String(), "rpps": pl.String(),
-        "rpps_repaired": pl.Boolean(), "profession": pl.String(), "count": pl.Int64(), "count_raw": pl.String(),
-        "unit_cents": pl.Int64(), "unit_raw": pl.String(), "amount_cents": pl.Int64(), "amount_raw": pl.String(),
-        "ref": pl.String(), "emergency": pl.Boolean(), "notes": pl.List(pl.String), "cells": pl.String(),
+        "date_raw": pl.String(), "date_problem": pl.String(), "date_sign": pl.String(), "delegate_raw": pl.String(),
+        "rpps": pl.String(), "rpps_repaired": pl.Boolean(), "profession": pl.String(), "count": pl.Int64(),
+        "count_raw": pl.String(), "unit_cents": pl.Int64(), "unit_raw": pl.String(), "amount_cents": pl.Int64(),
+        "amount_raw": pl.String(), "ref": pl.String(), "emergency": pl.Boolean(), "notes": pl.List(pl.String),
+        "cells": pl.String(),
     }
 )  # fmt: skip
 PATIENTS = pl.Schema(
@@ -53,9 +56,15 @@ QUARANTINED = pl.Schema(
     {"sheet": pl.String(), "row": pl.Int64(), "rule": pl.String(), "cell": pl.String(), "cells": pl.String()}
 )
 LEFTOVERS = pl.Schema({"sheet": pl.String(), "row": pl.Int64(), "what": pl.String()})
+SET_ASIDE = {
+    "unreadable": "sans protocole, ou sans date ni montant",
+    "below_signature": "sous la signature",
+    "misplaced": "un nom ou des mots à la place d'un identifiant, d'un nombre ou d'un libellé (valeur non affichée)",
+}
+"""Why a row is put in quarantine."""
 CONTENT = tuple(
     name for name in LINES if name not in ("line_number", "sheet", "row", "date_raw", "count_raw", "unit_raw", "amount_raw")
-    and name not in ("delegate_raw", "rpps_repaired", "notes", "cells")
+    and name not in ("date_sign", "delegate_raw", "rpps_repaired", "notes", "cells")
 )  # fmt: skip
 """Columns that say the content of a line, whatever the file that carried it."""
 
@@ -124,12 +133,13 @@ def _read(workbook: Workbook, found: Match, content: bytes, file: str, received_
         [kinds_of_rows(body(table, number), table, profile) for number, table in enumerate(found.tables)],
         how="diagonal_relaxed",
     )
+    rows = _without_words(rows)
     lines = _lines(rows.filter(pl.col("what") == "line"), found, workbook)
     if not lines.height:
         raise Unreadable(FL9, "aucune ligne d'acte sous l'en-tête : rien à facturer, ou colonnes vides")
     lines, patients = _apart(lines)
     totals, of_totals = _totals(rows, lines, found)
-    bad = rows.filter(pl.col("what").is_in(["unreadable", "below_signature"]))
+    bad = rows.filter(pl.col("what").is_in(list(SET_ASIDE)))
     grains = {"act": lines["day"].is_not_null().any(), "month": lines["month"].is_not_null().any()}
     header |= {
         "sum_of_totals_rows_cents": of_totals,
@@ -160,7 +170,8 @@ def _of_file(workbook: Workbook, found: Match, rows: pl.DataFrame) -> list[Findi
     said: list[Finding] = []
     for name in found.hidden:
         filled = next(sheet.cells["row"].n_unique() for sheet in workbook.sheets if sheet.name == name and sheet.hidden)
-        said.append(Finding(FL6_HIDDEN, None, f"feuille masquée {name!r} ({filled} lignes remplies) : non lue", "B04"))
+        lines = counted(filled, "ligne remplie", "lignes remplies")
+        said.append(Finding(FL6_HIDDEN, None, f"feuille masquée {name!r} ({lines}) : non lue", "B04"))
     said += [Finding(UNREAD, None, f"feuille {name!r} sans tableau reconnu : non lue") for name in found.without_table]
     for table in found.tables:
         name = table.sheet.name or "fichier"
@@ -174,21 +185,34 @@ def _of_file(workbook: Workbook, found: Match, rows: pl.DataFrame) -> list[Findi
         hidden = of_sheet.filter(pl.col("hidden") & (pl.col("what") == "line")).height
         if hidden:
             name = table.sheet.name or "fichier"
-            message = f"{name} : {hidden} lignes masquées ou filtrées, lues et comptées dans la somme"
+            lines = counted(hidden, "ligne masquée ou filtrée, lue et comptée", "lignes masquées ou filtrées, lues et comptées")
+            message = f"{name} : {lines} dans la somme"
             said.append(Finding(HIDDEN_ROW, table.sheet.name, message, "A03"))
-        for row, what in (
-            of_sheet.filter(pl.col("what").is_in(["unreadable", "below_signature"])).select("row", "what").rows()[:50]
-        ):
-            cell = place(table.sheet.name, reference(row, table.columns["protocol"]))
-            why = "sous la signature" if what == "below_signature" else "sans protocole, ou sans date ni montant"
-            said.append(
-                Finding(FL11, cell, f"{cell} : ligne {row} {why}, mise en quarantaine : le total réclamé peut la compter")
-            )
+        aside = of_sheet.filter(pl.col("what").is_in(list(SET_ASIDE))).select("row", "what", "misplaced")
+        for row, what, column in aside.rows()[:50]:
+            rule = MISPLACED if what == "misplaced" else FL11
+            cell = place(table.sheet.name, reference(row, table.columns[column or "protocol"]))
+            message = f"{cell} : ligne {row} {SET_ASIDE[what]}, mise en quarantaine : le total réclamé peut la compter"
+            said.append(Finding(rule, cell, message))
     if workbook.encoding == "cp1252":
         said.append(Finding(CP1252, None, "fichier lu en cp1252 (Windows), faute d'être de l'UTF-8 : accents à vérifier"))
     if workbook.external_links:
         said.append(Finding(LINKS, None, "le classeur a des liens vers d'autres classeurs : non suivis"))
     return said
+
+
+def _without_words(rows: pl.DataFrame) -> pl.DataFrame:
+    """Adds ``misplaced``, the first column whose cell names a person or holds words that have no place there; its text is
+    dropped from the row, which is no line any more."""
+    wrong = bordereau_patients.misplaced(rows)
+    flags = {name: pl.col(name).is_in(texts.implode()).fill_null(value=False) for name, texts in wrong.items()}
+    first = pl.coalesce(*(pl.when(flag).then(pl.lit(name)) for name, flag in flags.items()), pl.lit(None, pl.String))
+    rows = rows.with_columns(misplaced=first)
+    is_line = (pl.col("what") == "line") & pl.col("misplaced").is_not_null()
+    return rows.with_columns(
+        pl.when(is_line).then(pl.lit("misplaced")).otherwise("what").alias("what"),
+        *(pl.when(flag).then(None).otherwise(pl.col(name)).alias(name) for name, flag in flags.items()),
+    )
 
 
 def _lines(rows: pl.DataFrame, found: Match, workbook: Workbook) -> pl.DataFrame:
@@ -205,7 +229,7 @@ def _lines(rows: pl.DataFrame, found: Match, workbook: Workbook) -> pl.DataFrame
         numbers_only = name in ("rpps", "ref")  # typed text in scientific notation has lost its digits
         kept = pl.when(pl.lit(not numbers_only) | (pl.col(f"{name}.kind") == "n")).then(written).otherwise(pl.col(name))
         rows = rows.with_columns(kept.alias(f"{name}.plain"))
-    rows = _dated(rows, found.profile, workbook)
+    rows = _dated(rows, found, workbook)
     rows = _people(_amounts(_labelled(rows), found.profile), found)
     return rows.with_columns(_cells(found).alias("cells"), _notes().alias("notes"))
 
@@ -216,10 +240,12 @@ def _distinct(rows: pl.DataFrame, columns: Sequence[str], told: Mapping[str, pl.
     return rows.join(known, on=list(columns), how="left", nulls_equal=True, maintain_order="left")
 
 
-def _dated(rows: pl.DataFrame, profile: Profile, workbook: Workbook) -> pl.DataFrame:
-    """Adds day, month_of, date_raw, date_problem. In a sheet where typed dates stand among real ones, or where one can only be
-    month first, every date that could be swapped is ambiguous.
+def _dated(rows: pl.DataFrame, found: Match, workbook: Workbook) -> pl.DataFrame:
+    """Adds day, month_of, date_raw, date_problem, date_sign. In a sheet where typed dates stand among real ones, or where one
+    can only be month first, every date that could be swapped is ``ambiguous`` or ``month_first``; ``date_sign`` is the first
+    cell that shows it.
     """
+    profile = found.profile
     options = {"date_1904": workbook.date_1904, "serials": profile.excel_serial, "two_digit_2000": profile.two_digit_years}
     for name, letter in (("date", "d"), ("month", "m")):
         known = days(rows.select(name, f"{name}.kind").unique(), name, f"{name}.kind", **options)
@@ -227,11 +253,14 @@ def _dated(rows: pl.DataFrame, profile: Profile, workbook: Workbook) -> pl.DataF
         known = known.rename(names)
         rows = rows.join(known, on=[name, f"{name}.kind"], how="left", nulls_equal=True, maintain_order="left")
     typed = (pl.col("d.numeric") & (pl.col("date.kind") == "t")).fill_null(value=False)
-    mixed = ((pl.col("date.kind") == "d").any() & typed.any()).over("sheet_number")
-    english = pl.col("d.swapped").any().over("sheet_number")
-    ambiguous = (mixed | english) & pl.col("d.swappable") & ((pl.col("date.kind") == "d") | pl.col("d.numeric"))
-    problem = pl.when(pl.col("d.problem").is_null() & ambiguous).then(pl.lit("ambiguous")).otherwise(pl.col("d.problem"))
-    rows = rows.with_columns(problem.alias("d.problem"))
+    cell = pl.concat_str(_letter("date", found), pl.col("row").cast(pl.String))
+    first = {name: cell.filter(shown).first().over("sheet_number") for name, shown in (("typed", typed), ("us", "d.swapped"))}
+    mixed = (pl.col("date.kind") == "d").any().over("sheet_number") & first["typed"].is_not_null()
+    english = first["us"].is_not_null()
+    swappable = pl.col("d.swappable") & ((pl.col("date.kind") == "d") | pl.col("d.numeric")) & pl.col("d.problem").is_null()
+    doubt = pl.when(swappable & english).then(pl.lit("month_first")).when(swappable & mixed).then(pl.lit("ambiguous"))
+    sign = pl.when(swappable & english).then(first["us"]).when(swappable & mixed).then(first["typed"])
+    rows = rows.with_columns(sign.alias("date_sign"), pl.coalesce("d.problem", doubt).alias("d.problem"))
     sure = pl.col("d.problem").is_null()
     of_month = pl.when(pl.col("date").is_null()).then(pl.coalesce(pl.col("m.month"), pl.col("m.day").dt.month_start()))
     return rows.with_columns(
@@ -329,13 +358,18 @@ def _notes() -> pl.Expr:
     return pl.concat_list(pl.when(told).then(pl.lit(rule)) for rule, told in noted.items()).list.drop_nulls()
 
 
+def _letter(name: str, found: Match) -> pl.Expr:
+    """The letter of the column of this name in the sheet of each row."""
+    letters = [reference(0, table.columns.get(name, 1))[:-1] for table in found.tables]
+    return pl.col("sheet_number").replace_strict(dict(enumerate(letters)), return_dtype=pl.String)
+
+
 def _cells(found: Match) -> pl.Expr:
     """JSON: canonical name → its cell and the text in it. Never a patient column, never a comment."""
     kept = [name for name in COLUMNS if name not in (*RESTRICTED, "comment") and name in _names(found)]
     parts = []
     for name in kept:
-        letters = pl.Series([reference(0, table.columns.get(name, 1))[:-1] for table in found.tables], dtype=pl.String)
-        letter = pl.col("sheet_number").replace_strict(dict(enumerate(letters)), return_dtype=pl.String)
+        letter = _letter(name, found)
         raw = pl.col(name).str.replace_all("\\", "\\\\", literal=True).str.replace_all('"', '\\"', literal=True)
         raw = raw.str.replace_all("\n", "\\n", literal=True).str.replace_all("[\x00-\x1f]", " ")
         start, middle = pl.lit(f'"{name}": {{"cell": "'), pl.lit('", "raw": "')
@@ -409,8 +443,10 @@ def _quarantined(rows: pl.DataFrame, found: Match) -> pl.DataFrame:
     rows = rows.with_columns(missing).with_columns(
         names.gather(rows["sheet_number"]).alias("sheet"), _cells(found).alias("cells")
     )
-    first = rows["cells"].str.extract(r'"cell": "([A-Z]+[0-9]+)"')
-    return rows.with_columns(first.alias("cell"), pl.lit(FL11).alias("rule")).select(
+    at = [pl.when(pl.col("misplaced") == name).then(_letter(name, found)) for name in _names(found)]
+    wrong, first = pl.coalesce(at) + pl.col("row").cast(pl.String), pl.col("cells").str.extract(r'"cell": "([A-Z]+[0-9]+)"')
+    rule = pl.when(pl.col("what") == "misplaced").then(pl.lit(MISPLACED)).otherwise(pl.lit(FL11))
+    return rows.with_columns(cell=pl.coalesce(wrong, first), rule=rule).select(
         pl.col(name).cast(dtype) for name, dtype in QUARANTINED.items()
     )
 
@@ -425,7 +461,7 @@ def _leftovers(rows: pl.DataFrame, found: Match) -> pl.DataFrame:
             .sort()
         )
         what = pl.when(pl.col("row") < table.first_row).then(pl.lit("title")).otherwise(pl.lit("header")).alias("what")
-        left = ~pl.col("what").is_in(["line", "unreadable", "below_signature"])
+        left = ~pl.col("what").is_in(["line", *SET_ASIDE])
         below = rows.filter((pl.col("sheet_number") == number) & left).select("row", "what")
         both = pl.concat([pl.DataFrame({"row": above}).select("row", what), below])
         frames.append(both.select(pl.lit(table.sheet.name, pl.String).alias("sheet"), pl.col("row").cast(pl.Int64), "what"))

@@ -8,9 +8,10 @@ from collections.abc import Iterable
 
 import polars as pl
 
-from connectors.bordereau_values import nir_valid
+from connectors.bordereau_values import mapped, nir_valid
 from connectors.sheets import Sheet, Workbook, reference
-from contracts_schema.bordereau_profiles import normalised, patient_marks
+from contracts_schema.bordereau_profiles import labels, normalised, patient_marks
+from contracts_schema.identifiers import is_code
 
 _GAP = r"[ .\-\u00a0\u202f]?"
 _GROUPED = rf"[1-478](?:{_GAP}\d){{4}}{_GAP}(?:\d{_GAP}\d|2{_GAP}[ABab])(?:{_GAP}\d){{6}}"
@@ -18,6 +19,11 @@ _NIR_LIKE = rf"(?:^|[^0-9A-Za-z])({_GROUPED})(?:[ .\-/\u00a0\u202f]*(\d[ ]?\d))?
 _SHAPE_13 = re.compile(r"[1-478][0-9]{2}(?:0[1-9]|1[0-2]|[23][0-9]|4[0-2]|[5-9][0-9])(?:[0-9]{2}|2[AB])[0-9]{6}")
 _WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
 _BORN = re.compile(r"\bne e? ?le\b|\bnee? (le|en)\b|date de naissance")
+
+CODES = ("ref", "patient_key")
+WITHOUT_WORDS = (*CODES, "rpps", "date", "month", "count", "unit", "amount")
+LABELS = {"protocol": "families", "act": "acts", "profession": "professions"}
+"""Columns of a bordereau in which nobody is named: references, numbers and days; labels, where the table does not know them."""
 
 
 def found(workbook: Workbook, free_text: dict[str | None, set[int]]) -> str | None:
@@ -36,6 +42,22 @@ def found(workbook: Workbook, free_text: dict[str | None, set[int]]) -> str | No
     if any(_holds_nir(text) or names_a_person(text) for text in workbook.comments):
         return "identité d'une personne dans une annotation de cellule"
     return None
+
+
+def misplaced(rows: pl.DataFrame) -> dict[str, pl.Series]:
+    """By column of the rows of a bordereau, the texts that have no place in it: a name, or words in the place of a code."""
+    wrong: dict[str, pl.Series] = {}
+    for name in (*WITHOUT_WORDS, *LABELS):
+        if name not in rows.columns:
+            continue
+        texts = rows.select(text=name).unique().filter(pl.col("text").str.contains(r"\p{L}{2}"))
+        if name in LABELS:
+            texts = texts.filter(mapped(pl.col("text"), labels()[LABELS[name]]).is_null())
+        shapes = texts.with_columns(shape=pl.col("text").str.replace_all(r"\d+", "0"))  # numbers name nobody
+        named = [shape for shape in shapes["shape"].unique() if names_a_person(shape)]
+        bad = pl.col("shape").is_in(named) | (~is_code(pl.col("text")) if name in CODES else pl.lit(value=False))
+        wrong[name] = shapes.filter(bad)["text"]
+    return {name: texts for name, texts in wrong.items() if texts.len()}
 
 
 def place(sheet: str | None, cell: str) -> str:

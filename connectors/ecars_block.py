@@ -28,6 +28,7 @@ class Block:
     first_row: int = 0
     years: dict[int, int] = field(default_factory=dict)
     columns: dict[str, int] = field(default_factory=dict)
+    unknown: dict[str, str] = field(default_factory=dict)
     filled: dict[str, str] = field(default_factory=dict)
     envelope: str | None = None
     base_on: date | None = None

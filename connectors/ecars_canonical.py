@@ -20,6 +20,7 @@ from contracts_schema.cpom_frames import schema
 
 FL4 = "ecars.FL4"
 FL5 = "ecars.FL5"
+FL9 = "ecars.FL9"
 FL10 = "ecars.FL10"
 _ROLES = ("INITIALE", "CIBLE", "REALISE")
 _BATCH = 20_000
@@ -126,6 +127,12 @@ def _checked(rows: pl.DataFrame) -> pl.DataFrame:
         wrong = rows.filter(fault)
         if wrong.height:
             raise Unreadable(FL10, f"ligne {wrong['line'][0]}, colonne {column} : vide ou hors des valeurs permises")
+    choices = rows.filter(pl.col("role").ne_missing("REALISE"))
+    strategic = choices.filter(pl.col("annexe") == "STRAT")["finess_ej"].unique()
+    alone = choices.filter((pl.col("annexe") == "HPR") & ~pl.col("finess_ej").is_in(strategic.implode()))
+    if alone.height:
+        told = "choix HPR d'un établissement sans aucune ligne STRAT : l'annexe stratégique est absente du fichier"
+        raise Unreadable(FL9, f"ligne {alone['line'][0]}, colonne annexe : {told}")
     return rows.with_columns(is_chosen=chosen == "oui", year=year)
 
 

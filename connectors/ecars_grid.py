@@ -22,6 +22,8 @@ _HPR_OBJECTIVE = re.compile(r"^(\d)_")
 _TITLE = re.compile(r"annexe (\d{4}) ?- ?(\d{4}) ?: ?annexe (.+)")
 _BASE = re.compile(r"detail de la base (mig|ac ssr|ac)\b")
 _HEADINGS = ("engagement", "objectif", "indicateur", "commentaire", "cible", "valeur initiale", "valeur cible")
+_COLUMNS = {"engagement": "Engagements", "objectif": "Objectifs opérationnels", "indicateur": "Indicateurs"}
+"""Columns that a table of indicators must have; HPR has no engagement."""
 YEARS = {"STRAT": range(2024, 2030), "HPR": range(2024, 2028)}
 SPANS = {"STRAT": (2025, 2029), "HPR": (2025, 2027)}
 
@@ -154,15 +156,21 @@ def _header(block: Block, row: int, cells: list[Cell]) -> None:
             facts["synthesis_raw"], facts["synthesis_cell"] = clean(cell.text), reference(row, cell.column)
             facts["synthesis_on"] = day_of(cell.text, cell.kind)
             return
-    _labels(block, cells)
+    _labels(block, row, cells)
 
 
-def _labels(block: Block, cells: list[Cell]) -> None:
+def _labels(block: Block, row: int, cells: list[Cell]) -> None:
+    """Columns by their headings; those of a row of headings that are none are kept, for a refusal to name."""
+    unknown = {}
     for cell in cells:
         text = bare(cell.text)
         for name in ("engagement", "objectif", "indicateur", "commentaire"):
             if text.startswith(name) and len(text) < 40:
                 block.columns.setdefault(name, cell.column)
+        if cell.kind == "t" and not text.startswith(_HEADINGS) and not text.isdecimal():
+            unknown[reference(row, cell.column)] = clean(cell.text)[:40]
+    if len(unknown) < len(cells):
+        block.unknown |= unknown
 
 
 def _after(cell: Cell, following: Cell | None) -> tuple[str, str, int]:
@@ -187,7 +195,7 @@ def _headings(block: Block, row: int, cells: list[Cell], years: dict[int, int]) 
     """The row of years: first or repeated."""
     if block.years:
         block.skipped["entete_repete"] += 1
-    _labels(block, cells)
+    _labels(block, row, cells)
     counts = Counter(years.values())
     twice = next((year for year, count in counts.items() if count > 1), None)
     if twice:
@@ -269,7 +277,7 @@ def _above(block: Block, cells: Mapping[int, Cell], code: str, *, merged: bool) 
 
 
 def _complete(block: Block) -> None:
-    """A strategic or HPR block must have its years and its column of indicators."""
+    """A strategic or HPR block must have its years and its columns."""
     if block.annex not in YEARS:
         if block.annex is None and (block.years or block.facts.get("finess_ej")):
             raise Unreadable(FL6, f"feuille « {block.sheet} », ligne {block.first_row} : titre d'annexe absent ou renommé")
@@ -277,6 +285,8 @@ def _complete(block: Block) -> None:
     if not block.years:
         told = "aucune ligne ne porte 2024 et 2025 : en-tête absent ou renommé"
         raise Unreadable(FL6, f"feuille « {block.sheet} », cellule {block.title_cell} : {told}")
-    if "indicateur" not in block.columns:
-        told = "colonne « Indicateurs » absente ou renommée"
-        raise Unreadable(FL6, f"feuille « {block.sheet} », cellule {block.title_cell} : {told}")
+    for name, heading in _COLUMNS.items():
+        if name not in block.columns and not (name == "engagement" and block.annex == "HPR"):
+            cell, seen = next(iter(block.unknown.items()), (block.title_cell, None))
+            told = f"colonne « {heading} » absente ou renommée" + (f" (en-tête lu ici : « {seen} »)" if seen else "")
+            raise Unreadable(FL6, f"feuille « {block.sheet} », cellule {cell} : {told}")

@@ -30,13 +30,25 @@ def read_table(content: bytes, file: str) -> tuple[str, pl.DataFrame]:
     try:
         return _read(content)
     except Unreadable as refusal:
-        raise Unreadable(refusal.rule, f"{file} : {refusal}") from None
+        raise Unreadable(refusal.rule, f"{file} : {refusal} (règle {refusal.rule})") from None
 
 
 def table_of(content: bytes) -> str | None:
     """The name of the table whose header the first line is; None when it is none."""
     head = content[:2000].split(b"\n", 1)[0].decode("utf-8-sig", "replace")
     return _named([clean(name) for name in head.split(";")])
+
+
+def line_numbers(content: bytes) -> list[int]:
+    """The line on which each row of a table that was read starts, in their order."""
+    reader = csv.reader(io.StringIO(content.decode("utf-8-sig"), newline="\n"), delimiter=";", strict=True)
+    next(reader)
+    starts, found = reader.line_num + 1, []
+    for row in reader:
+        if row:
+            found.append(starts)
+        starts = reader.line_num + 1
+    return found
 
 
 def _read(content: bytes) -> tuple[str, pl.DataFrame]:

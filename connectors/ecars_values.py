@@ -126,7 +126,9 @@ def _date(year: str, month: str, day: str) -> date | None:
 
 def finess_of(text: str, kind: str) -> tuple[str, bool]:
     """A FINESS number as text, and whether zeros that a numeric cell had lost were put back. Malformed text stays as it is."""
-    one = clean(text).replace(" ", "").replace(".", "" if kind == "t" else ".").upper()
+    one = clean(text).replace(" ", "").upper()
+    if kind == "t":
+        one = re.sub(r"^(\d{1,9})[.,]0+$", r"\1", one).replace(".", "")  # a number that was pasted with its decimals
     if kind in ("n", "p"):
         number = decimal_of(one)
         if number is not None and number == number.to_integral_value() and number >= 0:

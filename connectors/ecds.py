@@ -67,7 +67,7 @@ def read_extraction(files: Mapping[str, bytes]) -> Extraction:
     if len(years) > 1:
         first = next(iter(told))
         other = next(name for name in told if told[name][1] != told[first][1])
-        fields = {"annee_ligne": told[other][1], "ligne": "nom du fichier", "annee": told[first][1]}
+        fields = {"annee_ligne": told[other][1], "lieu": "nom du fichier", "annee": told[first][1]}
         raise EcdsRefused(CDS20, Finding(CDS20, "default", other, told[other][0], fields).reason_fr)
     if len(days) > 1:
         raise EcdsRefused(CDS57, "le jeu mêle des extractions de jours différents : un jeu par extraction")
@@ -93,5 +93,6 @@ def _check_year(rows: pl.DataFrame, year: int, file: str, section: str) -> None:
     other = rows.filter(pl.col("year").ne_missing(year))
     if other.height:
         line, found = other.select("line", "year").row(0)
-        fields = {"annee_ligne": found if found is not None else "vide", "ligne": line, "annee": year}
+        told = found if found is not None else "vide"
+        fields = {"annee_ligne": told, "lieu": f"ligne {line}, colonne annee_exercice", "annee": year}
         raise EcdsRefused(CDS20, Finding(CDS20, "default", file, section, fields).reason_fr, line)

@@ -48,9 +48,11 @@ def read_table(content: bytes, separator: str = SEPARATOR) -> TextTable:
 def _of_csv(content: bytes, separator: str) -> TextTable:
     text = _decoded(content)
     first = next((line for line in text.split("\n", 50)[:50] if line.strip()), "")
+    if not first:
+        raise EcdsRefused(CDS57, "fichier vide : à exporter de nouveau", 1)
     if separator not in first:
         seen = next((name for sign, name in SIGNS.items() if sign in first), "aucun")
-        raise EcdsRefused(CDS57, f"séparateur « {separator} » attendu dans l'en-tête, trouvé : {seen}", 1)
+        raise EcdsRefused(CDS57, f"séparateur « {separator} » attendu dans l'en-tête (ligne 1), trouvé : {seen}", 1)
     return _quoted(text, separator) if QUOTE in text else _plain(text, separator)
 
 

@@ -20,6 +20,14 @@ FORMS = {
 FINESS_WITHOUT_KEY = "^[0-9][0-9AB][0-9]{6}$"
 NIR_FORM = "^[1-478][0-9]{2}[0-9]{2}(?:[0-9]{2}|2[AB])[0-9]{6}[0-9]{2}$"
 
+CODE_WORDS = (
+    "acte", "ligne", "num", "numero", "ref", "reference", "facture", "dossier", "bordereau", "lot", "patient", "msp", "cds",
+    "cpts", "aci", "snp", "cystite", "odyno", "odynophagie", "rhino", "varicelle", "cheville", "lombalgie", "angine",
+    "inclusion", "consult", "consultation", "janvier", "fevrier", "mars", "avril", "mai", "juin", "juillet", "aout",
+    "septembre", "octobre", "novembre", "decembre",
+)  # fmt: skip
+"""Words that a reference may hold beside its number (chosen by hand)."""
+
 _OVERSEAS = {"9A": "971", "9B": "972", "9C": "973", "9D": "974", "9F": "976", "9J": "98"}
 """Departments as FINESS writes them, and what begins the INSEE code of their communes: two digits before three of its own."""
 
@@ -28,6 +36,19 @@ def plain(text: pl.Expr) -> pl.Expr:
     """An identifier as compared: capitals, without spaces, dots, dashes; null when nothing is left."""
     bare = text.str.replace_all("[\\s\u00a0\u202f.'\u2019-]", "").str.to_uppercase()
     return pl.when(bare != "").then(bare)
+
+
+def is_code(text: pl.Expr) -> pl.Expr:
+    """Whether a reference or a pseudonym is a code and not words, such as a name: ``A12``, ``CYST-2024-001``, ``acte 12`` are.
+
+    Words are runs of three letters or more that stand alone, but ``CODE_WORDS``. A code has a digit if it has a word, one word
+    at most, and none of four letters or more between spaces. Hexadecimal of 16 characters or more always is one.
+    """
+    bare = text.str.normalize("NFKD").str.replace_all(r"\p{M}", "").str.to_lowercase()
+    bare = bare.str.replace_all(rf"\b(?:{'|'.join(CODE_WORDS)})s?\b", "")
+    words = bare.str.replace_all("[^a-z0-9]+", "  ").str.count_matches("(?:^| )[a-z]{3,}(?: |$)")
+    alone = text.str.contains(r"\S\s+\S") & bare.str.contains(r"(?:^|\s)[a-z]{4,}(?:\s|$)")
+    return bare.str.contains("^[0-9a-f-]{16,}$") | ~((words > 1) | ((words > 0) & ~text.str.contains(r"\d")) | alone)
 
 
 def well_formed(kind: str, number: pl.Expr) -> pl.Expr:

@@ -4,7 +4,7 @@ Every line received is a row, a line kept aside or an identical repetition. What
 findings, published with those of the rules. Records nothing; whoever calls it decides.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import polars as pl
@@ -14,7 +14,7 @@ from checks.deliveries import Judgement, Tally
 from checks.rows import QUARANTINE
 from connectors.campaign_files import ECDS, FIR
 from connectors.ecds_table import EcdsRefused
-from connectors.section_rows import Finding, Rows
+from connectors.section_rows import SHOWN, Finding, Rows
 from contracts_schema import geography
 from contracts_schema.families import RESTRICTED
 from flows.gate import Judged, Progress
@@ -50,15 +50,18 @@ def gate(hub: Hub, received: Event, progress: Progress = lambda *_: None) -> Jud
     try:
         read = _read(data["source"], section, content, file["name"])
     except EcdsRefused as refusal:
-        told = pl.DataFrame([(refusal.rule, str(refusal))], schema=REFUSAL, orient="row")
+        told = pl.DataFrame([(refusal.rule, f"{refusal} [{refusal.rule}]")], schema=REFUSAL, orient="row")
         judged.facts |= {"refusal": _segment(hub, told), "refused_by": refusal.rule}
         faults.reached("gate.done")
         return judged
     progress("contrôle des lignes", file["size"], file["size"])
     judged.tallies[family] = _tally(read)
-    judged.facts |= {"places": _places(section, read.rows) if data["source"] == ECDS else _regions(read.rows)}
+    if data["source"] == ECDS:
+        judged.facts["places"] = _places(section, read.rows)
+    elif "region" in read.rows.columns:  # a form that names contracts alone is of the regions of these, known later
+        judged.facts["places"] = _regions(read.rows)
     judged.tables[table_of(data["source"], section)] = _segment(hub, read.rows)
-    judged.tables[f"{data['source']}_{READING}"] = _segment(hub, _readings(read.findings))
+    judged.tables[f"{data['source']}_{READING}"] = _segment(hub, _readings((*read.findings, *of_centres(read))))
     faults.reached("gate.done")
     if read.apart.height:
         name = "restricted_quarantine" if section in NAMES_PEOPLE else "quarantine"
@@ -67,13 +70,14 @@ def gate(hub: Hub, received: Event, progress: Progress = lambda *_: None) -> Jud
 
 
 def judge(hub: Hub, received: Event, judged: Judged) -> Judgement:
-    """May the section stand: readable, and not too much of it kept aside. An empty section is one where nothing was typed."""
+    """May the section stand: readable, with lines, and not too much of it kept aside. A header alone is held: it would make
+    every centre unanswered."""
     if "refused_by" in judged.facts:
         return Judgement("rejected", (judged.facts["refused_by"],), ())
     [tally] = judged.tallies.values()
     aside = sum(tally.quarantined.values())
-    if aside and not tally.accepted:
-        return Judgement("rejected", ("dataset.no_row",), ())
+    if not tally.accepted:
+        return Judgement("rejected" if aside else "held", ("dataset.no_row",), ())
     if aside * 100 > tally.rows * HELD_PERCENT:
         return Judgement("held", ("dataset.quarantine_rate",), ())
     return Judgement("accepted", (), ())
@@ -97,10 +101,8 @@ def _places(section: str, rows: pl.DataFrame) -> Mapping[str, list[str]]:
 
 
 def _regions(rows: pl.DataFrame) -> Mapping[str, list[str]]:
-    """The regions that commitments or a form are of; none where no column says it."""
-    name = next((name for name in ("ars_code", "region") if name in rows.columns), None)
-    told = rows[name].str.extract(r"^R?([0-9]{2})$").drop_nulls().unique().to_list() if name else []
-    return {"ars": sorted(set(told) & set(geography.regions()))}
+    """The regions that commitments or a form are of."""
+    return {"ars": sorted(rows["region"].unique())}
 
 
 def _tally(read: Rows) -> Tally:
@@ -119,14 +121,27 @@ def _tally(read: Rows) -> Tally:
     )
 
 
-def _readings(found: tuple[Finding, ...]) -> pl.DataFrame:
-    """What the reading says, as findings about the whole extraction."""
+def of_centres(read: Rows) -> Iterator[Finding]:
+    """The lines set aside, told once a centre, rule and column: what they say is not counted, and the outcome hides it."""
+    known = read.apart.filter(pl.col("finess").is_not_null())
+    by = known.group_by("finess", "rule", "file", "section", "column", maintain_order=True).agg(pl.col("line").sort())
+    for finess, rule, file, section, column, lines in by.iter_rows():
+        told = ", ".join(map(str, lines[:SHOWN])) + (f"… ({len(lines)} lignes)" if len(lines) > SHOWN else "")
+        yield Finding(rule, "of_centre", file, section, {"finess": finess, "lignes": told, "colonne": column})
+
+
+def _readings(found: Iterable[Finding]) -> pl.DataFrame:
+    """What the reading says, as findings about the whole extraction, or about a centre."""
     rows: list[dict[str, Any]] = [
         {"rule": one.rule, "case": one.case, "severity": one.severity, "effect": one.effect, "status": FIRED,
-         "section": one.section, "reason_fr": f"{one.file} : {one.reason_fr.removeprefix(f'{one.file} : ')}"}
+         "section": one.section, "finess_et": one.fields.get("finess"), "reason_fr": _with_file(one)}
         for one in found
     ]  # fmt: skip
     return pl.DataFrame(rows, schema=FINDINGS)
+
+
+def _with_file(one: Finding) -> str:
+    return f"{one.file} : {one.reason_fr.removeprefix(f'{one.file} : ')}"
 
 
 def _aside(family: str, apart: pl.DataFrame) -> pl.DataFrame:

@@ -16,6 +16,7 @@ import typer
 
 from flows import cli_campaigns, cli_cpom, cli_demarches, cli_lines
 from flows.commands import AsJson, AsOf, hub_of, print_json
+from flows.usage import usage_fr
 
 app = typer.Typer(
     name="ecluse",
@@ -123,7 +124,7 @@ def ingest(
     as_json: AsJson = False,
 ) -> None:
     """Reçoit des exports, contrôle chaque ligne, décide. Les mêmes octets une seconde fois ne changent rien."""
-    from flows import deliveries, display, parallel
+    from flows import deliveries, display, parallel, together
     from flows.hub import WrongUsage, parse_instant
 
     hub = hub_of(context)
@@ -137,7 +138,8 @@ def ingest(
             reports += parallel.ingest_all(hub, found, count, stated, done)
     else:
         with display.progress(quiet=as_json) as progress:
-            reports += [deliveries.ingest(hub, one, stated, progress(one.name)) for one in found]
+            for group in together.groups(found):
+                reports += together.ingest(hub, group, stated, lambda one: progress(one.name))
     left = [path.name for path in deliveries.passed_over(paths)]
     if as_json:
         print_json({"deliveries": [report.as_json() for report in reports], "passed_over": left})
@@ -200,13 +202,19 @@ def waive(
 def withdraw(
     context: typer.Context,
     delivery: Annotated[str, typer.Argument(metavar="ID", help="Début de l'empreinte de la transmission.")],
-    reason: Annotated[str, typer.Option(help="Pourquoi elle est retirée.")],
+    reason: Annotated[str, typer.Option(help="Pourquoi elle est retirée, ou rétablie.")],
+    undo: Annotated[bool, typer.Option("--undo", help="Rétablit une livraison retirée.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Retire une transmission acceptée : la précédente reprend sa place. Ses octets restent."""
-    from flows import decisions
+    """Retire une livraison acceptée : la précédente reprend sa place. Ses octets restent. Ou rétablit ce qui fut retiré."""
+    from flows import decisions, display
 
-    answer = decisions.withdraw(hub_of(context), delivery, reason)
+    hub = hub_of(context)
+    if undo:
+        report = decisions.restore(hub, delivery, reason)
+        print_json(report.as_json()) if as_json else display.ingested([report])
+        return
+    answer = decisions.withdraw(hub, delivery, reason)
     print_json(answer) if as_json else typer.echo(f"retirée : {answer['scope']} (position {answer['position']})")
 
 
@@ -333,14 +341,10 @@ def explain(
     as_of: AsOf = None,
     as_json: AsJson = False,
 ) -> None:
-    """Remonte d'une ligne publiée aux transmissions, fichiers et numéros de ligne qui la font."""
+    """Remonte d'une ligne publiée à ce qui la fait : fichiers, cellules et lignes, décisions, règles, étapes du calcul."""
     from flows import display, explanation, state
-    from flows.hub import WrongUsage
 
-    pairs = [key.partition("=") for key in keys]
-    if any(not sign for _, sign, _ in pairs):
-        raise WrongUsage("les clés s'écrivent CLÉ=VALEUR, par exemple finess=990000010")
-    hub, chosen = hub_of(context), {name: value for name, _, value in pairs}
+    hub, chosen = hub_of(context), _pairs(keys)
     answer = explanation.explain(hub, product, table, chosen, number, state.position_of(hub, as_of))
     print_json(answer) if as_json else display.explained(answer)
 
@@ -369,6 +373,28 @@ def diff(
     with display.spinner("différence", quiet=as_json) as step:
         answer = difference.difference(hub, start, hub.log.head()[0] if end is None else end, scope, step)
     print_json(answer) if as_json else display.difference(answer, limit)
+
+
+@app.command()
+def why(
+    context: typer.Context,
+    product: Annotated[str, typer.Argument(metavar="DESTINATAIRE/PRODUIT", help="Par exemple ars-76/cpom-indicateurs.")],
+    keys: Annotated[
+        list[str] | None, typer.Argument(metavar="[CLÉ=VALEUR…]", help="Ces lignes seules : finess_ej=990000010 …")
+    ] = None,
+    number: Annotated[int | None, typer.Option("--publication", help="La publication (la dernière par défaut).")] = None,
+    since: Annotated[int | None, typer.Option(help="Celle d'avant, par son numéro (la précédente par défaut).")] = None,
+    table: Annotated[str | None, typer.Option(help="Une seule table du produit.")] = None,
+    limit: Annotated[int, typer.Option(help="Lignes montrées par table.")] = 10,
+    as_json: AsJson = False,
+) -> None:
+    """Pourquoi un chiffre publié a changé : la part de chaque livraison, décision, règle ou jour, dont la somme est l'écart."""
+    from flows import causes, display, display_causes
+
+    hub, wanted = hub_of(context), _pairs(keys or [])
+    with display.spinner("rejeu", quiet=as_json) as step:
+        answer = causes.causes(hub, product, number, since, wanted, table, step)
+    print_json(answer) if as_json else display_causes.changes(answer, limit)
 
 
 @app.command()
@@ -428,13 +454,13 @@ Caisse = Annotated[str | None, typer.Option(metavar="CAISSE", help="Pour cette c
 def law(
     context: typer.Context,
     parameter: Annotated[
-        str | None, typer.Argument(metavar="[PARAMÈTRE]", help="Un seul paramètre, par ex. snp.tariff.")
+        str | None, typer.Argument(metavar="[PARAMÈTRE]", help="Un paramètre (snp.tariff), ou un début (cds., cds.rfs.).")
     ] = None,
     on: Annotated[datetime | None, typer.Option(formats=DAY, help="Valeurs de ce jour de référence.")] = None,
     known_on: Annotated[datetime | None, typer.Option(formats=DAY, help="D'après les textes publiés à cette date.")] = None,
     organisation: Annotated[str | None, typer.Option(metavar="ORGANISME", help="Avec ce qu'il atteste : cpam-311.")] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="CSV", help="Table à écrire, à relire puis à attester.")
+        Path | None, typer.Option("--output", "-o", metavar="CSV", help="Table à écrire, à compléter puis à attester.")
     ] = None,
     as_of: AsOf = None,
     as_json: AsJson = False,
@@ -446,7 +472,7 @@ def law(
     days = (_day(on), _day(known_on))
     answer = law_shown.show(hub, parameter, *days, organisation, state.position_of(hub, as_of))
     if output:
-        law_table.write_table(answer["values"], output)
+        law_table.write_table(answer["values"], answer["missing"], output)
     print_json(answer) if as_json else display.law(answer, output)
 
 
@@ -482,7 +508,8 @@ def attest(
     elif file:
         if parameter or value:
             raise WrongUsage("--file donne paramètres et valeurs : ne les donnez pas aussi à part")
-        answer = decisions.attest(hub, law_table.read_table(file, reference), organisation, role, reason)
+        left = law_table.unfilled(file)
+        answer = decisions.attest(hub, law_table.read_table(file, reference), organisation, role, reason) | {"unfilled": left}
     elif parameter and start:
         days = _day(end), _day(journal_officiel)
         rows = law_table.stated(parameter, value, start.date(), days[0], dimension or [], reference, days[1])
@@ -543,9 +570,15 @@ def main() -> None:
     from flows.hub import WrongUsage
 
     try:
-        app()
+        code = app(standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
     except WrongUsage as error:
         _fail(str(error), 2)
+    except Misused as error:
+        if type(error).__name__ == "NoArgsIsHelpError":
+            error.show()
+            sys.exit(2)
+        _fail(usage_fr(error), 2)
     except SystemExit as end:  # Typer turns Ctrl-C into a silent one
         if end.code != 130:
             raise
@@ -553,6 +586,9 @@ def main() -> None:
     except Exception as error:
         _fail(_told(error), 1)
 
+
+Misused: Any = typer.BadParameter.__base__
+"""What the command line library raises for a command that is written wrongly."""
 
 OURS = {
     "warehouse.log": "LogError",
@@ -586,6 +622,15 @@ def _fail(message: str, code: int) -> None:
     sys.exit(code)
 
 
+def _pairs(keys: list[str]) -> dict[str, str]:
+    from flows.hub import WrongUsage
+
+    pairs = [key.partition("=") for key in keys]
+    if any(not sign for _, sign, _ in pairs):
+        raise WrongUsage("les clés s'écrivent CLÉ=VALEUR, par exemple finess=990000010")
+    return {name: value for name, _, value in pairs}
+
+
 def _day(given: datetime | None) -> date | None:
     return given.date() if given else None
 
@@ -595,6 +640,8 @@ def _told_decision(answer: dict[str, Any], what: str, *, retired: bool) -> None:
     state = "déjà inscrite" if answer["already"] else "inscrite"
     whose = "tout le hub" if answer["organisation"] == "hub" else answer["organisation"]
     typer.echo(f"{done} ({what}, {whose}) : {state} (position {answer['position']})")
+    if answer.get("unfilled"):
+        typer.echo(f"lignes sans valeur, dont rien n'est attesté : {answer['unfilled']}")
 
 
 if __name__ == "__main__":

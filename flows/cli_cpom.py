@@ -31,8 +31,8 @@ def cpom(
     if finess_ej is None:
         if indicator:
             raise WrongUsage("--indicator demande un contrat : ecluse cpom FINESS --indicator CODE")
-        found = contracts_shown.contracts(hub, until)
-        print_json({"contracts": found}) if as_json else display_cpom.contracts(found)
+        found, campaign = contracts_shown.contracts(hub, until), contracts_shown.campaign(hub, until)
+        print_json({"contracts": found, **campaign}) if as_json else display_cpom.contracts(found, campaign)
     else:
         one = contracts_shown.contract(hub, finess_ej, until, indicator)
         print_json(one) if as_json else display_cpom.contract(one)
@@ -119,18 +119,17 @@ def cpom_policy(
     print_json(answer) if as_json else display_cpom.decision(answer)
 
 
-@app.command("cpom-diff")
-def cpom_diff(
+@app.command("cpom-close")
+def cpom_close(
     context: typer.Context,
-    finess_ej: Annotated[str, typer.Argument(metavar="FINESS", help="Le contrat, par son FINESS EJ.")],
-    before: Annotated[str, typer.Argument(metavar="AVANT", help="Date ou position du journal.")],
-    after: Annotated[str | None, typer.Argument(metavar="[APRÈS]", help="Date ou position (maintenant par défaut).")] = None,
+    ars: Ars,
+    reason: Reason = "",
+    revoke: Annotated[bool, typer.Option("--revoke", help="Rouvre la campagne : la décision est retirée.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Pourquoi un chiffre d'un contrat a changé : la part de chaque livraison et décision, dont la somme est l'écart."""
-    from flows import cpom_difference, display_cpom, state
+    """Clôt la campagne CPOM d'une ARS : les contrats reçus sont alors comptés face au nombre attendu (règle cpom.R52)."""
+    from flows import cpom_decisions, display_cpom
 
-    hub = hub_of(context)
-    first, last = state.position_of(hub, before), state.position_of(hub, after)
-    answer = cpom_difference.difference(hub, finess_ej, first or 0, hub.log.head()[0] if last is None else last)
-    print_json(answer) if as_json else display_cpom.changes(answer)
+    decide = cpom_decisions.reopen if revoke else cpom_decisions.close
+    answer = decide(hub_of(context), ars, reason)
+    print_json(answer) if as_json else display_cpom.decision(answer)

@@ -2,12 +2,13 @@
 
 import json
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import polars as pl
 
 from flows.hub import Hub
+from flows.origins import measure
 from warehouse.heads import DEMARCHE, Head
 
 TABLE = "dataset_declarations"
@@ -22,7 +23,7 @@ def origins(hub: Hub, known: Mapping[str, Head], cited: str) -> dict[str, dict[s
         if TABLE in head.tables and scope not in pulled:
             lines = list(_of_snapshot(hub, head, numbers) if head.source == DEMARCHE else _of_export(hub, head, numbers))
             if lines:
-                told[scope] = {"déclarations": {"lines": len(lines), "ranges": _ranges(lines)}}
+                told[scope] = {"déclarations": measure(lines)}
     return told
 
 
@@ -37,14 +38,3 @@ def _of_snapshot(hub: Hub, head: Head, numbers: Collection[str]) -> Iterator[int
 def _of_export(hub: Hub, head: Head, numbers: Collection[str]) -> Iterator[int]:
     rows = pl.read_parquet(hub.blobs.segment_path(head.tables[TABLE]), columns=["number", "line_number"])
     yield from rows.filter(pl.col("number").is_in(list(numbers)))["line_number"].sort()
-
-
-def _ranges(lines: Iterable[int]) -> list[list[int]]:
-    """Ascending numbers as first and last of each run."""
-    found: list[list[int]] = []
-    for line in lines:
-        if found and line == found[-1][1] + 1:
-            found[-1][1] = line
-        else:
-            found.append([line, line])
-    return found

@@ -14,11 +14,12 @@ from contracts_schema.fingerprint import fingerprint
 from contracts_schema.geography import region_of
 from contracts_schema.products import VIEWS, Product, products
 from flows import building, computed
+from flows.computed import Moment
 from flows.deliveries import heads
 from flows.hub import Hub, WrongUsage
 from flows.published import publications, published_rows
 from warehouse import views
-from warehouse.heads import BORDEREAU, ECARS, FOLDED, PMSI
+from warehouse.heads import BORDEREAU, DATASET, ECARS, FOLDED, PMSI
 from warehouse.log import Event
 
 if TYPE_CHECKING:
@@ -57,28 +58,25 @@ def editions(hub: Hub, recipients: "list[Recipient]", until: int | None, progres
     from warehouse.products import Receipt
     from warehouse.recipients import AboveClearance, refuse_above_clearance
 
-    last = {product.id: _last_change(hub, product, until) for product in products().values() if _is_made(product)}
+    last = {key: _last_change(hub, product, until) for key, product in products().items() if _is_made(product)}
     if not any(last.values()):
         raise WrongUsage("rien à publier : aucune transmission acceptée")
     found = []
-    for name, event in last.items():
-        product = products()[name]
+    for key, event in last.items():
+        product = products()[key]
         concerned = [one for one in recipients if one.kind == product.recipient_kind]
         if not concerned or event is None:
             continue
         receipt, at = Receipt(event.position, event.hash, event.recorded_at), None
-        standing = heads(hub, receipt.position)
         if product.made_by == VIEWS:
             _refuse_restricted(product)
-            tables = building.tables(hub, standing, {table.view for table in product.tables}, progress)
         else:
             at = computed.moment(hub, product.made_by, until)
-            made = computed.tables(hub, product.made_by, at, progress) if at else {}
-            tables = {table.view: made[table.view] for table in product.tables if table.view in made}
+        tables = tables_of(hub, product, at or Moment(receipt.position, _day(receipt)), progress=progress)
         if not (tables and all(tables[table.view].paths for table in product.tables)):
             continue  # nothing of what it is made from was ever delivered
         frames = {table.view: _frame(tables[table.view]) for table in product.tables}
-        keys = {name: table.key for name, table in tables.items()}
+        keys, standing = {name: table.key for name, table in tables.items()}, heads(hub, receipt.position)
         for one in concerned:
             try:
                 refuse_above_clearance(product, one)
@@ -87,6 +85,17 @@ def editions(hub: Hub, recipients: "list[Recipient]", until: int | None, progres
             progress(f"{one.name}/{product.id}")
             found.append(Edition(one, product, receipt, standing, keys, frames, at.on if at else None))
     return found
+
+
+def tables_of(
+    hub: Hub, product: Product, at: Moment, of: "Recipient | None" = None, progress: Callable[[str], None] = lambda name: None
+) -> dict[str, views.Table]:
+    """The tables of a product as of a moment, by view, built now if they are not yet; ``of``: those a recipient is told of."""
+    if product.made_by == VIEWS:
+        return building.tables(hub, heads(hub, at.position), {table.view for table in product.tables}, at.position, progress)
+    own = {of.name, of.territory} if of else frozenset[str]()
+    made = computed.tables(hub, product.made_by, at, progress, own)
+    return {table.view: made[table.view] for table in product.tables if table.view in made}
 
 
 def concerns(hub: Hub, edition: Edition, until: int | None = None) -> bool:
@@ -233,6 +242,8 @@ def _is_from(edition: Edition, head: "Head") -> bool:
         return head.source == PMSI and is_of(product, head.data["finess"], recipient.territory)
     if head.source not in computed.maker(product.made_by).SOURCES:
         return False
+    if head.source == DATASET and hasattr(computed.maker(product.made_by), "reads"):
+        return bool(computed.maker(product.made_by).reads(head.scope, recipient.name))
     if head.source == ECARS and "regions" in head.data:
         return recipient.territory in head.data["regions"]
     if head.source == PMSI:

@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from contracts_schema.products import VIEWS, Product, Table, products
-from flows import computed
+from contracts_schema.french import number as figure
+from contracts_schema.products import VIEWS, Table, product_of
+from flows import origins
 from flows.deliveries import all_heads, heads, names_of, quarantines, set_aside, verdict_of
 from flows.hub import Hub, WrongUsage
+from flows.origins import Origins
 from flows.published import folder_of, publications, published_rows
 from warehouse.log import Event
 
@@ -45,13 +47,15 @@ def explain(
     table = _table(event, table_name)
     row = _row(hub, event, table, keys)
     position = int(event.data["log"]["position"])
-    product = products()[event.data["product"]]
+    product = product_of(event.data["recipient"], event.data["product"])
     if product.made_by == VIEWS:
-        lines, standing = _lines(hub, table, row, position), heads(hub, position)
+        found, standing = Origins(lines_of(hub, table, row, position)), heads(hub, position)
     else:
-        lines, standing = _computed_lines(hub, product, table, row, position), all_heads(hub, position)
+        found, standing = origins.of(hub, product.made_by, table, row, position), all_heads(hub, position)
     # a figure of nothing rests on a delivery too: the row names it
-    deliveries = [head for head in standing.values() if head.scope in lines or head.delivery_id == row.get("transmission_id")]
+    deliveries = [
+        head for head in standing.values() if head.scope in found.lines or head.delivery_id == row.get("transmission_id")
+    ]
     return {
         "publication": {
             "recipient": event.data["recipient"],
@@ -70,7 +74,8 @@ def explain(
             "key": event.data["build_keys"][table.view],
             "rows_from": table.explained_by or product.made_by,
         },
-        "deliveries": [_origin(hub, head, lines.get(head.scope, {})) for head in deliveries],
+        "basis": list(found.basis),
+        "deliveries": [_origin(hub, head, found.lines.get(head.scope, {})) for head in deliveries],
     }
 
 
@@ -90,7 +95,8 @@ def _deciding(hub: Hub, until: int | None, delivery: str | None) -> list[Event]:
     if delivery:
         chosen = [event for found, event in last.items() if found.startswith(delivery)]
         if len(chosen) != 1:
-            raise WrongUsage(f"{len(chosen)} transmissions ont un identifiant qui commence par {delivery}")
+            several = f"{len(chosen)} livraisons ont" if chosen else "aucune livraison n'a"
+            raise WrongUsage(f"{several} un identifiant qui commence par {delivery}")
         return chosen
     standing = {head.delivery_id: head.position for head in heads(hub, until).values()}
     since = {event.stream: event.position for event in last.values() if event.data["delivery_id"] in standing}
@@ -114,7 +120,7 @@ def _publication(hub: Hub, product_name: str, number: int | None, until: int | N
 
 
 def _table(event: Event, name: str) -> Table:
-    tables = {table.name: table for table in products()[event.data["product"]].tables}
+    tables = {table.name: table for table in product_of(event.data["recipient"], event.data["product"]).tables}
     if name not in tables:
         raise WrongUsage(f"pas de table {name} dans {event.data['product']} ; tables : {', '.join(tables)}")
     return tables[name]
@@ -132,7 +138,8 @@ def _row(hub: Hub, event: Event, table: Table, keys: Mapping[str, str]) -> dict[
         missing = set(table.keys) - set(keys)
         told = f"donnez aussi {', '.join(name for name in table.keys if name in missing)}" if missing else "il n'y en a aucune"
         example = _example(published, table)
-        raise WrongUsage(f"{rows.height} lignes publiées pour ces clés ; {told}, par exemple {example}")
+        several = f"{figure(rows.height)} lignes publiées" if rows.height else "aucune ligne publiée"
+        raise WrongUsage(f"{several} pour ces clés ; {told}, par exemple {example}")
     return rows.row(0, named=True)
 
 
@@ -141,7 +148,7 @@ def _example(published: "pl.DataFrame", table: Table) -> str:
     return " ".join(f"{name}={first.get(name, '…')}" for name in table.keys)
 
 
-def _lines(hub: Hub, table: Table, row: Mapping[str, Any], position: int) -> dict[str, dict[str, Any]]:
+def lines_of(hub: Hub, table: Table, row: Mapping[str, Any], position: int) -> dict[str, dict[str, Any]]:
     """Per scope and measure, the line numbers behind a row, as ranges."""
     from flows.building import reading
 
@@ -158,19 +165,6 @@ def _lines(hub: Hub, table: Table, row: Mapping[str, Any], position: int) -> dic
                 entry = found.setdefault(scope, {}).setdefault(measure, {"lines": 0, "ranges": []})
                 entry["lines"] += count
                 entry["ranges"].append([first, last])
-    return found
-
-
-def _computed_lines(
-    hub: Hub, product: Product, table: Table, row: Mapping[str, Any], position: int
-) -> dict[str, dict[str, Any]]:
-    """The same for a table that Python computes, whose maker says it. WrongUsage when it does not."""
-    maker = computed.maker(product.made_by)
-    if not hasattr(maker, "origins"):
-        raise WrongUsage(
-            f"{product.id} ne s'explique pas encore ligne à ligne ; ses transmissions sont dans Provenance (classeur)"
-        )
-    found: dict[str, dict[str, Any]] = maker.origins(hub, table, row, position)
     return found
 
 
@@ -198,7 +192,7 @@ def _waiver(hub: Hub, head: "Head") -> dict[str, Any] | None:
     return {"position": taken.position, "by": taken.meta["actor"], **{name: taken.data[name] for name in said}}
 
 
-def _origin(hub: Hub, head: "Head", measures: dict[str, Any]) -> dict[str, Any]:
+def _origin(hub: Hub, head: "Head", measures: Mapping[str, Any]) -> dict[str, Any]:
     received = hub.log.find(f"received/{head.delivery_id}")
     accepted = next(hub.log.read(after=head.position - 1, until=head.position))
     if received is None:

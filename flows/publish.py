@@ -10,7 +10,7 @@ from prefect.artifacts import create_table_artifact
 from pydantic import AfterValidator, Field
 
 from contracts_schema.geography import region_label, region_of
-from contracts_schema.products import products
+from contracts_schema.products import product_of
 from flows import deliveries, lineage, publication
 from flows.build import build_views
 from flows.steps import StepError, hub_of, step
@@ -37,7 +37,7 @@ def publish_products(recipient: str | None, home: str | None, run: str) -> list[
 @step
 def heads_of(product: str, recipient: str, position: int, home: str | None, run: str) -> list[str]:
     """Scopes of the heads that a publication was made from: those with a table it reads, in the recipient's region."""
-    tables = {table.view for table in products()[product].tables}
+    tables = {table.view for table in product_of(recipient, product).tables}
     inputs = {source for name in views.closure(tables) for source in views.views()[name].inputs}
     kind, _, territory = recipient.partition("-")
     return [

@@ -17,6 +17,7 @@ from flows.computed import Moment, key_of
 from flows.deliveries import all_heads
 from flows.hub import Hub, WrongUsage
 from flows.line_decisions import Proposed
+from flows.origins import Origins, measure
 from flows.published import publications
 from warehouse.heads import BORDEREAU, DATASET, DEMARCHE, Head
 
@@ -131,8 +132,8 @@ def facts_of(hub: Hub, known: Mapping[str, Head], caisse: str, alias: "pl.DataFr
     for kind in OF_BORDEREAUX:
         parts = [pl.read_parquet(hub.blobs.segment_path(segment)) for segment in _segments(known, caisse, kind)]
         if parts:
-            columns = [name for name in SCHEMAS[kind] if name in parts[0].columns]
-            found[kind] = pl.concat([part.select(columns) for part in parts])
+            told = [part.select(name for name in SCHEMAS[kind] if name in part.columns) for part in parts]
+            found[kind] = pl.concat(told, how="diagonal")
     for dataset, segments in _datasets(known, caisse).items():
         rows = pl.concat([pl.read_parquet(hub.blobs.segment_path(segment)) for segment in segments])
         found |= dataset_facts.facts_of(dataset, _once(rows, known) if dataset == "declarations" else rows)
@@ -215,7 +216,7 @@ def rows(hub: Hub, name: str, until: int | None = None) -> "pl.DataFrame":
     return found
 
 
-def origins(hub: Hub, table: "Table", row: Mapping[str, Any], position: int) -> dict[str, dict[str, Any]]:
+def origins(hub: Hub, table: "Table", row: Mapping[str, Any], position: int) -> Origins:
     """By scope, the rows of the sheet (or lines of the CSV) that a published row rests on, as ranges."""
     import polars as pl
 
@@ -229,18 +230,10 @@ def origins(hub: Hub, table: "Table", row: Mapping[str, Any], position: int) -> 
     found = lines.filter(*(pl.col(name) == row[name] for name in named)).drop_nulls("row")
     if table.view == "out_ars__snp_protocol":
         found = found.filter("live", ~pl.col("outcome").is_in(["REJECT", "REDIRECT"]))
-    runs = (
-        found.sort("bordereau_id", "row")
-        .with_columns(run=pl.col("row") - pl.int_range(pl.len()).over("bordereau_id"))
-        .group_by("bordereau_id", "run", maintain_order=True)
-        .agg(first=pl.col("row").min(), last=pl.col("row").max(), count=pl.len())
-    )
-    told: dict[str, dict[str, Any]] = {}
-    for bordereau, _, first, last, count in runs.iter_rows():
-        entry = told.setdefault(f"{BORDEREAU}/{bordereau}", {"lignes": {"lines": 0, "ranges": []}})["lignes"]
-        entry["lines"] += count
-        entry["ranges"].append([first, last])
-    return told | (declared_origins.origins(hub, all_heads(hub, position), row["dossier"]) if row.get("dossier") else {})
+    rows_of = found.group_by("bordereau_id").agg("row").sort("bordereau_id")
+    told = {f"{BORDEREAU}/{bordereau}": {"lignes": measure(places)} for bordereau, places in rows_of.iter_rows()}
+    cited = declared_origins.origins(hub, all_heads(hub, position), row["dossier"]) if row.get("dossier") else {}
+    return Origins(told | cited)
 
 
 def the_one(found: "pl.DataFrame", column: str, start: str, what: str) -> "pl.DataFrame":

@@ -24,7 +24,7 @@ from warehouse.workbook_notes import sections
 
 CAISSE, DAY = "990", date(2024, 8, 1)
 CPAM = recipient(f"cpam-{CAISSE}", "individual")
-PRODUCT, ACTIVITY = products()["bordereaux"], products()["protocoles"]
+PRODUCT, ACTIVITY = products()["cpam", "bordereaux"], products()["ars", "protocoles"]
 LINE: Table = PRODUCT.tables[0]
 LAW = default_law(attestations=attested_as_published(CAISSE))
 RECEIPT = made.Receipt(41, "ab" * 32, "2024-08-01T08:00:00.000000Z")

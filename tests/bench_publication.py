@@ -26,7 +26,7 @@ from warehouse.recipients import Recipient
 
 ESTABLISHMENTS, GHMS, MONTHS = 500, 2000, 12
 ARS = Recipient("ars", "99")
-PRODUCT = products()["pmsi-activity"]
+PRODUCT = products()["ars", "pmsi-activity"]
 
 
 def timed(step: str, work: Callable[..., Any], *arguments: Any) -> Any:

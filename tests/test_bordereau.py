@@ -52,6 +52,24 @@ def every_row(read: Bordereau) -> list[int]:
 # --- shape
 
 
+def test_a_name_in_the_place_of_an_identifier_costs_its_line_and_is_shown_nowhere() -> None:
+    written = ["A12", "CYST-2024-001", "Acte n° 7", "DUPONT Marie", "Durand", "Lucie 12", "a3f9bcd0deadbeefcafe"]
+    read = read_lines(*({"ref": text} for text in written))
+    assert read.lines["ref"].to_list() == ["A12", "CYST-2024-001", "Acte n° 7", "a3f9bcd0deadbeefcafe"]
+    assert set(read.quarantined["rule"]) == {"bordereau.misplaced_words"}
+    column = json.loads(read.lines["cells"][0])["ref"]["cell"][0]
+    assert read.quarantined["cell"].to_list() == [f"{column}{FIRST_ROW + place}" for place in (3, 4, 5)]
+    shown = [*read.quarantined["cells"], *(finding.message_fr for finding in read.findings)]
+    assert not [name for name in ("DUPONT", "Durand", "Lucie") for text in shown if name in text]
+
+
+@pytest.mark.parametrize("column", ["protocol", "date", "amount", "rpps", "count", "patient_key"])
+def test_a_person_named_where_nobody_is_costs_the_line(column: str) -> None:
+    read = read_lines({}, {column: "Mme Lucie DUPONT"}, fmt="csv")
+    assert (read.lines.height, read.quarantined["rule"].to_list()) == (1, ["bordereau.misplaced_words"])
+    assert "DUPONT" not in "".join([*read.quarantined["cells"], *read.lines["cells"]])
+
+
 def test_title_rows_blank_rows_and_a_repeated_header_are_no_lines() -> None:
     rows = [
         ["Bordereau de facturation"],
@@ -110,7 +128,7 @@ def test_a_row_that_is_nothing_known_is_quarantined_and_costs_the_others_nothing
 def test_hidden_rows_are_read_and_said() -> None:
     read = read_bordereau(write_xlsx([Plan(ROWS, hidden_rows=frozenset({FIRST_ROW}))]), "envoi.xlsx", RECEIVED)
     assert read.lines["notes"].to_list() == [["bordereau.hidden_row_read"], [], []]
-    assert told(read, "bordereau.hidden_row") == ["Bordereau : 1 lignes masquées ou filtrées, lues et comptées dans la somme"]
+    assert told(read, "bordereau.hidden_row") == ["Bordereau : 1 ligne masquée ou filtrée, lue et comptée dans la somme"]
 
 
 def test_several_sheets_are_read_in_order_and_one_without_table_is_said() -> None:
@@ -224,10 +242,10 @@ def test_a_person_named_in_a_comment_quarantines_the_file() -> None:
 
 
 def test_patient_columns_stand_apart_and_comments_are_not_kept() -> None:
-    read = read_lines({"patient_key": "clef-secrete-1", "age": "34 ans", "sex": "F", "comment": "à revoir"}, {})
-    assert read.patients.rows() == [(1, "clef-secrete-1", 34, None, "F")]
+    read = read_lines({"patient_key": "secret-7f3a1", "age": "34 ans", "sex": "F", "comment": "à revoir"}, {})
+    assert read.patients.rows() == [(1, "secret-7f3a1", 34, None, "F")]
     everywhere = f"{read.lines.write_json()}{read.quarantined.write_json()}{read.findings}{read.header}"
-    assert "clef-secrete-1" not in everywhere
+    assert "secret-7f3a1" not in everywhere
     assert "34" not in read.lines["cells"].item(0)
     assert "à revoir" not in everywhere
 

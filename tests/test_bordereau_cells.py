@@ -76,12 +76,15 @@ def test_typed_dates_among_real_ones_make_all_that_could_be_swapped_ambiguous() 
         {"date": date(2022, 12, 8)}, {"date": date(2022, 8, 8)}, {"date": date(2022, 8, 25)}, {"date": "12/08/2022"}
     )
     assert read.lines["date_problem"].to_list() == ["ambiguous", None, None, "ambiguous"]
+    fourth = json.loads(read.lines["cells"][3])["date"]["cell"]
+    assert read.lines["date_sign"].to_list() == [fourth, None, None, fourth], "the text among the dates"
     assert read.lines["day"].to_list() == [None, date(2022, 8, 8), date(2022, 8, 25), None]
 
 
 def test_a_date_that_can_only_be_month_first_makes_its_neighbours_ambiguous() -> None:
     read = read_lines({"date": "08/25/2022"}, {"date": "03/08/2022"}, {"date": "25/08/2022"}, fmt="csv")
-    assert read.lines["date_problem"].to_list() == ["unreadable", "ambiguous", None]
+    assert read.lines["date_problem"].to_list() == ["unreadable", "month_first", None]
+    assert read.lines["date_sign"][1] == json.loads(read.lines["cells"][0])["date"]["cell"]
 
 
 def test_typed_dates_alone_are_day_first() -> None:

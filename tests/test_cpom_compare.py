@@ -1,15 +1,20 @@
 """Declared beside recomputed: four statuses on their very bounds, the decided variant alone, and each reason not to compare."""
 
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 import polars as pl
 import pytest
-from cpom_world import COUNTS, EJ, OTHER, RATES, SOUND, judged, with_series, world
+from cpom_world import COUNTS, EJ, ON, OTHER, RATES, SOUND, judged, references, with_series, world
 
 from checks.cpom.compare import DEFINITION, RECOMPUTED, Comparison, compare
+from checks.cpom.facts import Facts, facts_of
 from checks.cpom.law import default_law
-from connectors.synthetic_ecars import Contract
+from connectors.ecars import NAMES, read_ecars
+from connectors.sheet_batch import sheet_reader
+from connectors.synthetic_bordereaux import Cell, Value
+from connectors.synthetic_ecars import Contract, workbook
 
 ET1, ET2 = "990000101", "990000119"
 
@@ -35,14 +40,26 @@ def decision(**columns: Any) -> dict[str, Any]:
     return told | columns
 
 
-def compared(*rows: dict[str, Any], decided: list[dict[str, Any]] | None = None, contract: Contract = SOUND) -> Comparison:
-    told = [decision()] if decided is None else decided
-    return compare(judged(world(contract)), pl.DataFrame(list(rows), RECOMPUTED), pl.DataFrame(told, DEFINITION), default_law())
+def compared(
+    *rows: dict[str, Any],
+    decided: list[dict[str, Any]] | None = None,
+    contract: Contract = SOUND,
+    disputed: pl.DataFrame | None = None,
+) -> Comparison:
+    told = pl.DataFrame([decision()] if decided is None else decided, DEFINITION)
+    return compare(judged(world(contract)), pl.DataFrame(list(rows), RECOMPUTED), told, default_law(), disputed)
 
 
 def declared(text: str, code: str = "OS_13_1_1") -> Contract:
     rest = RATES[1:] if code != "OS_09_1_1" else COUNTS[1:]
     return with_series(code, text, *rest)
+
+
+def read(contract: Contract) -> Facts:
+    """The facts of a workbook, its cells as a spreadsheet stores them."""
+    with sheet_reader() as reader:
+        export = read_ecars(workbook(contract), "ch.xlsx", ON, reader)
+    return facts_of({part: getattr(export, part) for part in NAMES} | references())
 
 
 def of(found: Comparison, code: str = "OS_13_1_1") -> dict[str, Any]:
@@ -88,6 +105,36 @@ def test_each_reason_not_to_compare(change: dict[str, Any], reason: str | None) 
     assert found["reason"] == reason
     assert (found["status"] == "non_verifiable") == (reason is not None)
     assert (found["gap_hundredths"] is None) == (reason is not None)
+
+
+@pytest.mark.parametrize(
+    ("low", "absent", "blank", "torn", "undecided", "reason"),
+    [
+        # denominator 29; field in no stay; completeness 79 %; EJ in doubt; no variant named
+        ("x", ".", "x", "x", "x", "DENOMINATEUR_FAIBLE"),
+        (".", "x", "x", "x", "x", "CHAMP_ABSENT"),
+        ("x", "x", "x", "x", "x", "CHAMP_ABSENT"),  # no stay has the field: there is no denominator to be small
+        (".", ".", "x", "x", "x", "COMPLETUDE"),
+        (".", ".", ".", "x", "x", "FINESS_NON_RESOLU"),
+        (".", ".", ".", ".", "x", "DEFINITION_NON_CONVENUE"),
+        (".", ".", ".", ".", ".", None),
+    ],
+)
+def test_of_several_reasons_the_first_in_the_order_of_evaluation_is_told(
+    low: str, absent: str, blank: str, torn: str, undecided: str, reason: str | None
+) -> None:
+    size: dict[str, Any] = {"denominator": 29, "numerator": 6} if low == "x" else {}
+    size |= {"stated": 790} if blank == "x" else {}
+    size |= {"askable": 0, "denominator": 0, "numerator": 0, "stated": 0} if absent == "x" else {}
+    doubt = pl.DataFrame({"finess_ej": [EJ], "year": [2024]}) if torn == "x" else None
+    found = compared(variant(**size), decided=[] if undecided == "x" else None, disputed=doubt)
+    assert of(found)["reason"] == reason
+
+
+def test_the_reason_of_all_variants_is_told_when_none_is_named_and_all_have_one() -> None:
+    low = {"denominator": 29, "numerator": 6}
+    rows = (variant(stated=790), variant(variant="v2_overnight", **low))
+    assert of(compared(*rows, decided=[]))["reason"] == "DENOMINATEUR_FAIBLE"
 
 
 def test_without_a_decision_every_variant_is_shown_and_none_judges() -> None:
@@ -136,10 +183,22 @@ def test_what_no_pmsi_gives_is_said_and_what_is_not_read_yet_too() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "status"), [("500", "concordant"), ("200", "concordant"), ("195", "ecart_tolere"), ("189", "ecart")]
+    ("text", "counted", "status"),
+    [
+        ("500", 200, "concordant"),
+        ("200", 200, "concordant"),
+        ("195", 200, "ecart_tolere"),
+        ("190", 200, "ecart_tolere"),  # 5 % of 200 is 10, included
+        ("189", 200, "ecart"),
+        ("35", 40, "ecart_tolere"),  # 5 % of 40 is 2: 5 units, included
+        ("34", 40, "ecart"),
+        ("0", 5, "ecart_tolere"),
+    ],
 )
-def test_a_lower_bound_is_broken_from_below_only(text: str, status: str) -> None:
-    row = variant(definition_id="OS_09", variant="lower", numerator=200, denominator=None)
+def test_a_lower_bound_is_broken_from_below_only_and_by_more_than_the_greater_tolerance(
+    text: str, counted: int, status: str
+) -> None:
+    row = variant(definition_id="OS_09", variant="lower", numerator=counted, denominator=None)
     told = [decision(definition_id="OS_09", variant="lower")]
     found = of(compared(row, decided=told, contract=declared(text, "OS_09_1_1")), "OS_09_1_1")
     assert found["status"] == status, found["message_fr"]
@@ -165,6 +224,31 @@ def test_the_trajectory_sets_each_target_beside_its_year_and_what_is_already_rea
     assert found.reached["code"].to_list() == ["OS_13_1_1"]
     assert "(31) atteint déjà la cible 2029 (30,5)" in found.reached["message_fr"].item()
     assert compared(variant(numerator=304)).reached.is_empty()
+    cut = with_series("OS_13_1_1", *RATES[:5], None)
+    assert compared(variant(numerator=310), contract=cut).reached.is_empty(), "no target of the last year to be reached"
+
+
+@pytest.mark.parametrize(
+    ("cell", "first", "last", "beyond"),
+    [
+        # the declared figure stands for [low, high): of 1,000,000 stays, the first and last numerators inside, and the next
+        ("12,5 %", 124_500, 125_499, 125_500),
+        ("12,50 %", 124_950, 125_049, 125_050),
+        ("12 %", 115_000, 124_999, 125_000),
+        (Cell("p", "0.125"), 124_500, 125_499, 125_500),
+        (Cell("p", "0.12"), 115_000, 124_999, 125_000),
+        (Cell("p", "0.12500000000000003"), 124_500, 125_499, 125_500),
+        (Decimal("12.5"), 124_500, 125_499, 125_500),
+    ],
+)
+def test_a_declared_figure_stands_for_what_rounds_to_it(cell: Value, first: int, last: int, beyond: int) -> None:
+    found = judged(read(with_series("OS_13_1_1", cell, *RATES[1:])))
+    decided, size = pl.DataFrame([decision()], DEFINITION), 1_000_000
+    told = {}
+    for numerator in (first - 1, first, last, beyond):
+        row = variant(numerator=numerator, denominator=size, population=size, askable=size, stated=size)
+        told[numerator] = of(compare(found, pl.DataFrame([row], RECOMPUTED), decided, default_law()))["status"]
+    assert list(told.values()) == ["ecart_tolere", "concordant", "concordant", "ecart_tolere"]
 
 
 def test_a_missing_value_is_not_compared() -> None:

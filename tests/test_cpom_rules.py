@@ -217,10 +217,7 @@ FAULTS: dict[str, list[Fault]] = {
         )
     ],
     "R44": [Fault(on=date(2029, 1, 1)), Fault(on=date(2030, 1, 1))],
-    "R45": [
-        Fault(frames={"subsidy": changed("subsidy", amendment_id=None)}),
-        Fault(frames={"subsidy": changed("subsidy", amendment_id="AV9")}),
-    ],
+    "R45": [Fault(frames={"subsidy": changed("subsidy", amendment_id=None)})],
     "R46": [Fault(on=date(2026, 3, 1)), Fault(on=date(2026, 4, 1))],
     "R47": [Fault(frames=recognition(capacity=None)), Fault(frames=recognition(effective_on=None))],
     "R48": [
@@ -324,6 +321,54 @@ def test_without_any_reference_rules_say_not_evaluable_and_never_pass_nor_fire()
     assert of_rule(found, "R18")["severity"].to_list() == ["warn"]
     assert not fired(found) & lacking
     assert all(reason for reason in found.not_evaluable["reason_fr"])
+
+
+def test_an_authorisation_is_not_denied_to_an_entity_whose_establishments_nobody_names() -> None:
+    frames: dict[str, Any] = {"establishment": changed("establishment", finess_ej=OTHER)}
+    found = Fault(with_series("OS_14_1_1", *COUNTS), frames).judged()
+    assert of_rule(found, "R20").select("severity", "effect").rows() == [("warn", "annotate")]
+    assert "R21" not in fired(found)
+    assert ("cpom.R21", EJ) in found.not_evaluable.select("rule", "finess_ej").rows()
+
+
+def test_a_payment_whose_amendment_no_table_lists_is_not_said_to_have_none() -> None:
+    found = Fault(frames={"subsidy": changed("subsidy", amendment_id="AV9")}).judged()
+    assert "R45" not in fired(found)
+    assert ("cpom.R45", EJ) in found.not_evaluable.select("rule", "finess_ej").rows()
+
+
+def test_a_wrong_key_is_refused_only_when_neither_of_the_two_registers_has_the_number() -> None:
+    frames: dict[str, Any] = sheets(finess_ej=BAD_KEY, finess_raw=BAD_KEY)
+    for missing in ("legal_entity", "establishment"):
+        found = Fault(frames=frames | {missing: None}).judged()
+        assert of_rule(found, "R01")["severity"].unique().to_list() == ["warn"], missing
+
+
+def test_a_change_of_choice_is_covered_by_an_amendment_of_its_own_annex_only() -> None:
+    fewer: dict[str, Any] = {"validated_choice": references()["validated_choice"].filter(pl.col("code") != "OS_03_1_1")}
+    for annex, fires in ((None, False), ("STRATEGIQUE", False), ("FINANCIERE", True), ("HPR", True)):
+        signed = changed("amendment", annex=annex, signed_on=date(2025, 7, 29))
+        assert ("R37" in fired(Fault(frames=fewer | {"amendment": signed}).judged())) == fires, annex
+    emptied = of_rule(Fault(replace(SOUND, hpr={})).judged(), "R37")
+    assert emptied["annex"].to_list() == ["HPR"]
+    assert "retirés : 1_1, 3_2" in emptied["message_fr"].item()
+
+
+def test_a_choice_that_lacks_something_is_incomplete_and_not_late() -> None:
+    late = references()["entry"].with_columns(entered_at=LATE.cast(pl.Datetime("us", "UTC")))
+    found = Fault(without("OS_09_1_1"), {"entry": late}).judged()
+    assert "R36" not in fired(found)
+    assert found.contract["deadline_status"].to_list() == ["CHOIX_INCOMPLET"]
+
+
+def test_a_jump_is_told_though_another_year_has_no_target() -> None:
+    assert fired(Fault(with_series("OS_03_1_1", "4", "15", "16", "17", None, "19")).judged()) == {"R23", "R32"}
+
+
+def test_what_is_said_of_the_annex_hpr_names_its_sheet() -> None:
+    found = FAULTS["R16"][0].judged()
+    [sheet] = exported(HPR_MORE)["sheet"].filter(pl.col("annex") == "HPR")["sheet_id"]
+    assert of_rule(found, "R16")["sheet_id"].to_list() == [sheet]
 
 
 # --- what a rule says, and what it leads to
@@ -545,6 +590,8 @@ def test_the_month_of_a_notice_includes_its_last_day_and_saturates_short_months(
     events = frame("notice_event", notice("NOTIFICATION", date(2025, 1, 30), received_on=date(2025, 1, 31)))
     told = notices(events, default_law()).row(0, named=True)
     assert (told["first_end"], told["state"]) == (date(2025, 2, 28), "PERIODE_1")
+    renewed = pl.concat([events, frame("notice_event", notice("RENOUVELLEMENT", date(2025, 2, 20)))])
+    assert notices(renewed, default_law())["ends_on"].to_list() == [date(2025, 3, 28)], "it begins when the first one ends"
     for day, fires in ((date(2025, 4, 4), True), (date(2025, 4, 5), False)):
         table = pl.concat(
             [references()["notice_event"].head(1), frame("notice_event", notice("PENALITE", day, amount_cents=1))]

@@ -21,6 +21,7 @@ from connectors.ecars_tables import read_table, table_of
 from connectors.ecars_values import cents_of, finess_of, read_value
 from connectors.sheet_batch import sheet_reader
 from connectors.sheets import Unreadable, read_sheets
+from connectors.synthetic import fictional_finess
 from connectors.synthetic_bordereaux import Cell, Plan, Value, write_xlsx
 from connectors.synthetic_ecars import (
     STRAT_TITLE,
@@ -189,6 +190,8 @@ def test_t9_a_rate_keeps_how_it_was_marked(read: Any, cell: Value, number: str, 
         (["FINESS EJ", Decimal("10000123")], "010000123", True),
         (["FINESS EJ : 2a0000154"], "2A0000154", False),
         (["FINESS EJ : 10000123"], "10000123", False),
+        (["FINESS EJ : 990000012.0"], "990000012", False),
+        (["FINESS EJ :", "990000012,0"], "990000012", False),
     ],
 )
 def test_t10_a_finess_is_text_and_only_a_number_cell_is_padded(
@@ -247,7 +250,7 @@ def test_t16_hidden_rows_and_sheets_are_read_and_said(read: Any) -> None:
     export = read(book(rows, Plan(hpr_rows(ONE), "HPR", hidden=True), hidden_rows=frozenset([row + 1])))
     assert export.row.filter("hidden")["code"].to_list() == ["CT_02_1_1"]
     assert export.sheet["hidden"].to_list() == [False, True]
-    assert any("1 lignes masquées" in note for note in export.notes)
+    assert any("1 ligne masquée ou filtrée, lue" in note for note in export.notes)
     assert any("« HPR » masquée : lue" in note for note in export.notes)
 
 
@@ -369,6 +372,17 @@ def test_a_missing_strategic_sheet_is_refused(read: Any) -> None:
     assert "« HPR »" in told
 
 
+def test_an_annex_hpr_whose_strategic_sheet_is_absent_is_refused_and_replaces_nothing(read: Any) -> None:
+    other = replace(ONE, finess_ej=fictional_finess(number=9))
+    rule, told = refused(read, write_xlsx([Plan(strategic_rows(ONE), "Synthèse"), Plan(hpr_rows(other), "HPR")]))
+    assert rule == "ecars.FL9"
+    assert "feuille « HPR », cellule A" in told
+    lines = CANONICAL.splitlines()
+    near = [line for line in lines if ";STRAT;" not in line]
+    rule, told = refused(read, "\n".join(near).encode(), "canonique.csv")
+    assert (rule, "ligne 2, colonne annexe" in told) == ("ecars.FL9", True), told
+
+
 def test_a_social_security_number_stops_the_file_and_is_never_shown(read: Any) -> None:
     number = "2 99 01 99 123 456"
     digits = number.replace(" ", "")
@@ -392,7 +406,9 @@ def changed(rows: list[list[Value]], row: int, column: int, value: Value) -> lis
     [
         ("year", (7, 8), "Cible finale", "colonne 2029 absente ou renommée"),
         ("twice", (7, 8), Decimal(2028), "l'année 2028 est en tête de deux colonnes"),
-        ("indicators", (5, 2), "Items", "colonne « Indicateurs » absente ou renommée"),
+        ("indicators", (5, 2), "Items", "C6 : colonne « Indicateurs » absente ou renommée (en-tête lu ici : « Items »)"),
+        ("objectives", (5, 1), "Buts", "cellule B6 : colonne « Objectifs opérationnels » absente ou renommée"),
+        ("engagements", (5, 0), "Axes", "cellule A6 : colonne « Engagements » absente ou renommée"),
         ("years", (7, 3), None, "aucune ligne ne porte 2024 et 2025"),
         ("title", (2, 0), "Annexe", "titre d'annexe absent ou renommé"),
     ],
@@ -400,9 +416,11 @@ def changed(rows: list[list[Value]], row: int, column: int, value: Value) -> lis
 def test_a_renamed_or_missing_column_is_refused_with_its_place(
     read: Any, what: str, cell: tuple[int, int], value: Value, told: str
 ) -> None:
-    rows = changed(rows_of(), *cell, value)
-    if what == "indicators":
-        rows = [["Items" if text == "Indicateurs" else text for text in row] for row in rows]
+    rows = rows_of()
+    old = rows[cell[0]][cell[1]]
+    rows = changed(rows, *cell, value)
+    if what in ("indicators", "objectives", "engagements"):  # repeated headers say the same
+        rows = [[value if text == old else text for text in row] for row in rows]
     rule, message = refused(read, book(rows))
     assert rule == "ecars.FL6"
     assert told in message

@@ -219,7 +219,7 @@ REFUSED = {
     "a heading twice": (lambda t: t.replace("numerateur", "Finess", 1), "cds.CDS57", "colonne « finess_et » deux fois"),
     "an unknown template": (lambda t: t.replace("horodatage_saisie", "le"), "cds.CDS57", "absentes : horodatage_saisie"),
     "an open quote": (lambda t: t.replace("AD-CHR-PIEDS", '"AD-CHR-PIEDS', 1), "cds.CDS57", "guillemets"),
-    "another year": (lambda t: t.replace(";2025;", ";2024;", 1), "cds.CDS20", r"2024 \(ligne 2\)"),
+    "another year": (lambda t: t.replace(";2025;", ";2024;", 1), "cds.CDS20", r"2024 \(ligne 2, colonne annee_exercice\)"),
 }  # fmt: skip
 
 

@@ -34,7 +34,7 @@ YEAR = 2025
 HERE, ELSEWHERE, AWAY = fictional_finess(number=50), fictional_finess(number=51), fictional_finess(number=52)
 SITE_COLUMNS = ("finess_epmsi", "finess_geo", "valid_from", "valid_to", "status", "source")
 LINK_COLUMNS = ("et", "ej", "valid_from", "valid_to")
-PRODUCT = products()["pmsi-activity"]
+PRODUCT = products()["ars", "pmsi-activity"]
 TABLES = {table.name: table for table in PRODUCT.tables}
 INDICATOR = TABLES["indicator"]
 THRESHOLD = 11

@@ -20,6 +20,7 @@ from conftest import Clock, Program, TickingClock
 from warehouse import faults, log_database
 from warehouse import log as log_module
 from warehouse.log import (
+    EVENT,
     GENESIS,
     REVISION,
     UPCASTERS,
@@ -504,6 +505,18 @@ def test_a_log_of_a_newer_ecluse_is_refused(log: Log, log_url: str) -> None:
     for attempt in (lambda: open_log(log_url, TickingClock()), lambda: create_log(log_url)):
         with pytest.raises(LogSchemaMismatch, match="écrit par un ecluse plus récent"):
             attempt()
+
+
+@pytest.mark.parametrize(
+    "change", [{"type": "ThingHappened"}, {"data": '{"schema_version":2}'}], ids=["type", "schema_version"]
+)
+def test_an_event_of_a_newer_ecluse_is_refused_by_its_position(log: Log, log_url: str, change: dict[str, str]) -> None:
+    row = {"position": 1, "stream": "s", "version": 1, "type": "DecisionTaken", "data": '{"schema_version":1}', "meta": "{}"}
+    row |= {"recorded_at": "2026-01-01T00:00:00.000000Z", "idempotency_key": "key", "hash": "0" * 64} | change
+    with owner(log_url) as connection:
+        connection.execute(sa.insert(EVENT), row)
+    with pytest.raises(LogSchemaMismatch, match="événement 1 écrit par un ecluse plus récent"):
+        list(log.read())
 
 
 def test_a_log_of_an_older_ecluse_asks_for_init(log: Log, log_url: str) -> None:

@@ -30,7 +30,7 @@ from warehouse.masking import masked
 
 THRESHOLD = 11
 ON = date(2026, 3, 31)
-PRODUCT = products()["pmsi-activity"]
+PRODUCT = products()["ars", "pmsi-activity"]
 SITES = (HERE, ELSEWHERE, fictional_finess(number=52))
 MEDICAL = ("01M221", "04M053", "05M092", "06M03T", "10M021")
 SURGICAL = ("05C021", "08C241", "08C24J", "12C041")

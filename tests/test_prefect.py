@@ -534,7 +534,7 @@ def test_the_deadlines_of_a_campaign_are_closed_once_and_published_and_no_centre
     assert [(one["year"], one["deadline"]) for one in told] == [(2025, "rosp"), (2025, "rfs")]
     assert [event.position for event in closings.closings(hub)] == [one["position"] for one in told]
     published = [event.data["product"] for event in hub.log.read(types={"ProductPublished"})]
-    assert published == ["centres-de-sante-ars"], "the second closing changes nothing of what is published"
+    assert published == ["centres-de-sante"], "the second closing changes nothing of what is published"
     assert close_campaign(home=home) == []
     written = wait_until_written(prefect_files, "tats arr")  # in the artifact
     for planted in ("Centre de santé fictif", synthetic_ecds.rpps(201), synthetic_ecds.finess(9)):

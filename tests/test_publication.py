@@ -29,12 +29,12 @@ def files_of(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def broken_contract() -> dict[str, Product]:
+def broken_contract() -> dict[tuple[str, str], Product]:
     """The contracts, with a rule that no published activity keeps."""
-    product = products()["pmsi-activity"]
+    product = products()["ars", "pmsi-activity"]
     never = RowCheck("never", "Règle que rien ne respecte", "exit_month > 12")
     tables = tuple(replace(t, checks=(*t.checks, never)) if t.name == "activity" else t for t in product.tables)
-    return {product.id: replace(product, tables=tables)}
+    return {("ars", product.id): replace(product, tables=tables)}
 
 
 def test_a_past_edition_is_made_again_to_the_byte(hub: Hub, ecluse: Ecluse, months: Months, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 from conftest import Ecluse, Export, TickingClock, the
 
-from contracts_schema.products import products
+from contracts_schema.products import product_of
 from flows import deliveries, publication, state
 from flows.doctor import examine
 from flows.hub import init_hub, open_hub
@@ -360,7 +360,7 @@ def test_a_hub_whose_accounts_are_the_provisioned_ones_ingests_publishes_verifie
     assert (report.recipient, report.status) == ("ars-99", "published")
     with connected(as_role(database_url, "ars_99")) as reader:
         for name, count in report.rows.items():
-            query = cast(LiteralString, f"SELECT count(*) FROM {physical(products()[report.product], name)}")
+            query = cast(LiteralString, f"SELECT count(*) FROM {physical(product_of(report.recipient, report.product), name)}")
             assert reader.execute(query).fetchone() == (count,)
         assert reader.execute("SELECT product, number FROM publication").fetchall() == [(report.product, report.number)]
     assert state.verify(hub)["problems"] == []

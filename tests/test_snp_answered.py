@@ -272,7 +272,7 @@ def test_every_cent_is_in_one_place_in_every_file_and_in_the_database(story: Sto
 
 def from_workbook(path: Path, table: str) -> pl.DataFrame:
     """The cents of a published workbook, by another library than the one that wrote it."""
-    [contract] = [one for one in products()["bordereaux"].tables if one.name == table]
+    [contract] = [one for one in products()["cpam", "bordereaux"].tables if one.name == table]
     labels = {column.name: column.label_fr for column in contract.columns}
     sheet = list(openpyxl.load_workbook(path)["Données"].iter_rows(values_only=True))
     places = [sheet[0].index(labels[name]) for name in ("claimed_cents", *MONEY)]

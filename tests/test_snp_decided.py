@@ -17,7 +17,12 @@ ON = date(2026, 3, 2)
 
 def line(**cells: Any) -> pl.DataFrame:
     """One line that claims 25 € and is proposed to be paid."""
-    known = {name: 0 for name, kind in LINES.items() if kind == pl.Int64} | {"firm": True, "live": True, "line_id": "a"}
+    known = {name: 0 for name, kind in LINES.items() if kind == pl.Int64} | {
+        "firm": True,
+        "unconfirmed": False,
+        "live": True,
+        "line_id": "a",
+    }
     known |= {"outcome": "PAY", "claimed_cents": 2500, "tariff_cents": 2500, "entitled_cents": 2500, "payable_cents": 2500}
     known |= {"difference_cents": 2500, "version": "CYSTITE_2023", "bordereau_id": "b"}
     return pl.DataFrame([known | cells], schema=LINES)
@@ -88,6 +93,13 @@ def test_new_facts_that_speak_against_a_decision_are_told_and_change_nothing() -
 )
 def test_what_the_person_saw_or_decided_contradicts_nothing(now: dict[str, Any], kind: str, seen: tuple[str, int]) -> None:
     assert not decided(line(**now), decision(kind, 2500 if kind == "pay" else None, seen))["contradicted"]
+
+
+@pytest.mark.parametrize(("unconfirmed", "kind", "firm"), [(False, "pay", True), (True, "pay", False), (False, "ask", False)])
+def test_a_decision_stands_for_what_lacks_and_confirms_nothing(unconfirmed: bool, kind: str, firm: bool) -> None:
+    """Of a line of unknown protocol: it has no tariff, which nobody could attest."""
+    unknown = ASKED | {"tariff_cents": None, "entitled_cents": 0, "firm": False, "unconfirmed": unconfirmed}
+    assert decided(line(**unknown), decision(kind, 2500 if kind == "pay" else None, ("ASK", 0)))["firm"] is firm
 
 
 def test_a_line_of_a_superseded_bordereau_shows_the_decision_and_counts_as_before() -> None:

@@ -393,6 +393,22 @@ def test_what_lacks_is_asked_once() -> None:
     assert asked(rpps=None, delegate_raw="Mme Exemple") == {"snp.T01 NOT_EVALUABLE", "snp.T05 ASK", "snp.P06 ASK"}
 
 
+def test_a_declaration_that_says_no_kind_of_structure_contradicts_none() -> None:
+    found = facts("S01")
+    silent = found.frame("dossier").with_columns(structure_kind=pl.lit(None, pl.String))
+    result = judged(replace(found, dossier=silent))
+    assert (outcome_of(result, "S05"), result.lines["outcome"].to_list()) == ("note", ["PAY", "PAY"])
+
+
+def test_a_date_in_doubt_is_asked_about_with_the_cell_that_makes_it_so() -> None:
+    found = facts("S01")
+    line = found.line.with_columns(
+        day=pl.lit(None, pl.Date), date_problem=pl.lit("ambiguous"), date_raw=pl.lit("2024-06-03"), date_sign=pl.lit("C12")
+    )
+    told = judged(replace(found, line=line)).findings.filter(pl.col("rule") == "snp.B05")["evidence"]
+    assert told.str.contains("« 2024-06-03 » .* la cellule C12 de la colonne est un texte parmi de vraies dates").all()
+
+
 def test_an_adhesion_that_ended_or_has_no_date_does_not_pay() -> None:
     found = facts("S27")
     siret = found.bordereau["siret"][0]
@@ -494,6 +510,16 @@ def test_a_monthly_line_above_the_tariff_is_asked_about_and_one_at_the_tariff_is
     for amount, unit, expected in ((11000, None, "ASK"), (10000, 3000, "ADJUST"), (9000, None, "mention"), (10000, None, None)):
         found = with_rows(facts("S57"), "line", amount_cents=amount, unit_cents=unit)
         assert outcome_of(judged(found), "A01", 2) == expected
+
+
+def test_a_line_asked_about_never_says_that_it_is_paid() -> None:
+    found = facts("S51")
+    negative = found.line.with_columns(amount_cents=pl.lit(-2500, pl.Int64), count=pl.lit(1, pl.Int64))
+    result = judged(replace(found, line=negative))
+    below = result.findings.filter(pl.col("rule") == "snp.A01")["evidence"]
+    assert set(result.lines["outcome"]) == {"ASK"}
+    assert below.len() > 0
+    assert not below.str.contains("est payé\\.").any()
 
 
 def test_an_act_outside_every_window_names_those_of_its_family_only() -> None:
@@ -613,6 +639,21 @@ def test_an_act_paid_here_and_claimed_elsewhere_is_asked_of_the_other_structure_
     other = found.frame("patient").with_columns(patient_key=pl.Series(["p1", "p2"]))
     assert judged(replace(found, patient=other)).lines["outcome"].to_list() == ["PAY", "PAY"]
     assert judged(replace(found, patient=other.head(1))).lines["outcome"].to_list() == ["ASK", "ASK"]
+
+
+def test_a_structure_that_nothing_identifies_is_asked_about_and_stops_no_other() -> None:
+    found = facts("S40")
+    stranger = found.bordereau["siret"][1]
+
+    def outcomes_with(name: str) -> list[str | None]:
+        kept = {name: found.frame(name).filter(pl.col("siret") != stranger) for name in ("structure", "dossier")}
+        result = judged(replace(found, **(kept if name == "both" else {name: kept[name]})))
+        asked = result.findings.filter(pl.col("rule") == "snp.T04")["bordereau_id"].to_list()
+        return [bordereau for bordereau in ("B1", "B2") if bordereau in asked]
+
+    assert outcomes_with("structure") == ["B1", "B2"], "it has a declaration"
+    assert outcomes_with("dossier") == ["B1", "B2"], "it is in the register"
+    assert outcomes_with("both") == ["B2"]
 
 
 def test_other_keys_make_other_acts_and_a_missing_key_is_asked_about() -> None:

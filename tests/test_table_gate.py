@@ -18,7 +18,7 @@ from checks import tables
 from checks.table_docs import write_docs
 from checks.table_results import TableGate, rows_fr
 from checks.table_rules import FORMS_FR, CannotBeAsked, rules_of
-from contracts_schema.products import Column, Mask, Product, RowCheck, Table, products
+from contracts_schema.products import Column, Mask, Product, RowCheck, Table, product_of, products
 from flows import deliveries, publication
 from flows.hub import Hub
 from warehouse.log import canonical
@@ -196,7 +196,7 @@ def test_a_real_publication_keeps_its_contract(hub: Hub, export: Export, load: L
         deliveries.ingest(hub, the(export(number=number, months=3, stays=400)))
     [made] = publication.publish(hub)
     [event] = publication.publications(hub)
-    product = products()[event.data["product"]]
+    product = product_of(event.data["recipient"], event.data["product"])
     url = ""
     for table in product.tables:
         rows = pl.read_parquet(publication.folder_of(hub, event) / f"{table.name}.parquet").to_dicts()

@@ -459,7 +459,7 @@ def test_no_small_count_is_in_any_published_file(region: Region, hub: Hub, expor
     hidden = Counter[str]()
     for each in (region.hub, hub):
         _, folder = published(each)
-        for table in products()["pmsi-activity"].tables:
+        for table in products()["ars", "pmsi-activity"].tables:
             rows = pl.read_parquet(folder / f"{table.name}.parquet")
             source = view(each, table.view).sort(table.keys)
             assert rows.select(table.keys).rows() == source.select(table.keys).rows()

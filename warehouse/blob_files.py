@@ -10,7 +10,8 @@ import secrets
 import shutil
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
@@ -26,6 +27,8 @@ ZSTD_LEVEL = 3
 ZSTD_THREADS = 2
 CHUNK = 1 << 20
 ORPHAN_SECONDS = 7 * 86400
+SYNCS, FEW = 8, 4
+"""How many files the disk is asked for at once; up to a few, one after the other."""
 
 
 class BlobError(Exception):
@@ -109,17 +112,36 @@ def _alive(pid: int) -> bool:
 
 def place(path: Path, final: Path) -> None:
     """Give a finished file its final name, durably; the first of equal files stays."""
-    with storing(final):
+    place_all([(path, final)])
+
+
+def place_all(finished: Sequence[tuple[Path, Path]]) -> None:
+    """The same for many files, each as (path, final): a disk that is asked for many at once is several times quicker."""
+    if not finished:
+        return
+    with storing(finished[0][1]):
         faults.reached("blob.temp_written")
-        sync(path)
+        sync_all([path for path, _ in finished])
         faults.reached("blob.synced")
-        if not final.exists():
-            final.parent.mkdir(parents=True, exist_ok=True)
-            path.replace(final)
-        # even when another process renamed it: the name must outlive a power cut before an event may speak of it
-        sync(final.parent)
-        sync(final.parent.parent)
+        folders: dict[Path, None] = {}
+        for path, final in finished:
+            if not final.exists():
+                final.parent.mkdir(parents=True, exist_ok=True)
+                path.replace(final)
+            # even when another process renamed it: the name must outlive a power cut before an event may speak of it
+            folders |= {final.parent: None, final.parent.parent: None}
+        sync_all(list(folders))
         faults.reached("blob.renamed")
+
+
+def sync_all(paths: Sequence[Path]) -> None:
+    """Have the system put files, or names of folders, on disk."""
+    if len(paths) <= FEW:
+        for path in paths:
+            sync(path)
+        return
+    with ThreadPoolExecutor(SYNCS) as pool:
+        list(pool.map(sync, paths))
 
 
 def sync(path: Path) -> None:

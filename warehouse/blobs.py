@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from warehouse.blob_files import NAMED, BlobWriter, check, place, storing, sweep, unfinished, unpacked, unwritable
+from warehouse.blob_files import NAMED, BlobWriter, check, place, place_all, storing, sweep, unfinished, unpacked, unwritable
 from warehouse.blob_files import BlobDamaged as BlobDamaged
 from warehouse.blob_files import BlobError as BlobError
 from warehouse.blob_files import BlobMissing as BlobMissing
@@ -42,6 +42,26 @@ class Blobs:
         self._folder = folder
         self._files = files
         self._root = root
+        self._together: list[tuple[Kind, str, Path]] | None = None
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """What is stored in this block, by one thread, has its name at the end of the block and not before. BlobUnwritable.
+
+        The disk is asked once for all of it: many small blobs take a tenth of the time.
+        """
+        waiting: list[tuple[Kind, str, Path]] = []
+        self._together = waiting
+        try:
+            yield
+            self._together = None
+            place_all([(path, self._path(kind, sha)) for kind, sha, path in waiting])
+            for kind, sha, _ in waiting:
+                self._send(kind, sha)
+        finally:
+            self._together = None
+            for _, _, path in waiting:
+                path.unlink(missing_ok=True)
 
     @contextmanager
     def writer(self, kind: Kind) -> Iterator[BlobWriter]:
@@ -134,7 +154,16 @@ class Blobs:
         return f"{self._root}/{kind}/{sha[:2]}/{sha}{SUFFIX[kind]}"
 
     def _adopt(self, kind: Kind, sha: str, path: Path) -> None:
+        if self._together is not None:
+            waiting = unfinished(self._folder / "tmp", SUFFIX[kind])
+            path.rename(waiting)
+            self._together.append((kind, sha, waiting))
+            return
         place(path, self._path(kind, sha))
+        self._send(kind, sha)
+
+    def _send(self, kind: Kind, sha: str) -> None:
+        """To the object store, where there is one."""
         if self._files and not self.exists(kind, sha):
             # PUT is atomic in an object store, the key holds a whole object or none: no temporary name is needed there
             with _asking(kind, sha, BlobUnwritable):

@@ -36,6 +36,9 @@ REVISION = "0001"  # the newest of migrations/versions
 ATTEMPTS = 4
 PAGE = 1000
 
+SCHEMA_VERSIONS: dict[str, int] = {}
+"""What a type of event is written as; 1 when it is not here."""
+
 # (type, schema_version) -> function from the data of that version to data of a greater schema_version
 UPCASTERS: dict[tuple[str, int], Callable[[dict[str, Any]], dict[str, Any]]] = {}
 
@@ -61,10 +64,10 @@ EVENT = sa.table("event", *(sa.column(name) for name in COLUMNS))
 
 @dataclass(frozen=True)
 class NewEvent:
-    """``key`` names the fact, for ever; ``data`` may say its ``schema_version``, else it is 1.
+    """``key`` names the fact, for ever; ``data`` may say its ``schema_version``, else it is the present one.
 
     ``expected_version`` is that of its stream; ``unmoved`` (start of stream names, position) says of which streams together the
-    last event must stand no later.
+    last event must stand no later. ``caused_by`` is the position of the event that it answers, for its ``meta``.
     """
 
     stream: str
@@ -73,6 +76,7 @@ class NewEvent:
     key: str
     expected_version: int | None = None
     unmoved: tuple[str, int] | None = None
+    caused_by: int | None = None
 
 
 @dataclass(frozen=True)
@@ -122,7 +126,7 @@ class Log:
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 with transaction(self._engine, writes=True) as connection:
-                    written = [self._append(connection, row, event) for row, event in zip(rows, events, strict=True)]
+                    written = self._append(connection, rows, events)
                     faults.reached("log.before_commit")
                 faults.reached("log.after_commit")
                 break
@@ -132,25 +136,37 @@ class Log:
                 time.sleep(0.05 * attempt)
         return written
 
-    def _append(self, connection: sa.Connection, row: dict[str, Any], event: NewEvent) -> tuple[Event, bool]:
-        expected = event.expected_version
-        known = _by_key(connection, row["idempotency_key"])
-        if known:
-            if any(known[name] != row[name] for name in ("stream", "type", "data")):
-                raise KeyConflict(
-                    f"la clé {row['idempotency_key']} désigne déjà un autre fait, l'événement {known['position']}"
-                )
-            return _event(known), False
-        version = _version(connection, row["stream"])
-        if expected is not None and expected != version:
-            raise VersionConflict(f"le flux {row['stream']} en est à la version {version}, non {expected} : à relire")
-        if event.unmoved and _last_under(connection, event.unmoved[0]) > event.unmoved[1]:
-            raise VersionConflict(f"un flux {event.unmoved[0]}… a bougé depuis la position {event.unmoved[1]} : à relire")
+    def _append(
+        self, connection: sa.Connection, rows: Sequence[dict[str, Any]], events: Sequence[NewEvent]
+    ) -> list[tuple[Event, bool]]:
+        known = _by_keys(connection, {row["idempotency_key"] for row in rows})
+        versions = _versions(connection, {row["stream"] for row in rows})
         position, previous = _head(connection)
-        row = row | {"position": position + 1, "version": version + 1, "recorded_at": _stamp(self._clock())}
-        row["hash"] = chained(previous, _content(row))
-        connection.execute(sa.insert(EVENT).values(row))
-        return _event(row), True
+        written: list[tuple[Event, bool]] = []
+        new: list[dict[str, Any]] = []
+        for row, event in zip(rows, events, strict=True):
+            if same := known.get(row["idempotency_key"]):
+                if any(same[name] != row[name] for name in ("stream", "type", "data")):
+                    raise KeyConflict(
+                        f"la clé {row['idempotency_key']} désigne déjà un autre fait, l'événement {same['position']}"
+                    )
+                written.append((_event(same), False))
+                continue
+            stream, version = row["stream"], versions.get(row["stream"], 0)
+            if event.expected_version is not None and event.expected_version != version:
+                told = f"le flux {stream} en est à la version {version}, non {event.expected_version} : à relire"
+                raise VersionConflict(told)
+            if event.unmoved and _moved(connection, new, *event.unmoved):
+                raise VersionConflict(f"un flux {event.unmoved[0]}… a bougé depuis la position {event.unmoved[1]} : à relire")
+            position, versions[stream] = position + 1, version + 1
+            row = row | {"position": position, "version": version + 1, "recorded_at": _stamp(self._clock())}
+            row["hash"] = previous = chained(previous, _content(row))
+            known[row["idempotency_key"]] = row
+            new.append(row)
+            written.append((_event(row), True))
+        if new:
+            connection.execute(sa.insert(EVENT), new)
+        return written
 
     def read(
         self,
@@ -190,6 +206,12 @@ class Log:
         with transaction(self._engine) as connection:
             row = _by_key(connection, key)
         return _event(row) if row else None
+
+    def find_all(self, keys: Collection[str]) -> dict[str, Event]:
+        """The events that these idempotency keys name, by key; keys that name none are left out."""
+        with transaction(self._engine) as connection:
+            rows = _by_keys(connection, keys)
+        return {key: _event(row) for key, row in rows.items()}
 
     def version(self, stream: str) -> int:
         """The version of the stream's last event; 0 when it has none."""
@@ -310,14 +332,16 @@ def _row(event: NewEvent, meta: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "stream": event.stream,
         "type": event.type,
-        "data": canonical({"schema_version": 1} | event.data),
-        "meta": canonical(dict(meta)),
+        "data": canonical({"schema_version": SCHEMA_VERSIONS.get(event.type, 1)} | event.data),
+        "meta": canonical(dict(meta) | ({} if event.caused_by is None else {"caused_by": event.caused_by})),
         "idempotency_key": event.key,
     }
 
 
 def _event(row: Mapping[str, Any]) -> Event:
     data = json.loads(row["data"])
+    if row["type"] not in EVENT_TYPES or data["schema_version"] > SCHEMA_VERSIONS.get(row["type"], 1):
+        raise LogSchemaMismatch(f"événement {row['position']} écrit par un ecluse plus récent : mettez ecluse à jour")
     while upcast := UPCASTERS.get((row["type"], data["schema_version"])):
         data = upcast(data)
     return Event(**{**row, "data": data, "meta": json.loads(row["meta"])})
@@ -339,6 +363,32 @@ def _stamp(instant: datetime) -> str:
 def _by_key(connection: sa.Connection, key: str) -> dict[str, Any] | None:
     row = connection.execute(sa.select(EVENT).where(EVENT.c.idempotency_key == key)).mappings().one_or_none()
     return dict(row) if row else None
+
+
+def _by_keys(connection: sa.Connection, keys: Collection[str]) -> dict[str, dict[str, Any]]:
+    found = (connection.execute(sa.select(EVENT).where(EVENT.c.idempotency_key.in_(some))).mappings() for some in _some(keys))
+    return {row["idempotency_key"]: dict(row) for rows in found for row in rows}
+
+
+def _versions(connection: sa.Connection, streams: Collection[str]) -> dict[str, int]:
+    """The version of each stream; one without an event is left out."""
+    last = sa.select(EVENT.c.stream, sa.func.max(EVENT.c.version)).group_by(EVENT.c.stream)
+    return {
+        stream: version
+        for some in _some(streams)
+        for stream, version in connection.execute(last.where(EVENT.c.stream.in_(some)))
+    }
+
+
+def _some(names: Collection[str]) -> Iterator[list[str]]:
+    """As many at a time as a statement may name."""
+    ordered = sorted(names)
+    return (ordered[start : start + PAGE] for start in range(0, len(ordered), PAGE))
+
+
+def _moved(connection: sa.Connection, new: Sequence[Mapping[str, Any]], under: str, position: int) -> bool:
+    """Whether an event of the streams whose names begin so, written or about to be, stands after this position."""
+    return any(row["stream"].startswith(under) for row in new) or _last_under(connection, under) > position
 
 
 def _version(connection: sa.Connection, stream: str) -> int:

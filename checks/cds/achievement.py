@@ -10,7 +10,7 @@ import polars as pl
 
 from checks.cds.examine import Examination
 from checks.cds.figures import Figures
-from checks.cds.forfait import MISSING_RANK, ignored
+from checks.cds.forfait import MISSING_RANK, MOST, counted, ignored
 from checks.cds.performance import declared, unsound
 from contracts_schema.ecds import indicators
 
@@ -70,7 +70,8 @@ def achievements(examination: Examination, law: Figures) -> pl.DataFrame:
     rows = rows.filter(~unsound().fill_null(value=False))
     rows = rows.join(ignored(examination.findings), on=["finess_et", "code"], how="anti", maintain_order="left")
     rows = rows.join(objectives(law), on="code", how="left", maintain_order="left")
-    rows = rows.join(scene.centres.select("finess_et", "patient_list"), on="finess_et", how="left", maintain_order="left")
+    patients = scene.centres.select("finess_et", counted(pl.col("patient_list")))
+    rows = rows.filter(pl.col("denominator") <= MOST).join(patients, on="finess_et", how="left", maintain_order="left")
     return rated(rows)
 
 

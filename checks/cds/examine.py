@@ -18,6 +18,9 @@ from contracts_schema.parameters import Attestation
 FAMILIES = (identity, agreement, deadline, indicator, performance)
 """The modules of the rules about a campaign; those about amounts and about CPTS read something else."""
 
+OF_EXTRACTION = ("cds.CDS62",)
+"""Rules about the extraction as it came, stopped centres included."""
+
 STOPPING = ("cds.CDS01", "cds.CDS03")
 """A FINESS that one of them names is read by no other rule, and makes no amount."""
 
@@ -46,7 +49,7 @@ def examine(campaign: Campaign, attested: Iterable[Attestation] = ()) -> Examina
     told = [findings(CHECKS[name].rule, found) for name, found in first.items()]
     own_modules = {family.__name__ for family in FAMILIES}
     rules = [one for name, one in CHECKS.items() if name not in STOPPING and one.judge.__module__ in own_modules]
-    told += [findings(one.rule, one.judge(left)) for one in rules]
+    told += [findings(one.rule, one.judge(whole if one.rule.id in OF_EXTRACTION else left)) for one in rules]
     found = pl.concat([pl.DataFrame(schema=FINDINGS), *told]).sort(
         "finess_et", "rule", "line", maintain_order=True, nulls_last=False
     )

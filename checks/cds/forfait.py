@@ -13,7 +13,7 @@ from checks.cds.figures import Figure, Figures, is_firm, status_of
 from checks.cds.indicator import COORDINATION, CRISIS, MEETINGS, PROTOCOLS, STAGES
 from checks.cds.journal import UNVERIFIABLE
 from checks.cds.ruling import FIRED
-from contracts_schema.ecds import indicators
+from contracts_schema.ecds import PREREQUISITES, indicators
 
 NODES = pl.Schema(
     {
@@ -57,7 +57,9 @@ def ignored(found: pl.DataFrame) -> pl.DataFrame:
 
 
 def claims(examination: Examination) -> pl.DataFrame:
-    """The answers OUI in force that count: an indicator of the year, of this regime, that no rule sets aside."""
+    """The answers in force that count: an indicator of the year, of this regime, answered OUI, that no rule sets aside; and the
+    prerequisites answered NON (``unmet``), which are worked out all the same and stop the payment: it shows what is lost.
+    """
     scene = examination.scene
     if scene.rfs is None:
         return pl.DataFrame(schema={"finess_et": pl.String, "code": pl.String})
@@ -65,7 +67,9 @@ def claims(examination: Examination) -> pl.DataFrame:
     wanted = [
         code for code, one in indicators().items() if one.regime == "points_2015" and one.kind in KINDS and one.holds(day)
     ]
-    rows = scene.rfs.in_force.filter(pl.col("answer") == "oui", pl.col("code").is_in(wanted))
+    answer, code = pl.col("answer"), pl.col("code")
+    unmet = (answer == "non") & code.is_in(PREREQUISITES)
+    rows = scene.rfs.in_force.filter((answer == "oui") | unmet, code.is_in(wanted)).with_columns(unmet=unmet)
     rows = rows.join(ignored(examination.findings), on=["finess_et", "code"], how="anti", maintain_order="left")
     about = scene.centres.select("finess_et", "centre_type", "patient_list")
     rows = rows.join(about, on="finess_et", how="left", maintain_order="left")
@@ -73,6 +77,15 @@ def claims(examination: Examination) -> pl.DataFrame:
         return rows.with_columns(salaried=pl.lit(None, pl.Int64))
     people = scene.headcounts.select("finess_et", pl.col("salaried").cast(pl.Int64))
     return rows.join(people, on="finess_et", how="left", maintain_order="left")
+
+
+MOST = 200_000
+"""Patients, persons or units of one centre above which a count is a slip of the keyboard: it makes no amount."""
+
+
+def counted(number: pl.Expr) -> pl.Expr:
+    """A count that may make an amount: from zero to ``MOST``, else null (not known)."""
+    return pl.when(number.is_between(0, MOST)).then(number)
 
 
 BOUNDS = ("patients_base", "patients_above", "professionals_above", "protocols_max", "meetings_min")
@@ -97,10 +110,11 @@ def parts(examination: Examination, law: Figures) -> tuple[pl.DataFrame, int]:
     nothing_due = pl.col("quantity") == 0
     points = pl.when(nothing_due).then(0).otherwise(pl.col("value") * pl.col("quantity"))
     blind = pl.col("value").is_null() | pl.col("quantity").is_null()
-    rank = pl.when(nothing_due).then(0).when(blind).then(MISSING_RANK).otherwise(pl.max_horizontal("rank", "extra"))
+    rank = pl.when(nothing_due).then("extra").when(blind).then(MISSING_RANK).otherwise(pl.max_horizontal("rank", "extra"))
     shown = pl.concat_str("words", pl.lit(" ; "), pl.col("told").fill_null("type de centre non donné"))
     blind_day = pl.col("deadline") == UNVERIFIABLE
     found = {"points": points, "rank": rank, "quantity": pl.col("quantity"), "unverifiable": blind_day, "told": shown}
+    found["unmet"] = pl.col("unmet")
     return told.select("finess_et", "code", "part", **found), base
 
 
@@ -115,6 +129,7 @@ PARTS = pl.Schema(
         "quantity": pl.Int64,
         "unverifiable": pl.Boolean,
         "told": pl.String,
+        "unmet": pl.Boolean,
     }
 )
 
@@ -122,8 +137,12 @@ PARTS = pl.Schema(
 def _quantity(bounds: dict[str, Figure], cap: Figure, base: int) -> tuple[pl.Expr, pl.Expr, pl.Expr]:
     """Of each part: how many times its points are due, over the base; the rank of the bounds it uses; what was counted."""
     part, code = pl.col("part"), pl.col("code")
-    patients, units = pl.col("patient_list"), pl.col("value_centi") // 100
-    people = pl.coalesce("si_headcount", "salaried")
+    typed, used_people, typed_units = (
+        pl.col("patient_list"),
+        pl.coalesce("si_headcount", "salaried"),
+        pl.col("value_centi") // 100,
+    )
+    patients, people, units = counted(typed), counted(used_people), counted(typed_units)
     most = {name: pl.lit(one.value, pl.Int64) for name, one in bounds.items()}
     capped = (
         pl.when(pl.lit(cap.value == 1) & code.is_in([CRISIS, MEETINGS]))
@@ -157,22 +176,35 @@ def _quantity(bounds: dict[str, Figure], cap: Figure, base: int) -> tuple[pl.Exp
     used = (
         pl.when((part == "variable_above") | ((part == "variable") & (code == COORDINATION))).then(max(of_base, of_above))
         .when((part == "variable") & (code == MEETINGS)).then(max(of_base, cap.rank, bounds["meetings_min"].rank))
-        .when((part == "variable") & (code == CRISIS)).then(max(of_base, cap.rank))
+        .when((part == "variable") & (code == CRISIS)).then(pl.when(acted).then(max(of_base, cap.rank)).otherwise(0))
         .when(part == "variable").then(of_base)
         .when(of_staff).then(bounds["professionals_above"].rank)
         .when((part == "per_unit") & (code == PROTOCOLS)).then(bounds["protocols_max"].rank)
         .otherwise(0)
     )  # fmt: skip
-    counted = (
+    said = (
         pl.when(part.is_in(["variable", "variable_above"]))
-        .then(pl.format("patientèle {}", patients.cast(pl.String).fill_null("non donnée")))
+        .then(pl.format("patientèle {}", _shown(typed)))
         .when(of_staff)
-        .then(pl.format("{} professionnels", people.cast(pl.String).fill_null("?")))
+        .then(pl.format("professionnels : {}", _shown(used_people)))
         .when(part == "per_unit")
-        .then(pl.format("{} unités", units.cast(pl.String).fill_null("?")))
+        .then(pl.format("unités : {}", _shown(typed_units)))
+        .when("unmet")
+        .then(pl.lit("réponse NON, prérequis non satisfait"))
         .otherwise(pl.lit("réponse OUI"))
     )
-    return quantity, used, counted
+    return quantity, used, said
+
+
+def _shown(number: pl.Expr) -> pl.Expr:
+    """A count as people read it, and whether it could be used."""
+    text = number.cast(pl.String)
+    return (
+        pl.when(counted(number).is_not_null())
+        .then(text)
+        .otherwise(pl.format("{} (invraisemblable)", text))
+        .fill_null("non donné")
+    )
 
 
 def decimal(numerator: pl.Expr, denominator: pl.Expr) -> pl.Expr:

@@ -2,6 +2,7 @@
 
 import polars as pl
 
+from checks.cds.register import UNKNOWN
 from checks.cds.ruling import absent, check, french, hits
 from checks.cds.scene import Scene
 from contracts_schema import identifiers
@@ -38,7 +39,11 @@ def cds03(scene: Scene) -> pl.DataFrame:
     if scene.register is None:
         return absent()
     kind = pl.col("kind")
-    cases = {"legal_entity": well_formed() & (kind == "EJ"), "default": well_formed() & kind.is_null()}
+    cases = {
+        "legal_entity": well_formed() & (kind == "EJ"),
+        "missing": well_formed() & (kind == UNKNOWN),
+        "default": well_formed() & kind.is_null(),
+    }
     return hits(scene.register, cases, au=pl.lit(f"{scene.last_day:%d/%m/%Y}"))
 
 
@@ -98,11 +103,12 @@ def cds08(scene: Scene) -> pl.DataFrame:
 
 @check("cds.CDS09")
 def cds09(scene: Scene) -> pl.DataFrame:
-    if scene.register is None or scene.rfs is None:
+    sites = scene.campaign.sites
+    if sites is None or scene.rfs is None:
         return absent()
     claims = scene.rfs.in_force.filter(pl.col("answer") == "oui").select("finess_et").unique()
-    sites = scene.register.filter(pl.col("main_site").is_not_null()).join(claims, on="finess_et", how="semi")
-    both = sites.join(claims.rename({"finess_et": "main_site"}), on="main_site", how="semi", maintain_order="left")
+    here = scene.centres.join(sites, on="finess_et", maintain_order="left").join(claims, on="finess_et", how="semi")
+    both = here.join(claims.rename({"finess_et": "main_site"}), on="main_site", how="semi", maintain_order="left")
     return hits(both, {"default": pl.lit(value=True)}, principal=pl.col("main_site"))
 
 

@@ -45,12 +45,12 @@ def cds26(scene: Scene) -> pl.DataFrame:
 
 @check("cds.CDS27")
 def cds27(scene: Scene) -> pl.DataFrame:
-    rows, before = claimed(scene, SOFTWARE), scene.campaign.before
+    rows, before = claimed(scene, SOFTWARE), scene.before
     if rows is None or before is None or before.rfs is None:
         return absent("rfs")
-    old = before.rfs.filter(pl.col("code") == SOFTWARE).sort("finess_et", "entered_at", nulls_last=False)
-    old = old.unique("finess_et", keep="last", maintain_order=True)
-    old = old.select("finess_et", old_name="software_name", old_from="software_from")
+    old = before.rfs.in_force.filter(pl.col("code") == SOFTWARE).select(
+        "finess_et", old_name="software_name", old_from="software_from"
+    )
     told = rows.join(old, on="finess_et", how="left", maintain_order="left")
     name, bought = pl.col("software_name"), pl.col("software_from")
     lacking = name.is_null() | pl.col("old_name").is_null() | bought.is_null() | pl.col("old_from").is_null()

@@ -91,24 +91,43 @@ def journal(campaign: Campaign, section: str, days: Deadlines) -> Journal | None
         )
     opening = None if days.opening is None else midnight(days.opening.value)
     early = pl.lit(value=False) if opening is None else (pl.col("entered_at") < opening).fill_null(value=False)
-    entries = mapped.filter(pl.col("code").is_not_null()).with_columns(deadline=told, early=early)
+    entries = _not_gone(mapped.filter(pl.col("code").is_not_null()).with_columns(deadline=told, early=early))
     ordered = entries.sort("finess_et", "code", "entered_at", "seen_on", "line", nulls_last=False)
     in_force = ordered.filter(pl.col("deadline") != LATE).unique(["finess_et", "code"], keep="last", maintain_order=True)
     latest = ordered.unique(["finess_et", "code"], keep="last", maintain_order=True)
     return Journal(entries, in_force, latest, mapped.filter(pl.col("code").is_null()))
 
 
-def combined(extractions: Iterable[tuple[date, pl.DataFrame]]) -> pl.DataFrame:
-    """The entries of a section over several extractions, each with its day: what one of them held stays held.
+def _not_gone(entries: pl.DataFrame) -> pl.DataFrame:
+    """The entries without those that the last extraction no longer has (``gone``), unless they are what it typed over too late:
+    where it has late entries only of an indicator, the value that counts is the last one that an earlier extraction had."""
+    if "gone" not in entries.columns:
+        return entries
+    key = ["finess_et", "code"]
+    over = entries.filter(~pl.col("gone")).group_by(key).agg((pl.col("deadline") == LATE).all().alias("over"))
+    told = entries.join(over, on=key, how="left", maintain_order="left")
+    kept = ~pl.col("gone") | pl.col("entered_at").is_null() | pl.col("over").fill_null(value=False)
+    return told.filter(kept).drop("over")
 
-    An entry is kept once, as the first extraction that has it gave it; ``seen_on`` is that day, which tells that an entry
-    without instant was typed by then.
+
+def combined(extractions: Iterable[tuple[date, pl.DataFrame]]) -> pl.DataFrame:
+    """The entries of a section over several extractions, each once; ``gone``: the last extraction no longer has it.
+
+    ``seen_on``, of an entry without instant: the day of the first extraction that has it, which tells that it was
+    typed by then. An entry with its instant is as the last extraction that has it says.
     """
     told = [frame.with_columns(seen_on=pl.lit(day)) for day, frame in sorted(extractions, key=lambda one: one[0])]
     rows = pl.concat(told, how="diagonal")
-    return rows.unique(
-        [name for name in rows.columns if name not in ("line", "file", "seen_on")], keep="first", maintain_order=True
+    last, blind = rows["seen_on"].max(), pl.col("entered_at").is_null()
+    dated = rows.filter(~blind).unique(["finess_et", "code", "entered_at"], keep="last", maintain_order=True)
+    said = [name for name in rows.columns if name not in ("line", "file", "seen_on")]
+    first = (
+        rows.filter(blind)
+        .with_columns(until=pl.col("seen_on").max().over(said))
+        .unique(said, keep="first", maintain_order=True)
     )
+    parts = [dated.with_columns(gone=pl.col("seen_on") < last), first.with_columns(gone=pl.col("until") < last).drop("until")]
+    return pl.concat(parts).sort("finess_et", "code", "entered_at", "seen_on", "line", nulls_last=False)
 
 
 def _mapped(frame: pl.DataFrame, section: str, campaign: Campaign) -> pl.DataFrame:

@@ -3,8 +3,8 @@
 import polars as pl
 
 from checks.cds.facts import counts
-from checks.cds.journal import Journal, journal
-from checks.cds.ruling import absent, check, hits
+from checks.cds.journal import Journal
+from checks.cds.ruling import absent, check, hits, nothing
 from checks.cds.scene import Scene, label
 from contracts_schema import parameters
 from contracts_schema.ecds import indicators
@@ -62,6 +62,8 @@ def cds53(scene: Scene) -> pl.DataFrame:
         return absent("rosp")
     rows = declared(scene.rosp).join(minimums(scene), on="code", how="left", maintain_order="left")
     below, least = pl.col("denominator"), pl.col("minimum")
+    if rows["minimum"].is_null().all():
+        return absent("rosp") if rows.height else nothing()
     told = {"indicateur": label(pl.col("code")), "denominateur": below, "minimum": least}
     return hits(rows, {"missing": least.is_null(), "default": below < least}, "rosp", pl.col("code"), **told)
 
@@ -100,10 +102,9 @@ def cds55(scene: Scene) -> pl.DataFrame:
 
 @check("cds.CDS56")
 def cds56(scene: Scene) -> pl.DataFrame:
-    old = None if scene.campaign.before is None else journal(scene.campaign.before, "rosp", scene.deadlines)
-    if scene.rosp is None or old is None:
+    if scene.rosp is None or scene.before is None or scene.before.rosp is None:
         return absent("rosp")
-    before = old.latest.select("finess_et", "code", old_above="numerator", old_below="denominator")
+    before = scene.before.rosp.in_force.select("finess_et", "code", old_above="numerator", old_below="denominator")
     rows = declared(scene.rosp).join(before, on=["finess_et", "code"], how="inner", maintain_order="left")
     above, below, old_above, old_below = (pl.col(name) for name in ("numerator", "denominator", "old_above", "old_below"))
     apart = (above * old_below - old_above * below).abs() * 100 > GAP_POINTS * below * old_below

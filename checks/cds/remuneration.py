@@ -11,13 +11,14 @@ import polars as pl
 
 from checks.cds import achievement, forfait
 from checks.cds.examine import Examination
+from checks.cds.facts import ADVANCES
 from checks.cds.figures import Figure, Figures, is_firm, status_of
 from checks.cds.forfait import MISSING_RANK, half_up
 from checks.cds.ruling import FIRED
 from checks.cds.scene import NOT_RECEIVED, UNKNOWN_DELAY
 from contracts_schema.ecds import indicators
 from contracts_schema.parameters import Attestation
-from contracts_schema.parameters.record import STATUSES, STATUSES_FR
+from contracts_schema.parameters.record import STATUSES_FR
 
 POINTS_REGIME = 2015
 ITEMS = pl.Schema(
@@ -57,7 +58,6 @@ CENTRES = pl.Schema(
     }
 )
 """One row a centre and scheme. ``complete``: every indicator that counts could be worked out. ``rules``: those that block."""
-ADVANCES = pl.Schema({"finess_et": pl.String(), "advance_cents": pl.Int64()})
 
 
 @dataclass(frozen=True)
@@ -83,45 +83,47 @@ def remunerate(
     regime = law.one("cds.regime")
     if regime.value == POINTS_REGIME:
         parts, base = forfait.parts(examination, law)
-        rfs, nodes = _forfait(examination, (*forfait.formula(law), regime), parts, base)
+        rfs, nodes = _forfait(examination, (*forfait.formula(law), regime, law.one("cds.rfs.prorata")), parts, base)
     else:
         rfs, nodes = _unknown_amounts(examination, regime)
     found = achievement.achievements(examination, law)
     rosp = _rosp_items(found)
-    blocked = _blocked(examination)
+    condition = law.one("cds.rfs.prerequisites_condition")
+    blocked = _blocked(examination, condition)
     items = _split(pl.concat([rfs, rosp]), blocked)
     centres = _centres(examination, items, blocked, regime.value or 0)
-    centres = _advances(centres, rfs, law, advances)
-    nodes = pl.concat([nodes, _rosp_nodes(found), _ends(centres, regime, found)])
+    centres, told = _advances(examination, centres, rfs, law, advances)
+    nodes = pl.concat([nodes, _rosp_nodes(found), _ends(centres, (regime, condition), found), told])
     shown = items.with_columns(status=status_of(pl.col("rank")), firm=is_firm(pl.col("rank"))).select(ITEMS.names())
     return Remuneration(nodes, shown, centres.select(CENTRES.names()), regime.value or 0)
 
 
 ROWS = pl.Schema(
     {"finess_et": pl.String(), "scheme": pl.String(), "indicator": pl.String(), "cents": pl.Int64()}
-    | {"rank": pl.Int64(), "neutralised": pl.Boolean(), "unverifiable": pl.Boolean()}
+    | {"rank": pl.Int64(), "neutralised": pl.Boolean(), "unverifiable": pl.Boolean(), "unmet": pl.Boolean()}
 )
 
 
 def _forfait(
-    examination: Examination, figures: tuple[Figure, Figure, Figure], parts: pl.DataFrame, base: int
+    examination: Examination, figures: tuple[Figure, Figure, Figure, Figure], parts: pl.DataFrame, base: int
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The cents of each indicator of the forfait, which sum to the total rounded once; and the nodes. ``figures``: formula,
-    value of the point, regime."""
-    _, point, _ = figures
+    value of the point, regime, prorata."""
+    point, sure = figures[1], figures[:3]
     rows = parts.group_by("finess_et", "code", maintain_order=True).agg(
         points=pl.when(pl.col("points").is_null().any()).then(None).otherwise(pl.col("points").sum()),
         rank=pl.col("rank").max(),
         unverifiable=pl.col("unverifiable").any(),
+        unmet=pl.col("unmet").any(),
     )
     order = {code: place for place, code in enumerate(indicators())}
     rows = rows.sort("finess_et", pl.col("code").replace_strict(order, return_dtype=pl.Int64))
-    rows = rows.join(_prorata(examination), on="finess_et", how="left", maintain_order="left")
+    rows = rows.join(_prorata(examination, figures[3]), on="finess_et", how="left", maintain_order="left")
     worth = pl.col("points") * pl.lit(point.value, pl.Int64) * pl.col("days")
     running = worth.fill_null(0).cum_sum().over("finess_et")
     below = base * pl.col("year_days")
     cents = half_up(running, below) - half_up(running - worth.fill_null(0), below)
-    weak = pl.max_horizontal("rank", pl.lit(max(figure.rank for figure in figures)), "prorata_rank")
+    weak = pl.max_horizontal("rank", pl.lit(max(figure.rank for figure in sure)), "prorata_rank")
     told = rows.with_columns(cents=pl.when(worth.is_not_null()).then(cents), rank=weak)
     items = told.select(
         "finess_et",
@@ -131,22 +133,25 @@ def _forfait(
         rank=pl.when(pl.col("cents").is_null()).then(MISSING_RANK).otherwise("rank"),
         neutralised=pl.lit(value=False),
         unverifiable="unverifiable",
+        unmet="unmet",
     )
-    return items.cast(ROWS), pl.concat([forfait.part_nodes(parts, base), _total_nodes(told, base, figures)])
+    return items.cast(ROWS), pl.concat([forfait.part_nodes(parts, base), _total_nodes(told, base, sure)])
 
 
-def _prorata(examination: Examination) -> pl.DataFrame:
-    """The days of the year from the agreement on, when it began in the year (rule cds.CDS14, derived)."""
+def _prorata(examination: Examination, prorata: Figure) -> pl.DataFrame:
+    """The days of the year from the agreement on, when it began in the year (rule cds.CDS14), by ``cds.rfs.prorata``."""
     scene = examination.scene
     days = (scene.last_day - scene.first_day).days + 1
     since = pl.col("agreement_from")
     begun = ((since > scene.first_day) & (since <= scene.last_day)).fill_null(value=False)
+    due = begun & pl.lit(prorata.value != 0)
     left = (pl.lit(scene.last_day) - since).dt.total_days() + 1
     return scene.centres.select(
         "finess_et",
-        days=pl.when(begun).then(left).otherwise(days),
+        days=pl.when(due).then(left).otherwise(days),
         year_days=pl.lit(days),
-        prorata_rank=pl.when(begun).then(STATUSES.index("derived")).otherwise(0),
+        prorata_rank=pl.when(begun).then(prorata.rank).otherwise(0),
+        prorata=pl.when(begun).then(pl.lit(prorata.told)),
     )
 
 
@@ -156,7 +161,7 @@ def _total_nodes(told: pl.DataFrame, base: int, figures: tuple[Figure, ...]) -> 
         pl.col("points").sum(),
         pl.col("cents").sum(),
         pl.col("rank").max(),
-        pl.col("days", "year_days").first(),
+        pl.col("days", "year_days", "prorata").first(),
         inputs=pl.format("rfs.{}", "code").str.join(" + "),
     )
     words = " ; ".join(figure.told for figure in figures)
@@ -169,7 +174,8 @@ def _total_nodes(told: pl.DataFrame, base: int, figures: tuple[Figure, ...]) -> 
         by, "rfs.points", pl.col("points"), base, "points", pl.col("inputs"), pl.lit(""), pl.lit("somme des indicateurs")
     )
     text = pl.concat_str(pl.lit("points × valeur du point"), share, pl.lit(", arrondi une fois, la demie vers le haut"))
-    amount = _node(by, "rfs.amount", pl.col("cents"), 1, "cents", pl.lit("rfs.points"), pl.lit(words), text)
+    used = pl.concat_str(pl.lit(words), pl.concat_str(pl.lit(" ; "), "prorata").fill_null(""))
+    amount = _node(by, "rfs.amount", pl.col("cents"), 1, "cents", pl.lit("rfs.points"), used, text)
     return pl.concat([points, amount])
 
 
@@ -218,6 +224,7 @@ def _rosp_items(found: pl.DataFrame) -> pl.DataFrame:
         rank="rank",
         neutralised="neutralised",
         unverifiable="unverifiable",
+        unmet=pl.lit(value=False),
     ).cast(ROWS)
 
 
@@ -245,10 +252,16 @@ def _rosp_nodes(found: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([rate, amount])
 
 
-def _blocked(examination: Examination) -> pl.DataFrame:
+OF_PREREQUISITES = ("cds.CDS22", "cds.CDS23", "cds.CDS24")
+
+
+def _blocked(examination: Examination, condition: Figure) -> pl.DataFrame:
     """What stops a scheme of a centre: finess_et, scheme, rules, why. A hold found in a section stops that scheme, any other
-    both; a prerequisite that could not be read (not received, delay not verifiable) stops the forfait without any rule."""
+    both; a prerequisite that could not be read (not received, delay not verifiable) stops the forfait without any rule.
+    ``condition``: whether a prerequisite that is not met stops the whole forfait (whoever attests it is followed)."""
     found = examination.findings.filter(status=FIRED).filter(pl.col("effect").is_in(["payment_hold", "reject_centre"]))
+    if condition.value == 0:
+        found = found.filter(~pl.col("rule").is_in(OF_PREREQUISITES))
     held = found.with_columns(
         scheme=pl.when(pl.col("section").is_in(["rfs", "rosp"]))
         .then(pl.concat_list("section"))
@@ -268,14 +281,15 @@ def _blocked(examination: Examination) -> pl.DataFrame:
 def _split(rows: pl.DataFrame, blocked: pl.DataFrame) -> pl.DataFrame:
     """The cents of each row as payable, under reserve or blocked."""
     told = rows.join(blocked, on=["finess_et", "scheme"], how="left", maintain_order="left")
-    stopped, firm = pl.col("why").is_not_null() | pl.col("unverifiable"), is_firm(pl.col("rank"))
+    stopped, firm = pl.col("why").is_not_null() | pl.col("unverifiable") | pl.col("unmet"), is_firm(pl.col("rank"))
     cents = pl.col("cents")
     zero = pl.when(cents.is_not_null()).then(0)
     reason = (
         pl.when("neutralised").then(pl.lit("neutralisé : effectif sous le minimum, ni payé ni zéro"))
         .when(pl.col("why").is_not_null()).then(pl.col("why"))
         .when("unverifiable").then(pl.lit("délai de saisie non vérifiable"))
-        .when(cents.is_null()).then(pl.lit("non calculable : une valeur du droit, ou un effectif, n'est pas connu"))
+        .when("unmet").then(pl.lit("prérequis non satisfait : non dû"))
+        .when(cents.is_null()).then(pl.lit(UNKNOWN_FR))
         .when(~firm).then(pl.format(TRIED_FR, _status_fr(pl.col("rank"))))
         .otherwise(pl.lit("ferme"))
     )  # fmt: skip
@@ -288,6 +302,7 @@ def _split(rows: pl.DataFrame, blocked: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+UNKNOWN_FR = "non calculable : une valeur du droit ou un effectif est inconnu, ou invraisemblable"
 TRIED_FR = "simulation, sous réserve : une valeur utilisée est de statut « {} »"
 
 
@@ -307,11 +322,16 @@ def _centres(examination: Examination, items: pl.DataFrame, blocked: pl.DataFram
     )
     told = keys.join(sums, on=["finess_et", "scheme"], how="left", maintain_order="left")
     told = told.join(blocked, on=["finess_et", "scheme"], how="left", maintain_order="left")
-    known = pl.lit(regime == POINTS_REGIME) | (pl.col("scheme") == "rosp")
-    rank = pl.col("rank").fill_null(0 if regime == POINTS_REGIME else MISSING_RANK)
+    scene = examination.scene
+    received = pl.lit(scene.rosp is not None) & (pl.col("scheme") == "rosp") | pl.lit(scene.rfs is not None) & (
+        pl.col("scheme") == "rfs"
+    )
+    known = (pl.lit(regime == POINTS_REGIME) | (pl.col("scheme") == "rosp")) & received
+    rank = pl.when(known).then(pl.col("rank").fill_null(0)).otherwise(MISSING_RANK)
     amounts = [pl.when(known).then(pl.col(name).fill_null(0)).alias(name) for name in AMOUNTS]
     reason = (
-        pl.when(~known).then(pl.lit("montants de l'accord de 2025 non trouvés"))
+        pl.when(~received).then(pl.format("section {} non reçue ({})", "scheme", pl.lit(NOT_RECEIVED)))
+        .when(~known).then(pl.lit("montants de l'accord de 2025 non trouvés"))
         .when(pl.col("why").is_not_null()).then("why")
         .when(~pl.col("complete")).then(pl.lit("incomplet : un indicateur au moins n'est pas calculable"))
         .when(~is_firm(rank)).then(pl.format(TRIED_FR, _status_fr(rank)))
@@ -329,14 +349,26 @@ def _centres(examination: Examination, items: pl.DataFrame, blocked: pl.DataFram
     )
 
 
-def _advances(centres: pl.DataFrame, rfs: pl.DataFrame, law: Figures, paid: pl.DataFrame | None) -> pl.DataFrame:
-    """The advance that the core indicators would open, and what an advance already paid leaves to pay or to recover.
+def _advances(
+    examination: Examination, centres: pl.DataFrame, rfs: pl.DataFrame, law: Figures, paid: pl.DataFrame | None
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The advance that the core indicators would open, what one already paid leaves to pay or to recover, and their nodes.
 
-    A proposal: share and minimum are those of a neighbouring agreement until attested. Never a negative payment.
+    A proposal: share and minimum are those of a neighbouring agreement until attested. Never a negative payment; nothing is to
+    be paid or recovered on a final amount that is not settled (see ``_settled``).
     """
     share, least = law.one("cds.rfs.advance_percent"), law.one("cds.rfs.advance_minimum")
     core = [code for code, one in indicators().items() if one.kind in forfait.CORE]
-    sums = rfs.filter(pl.col("indicator").is_in(core)).group_by("finess_et").agg(core=pl.col("cents").sum())
+    cents = pl.col("cents")
+    sums = (
+        rfs.filter(pl.col("indicator").is_in(core))
+        .group_by("finess_et", maintain_order=True)
+        .agg(
+            core=pl.when(cents.is_not_null().all()).then(cents.sum()),
+            core_rank=pl.col("rank").max(),
+            core_nodes=pl.format("rfs.{}", "indicator").str.join(" + "),
+        )
+    )
     sums = sums.with_columns(scheme=pl.lit("rfs"))
     told = centres.join(sums, on=["finess_et", "scheme"], how="left", maintain_order="left")
     advance = pl.lit(None, pl.Int64)
@@ -345,18 +377,48 @@ def _advances(centres: pl.DataFrame, rfs: pl.DataFrame, law: Figures, paid: pl.D
     given = pl.DataFrame(schema=ADVANCES) if paid is None else paid
     given = given.select("finess_et", paid="advance_cents", scheme=pl.lit("rfs"))
     told = told.join(given, on=["finess_et", "scheme"], how="left", maintain_order="left")
-    final = pl.col("payable_cents") + pl.col("under_reserve_cents")
-    before = pl.col("paid")
-    return told.with_columns(
+    final, before = pl.col("payable_cents") + pl.col("under_reserve_cents"), pl.col("paid")
+    settled = _settled(examination) & before.is_not_null()
+    told = told.with_columns(
         advance_cents=pl.when(pl.col("core").is_not_null()).then(advance),
         advance_paid_cents=before,
-        balance_cents=pl.when(before.is_not_null()).then(pl.max_horizontal(pl.lit(0), final - before)),
-        recovery_cents=pl.when(before.is_not_null()).then(pl.max_horizontal(pl.lit(0), before - final)),
+        balance_cents=pl.when(settled).then(pl.max_horizontal(pl.lit(0), final - before)),
+        recovery_cents=pl.when(settled).then(pl.max_horizontal(pl.lit(0), before - final)),
     )
+    return told, _advance_nodes(told, (share, least))
 
 
-def _ends(centres: pl.DataFrame, regime: Figure, found: pl.DataFrame) -> pl.DataFrame:
-    """What may be paid of each scheme, the last node of the graph. ``found``: ``achievement.ROSP``."""
+def _settled(examination: Examination) -> pl.Expr:
+    """Whether the final amount of the forfait of a centre is known: the extraction is later than the last day, every indicator
+    could be worked out, and no rule holds the payment, unless a prerequisite that is not met makes it zero."""
+    last = examination.scene.deadlines.last_day("rfs")
+    closed = last is not None and examination.scene.campaign.extracted_on > last
+    is_zero = pl.col("rules").str.contains(r"\bcds\.CDS22\b")
+    return pl.lit(closed) & pl.col("complete") & (pl.col("why").is_null() | is_zero)
+
+
+def _advance_nodes(told: pl.DataFrame, figures: tuple[Figure, Figure]) -> pl.DataFrame:
+    """The advance as a proposal, and what is left of it once the final amount is settled."""
+    weak = max(figure.rank for figure in figures)
+    words = pl.lit(" ; ".join(figure.told for figure in figures))
+    open_to = told.filter(pl.col("core_nodes").is_not_null())
+    opened = open_to.with_columns(
+        rank=pl.when(pl.col("advance_cents").is_null()).then(MISSING_RANK).otherwise(pl.max_horizontal("core_rank", weak))
+    )
+    text = pl.lit("proposition : part du montant des indicateurs socles, avec un minimum")
+    advance = _node(opened, "rfs.advance", pl.col("advance_cents"), 1, "cents", pl.col("core_nodes"), words, text)
+    left = told.filter(pl.col("balance_cents").is_not_null())
+    rest = pl.col("balance_cents") - pl.col("recovery_cents")
+    said = pl.format("proposition : montant final moins avance versée ({} centimes) ; un reste négatif est à récupérer", "paid")
+    inputs = pl.lit("rfs.amount + entrée de centre_advances")
+    return pl.concat([advance, _node(left, "rfs.settlement", rest, 1, "cents", inputs, pl.lit(""), said)])
+
+
+def _ends(centres: pl.DataFrame, figures: tuple[Figure, Figure], found: pl.DataFrame) -> pl.DataFrame:
+    """What may be paid of each scheme, the last node of the graph. ``figures``: regime, condition on prerequisites;
+    ``found``: ``achievement.ROSP``."""
+    regime, condition = figures
+    used = {"rfs": f"{regime.told} ; {condition.told}", "rosp": regime.told}
     parts = []
     amounts = found.group_by("finess_et", maintain_order=True).agg(of_rosp=pl.format("rosp.{}.amount", "code").str.join(" + "))
     centres = centres.join(amounts, on="finess_et", how="left", maintain_order="left")
@@ -372,7 +434,7 @@ def _ends(centres: pl.DataFrame, regime: Figure, found: pl.DataFrame) -> pl.Data
                 1,
                 "cents",
                 inputs[scheme],
-                pl.lit(regime.told),
+                pl.lit(used[scheme]),
                 text,
             )
         )

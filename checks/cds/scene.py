@@ -37,6 +37,11 @@ class Scene:
     def last_day(self) -> date:
         return self.campaign.last_day
 
+    @cached_property
+    def before(self) -> "Scene | None":
+        """The campaign of the year before, as its own cut-offs have it."""
+        return None if self.campaign.before is None else scene(self.campaign.before, self.attested)
+
     def journal(self, section: str) -> Journal | None:
         return self.rfs if section == "rfs" else self.rosp
 

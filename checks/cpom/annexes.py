@@ -54,7 +54,7 @@ def recognition_is_not_whole(scene: Scene) -> Answer:
 
 @check("cpom.R48")
 def annex_is_absent(scene: Scene) -> Answer:
-    contracts = scene.contracts.with_columns(as_of=pl.lit(scene.on))
+    contracts = scene.contracts
     profiles = held(scene.facts.frame("profile"), contracts).select("finess_ej", "profile")
     if not scene.facts.has("profile", "annex"):
         return Answer(profiles.clear(), contracts.select("finess_ej"))

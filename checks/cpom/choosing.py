@@ -27,11 +27,18 @@ def counts(scene: Scene) -> pl.DataFrame:
     none = pl.lit([], pl.List(pl.String))
     found = found.with_columns(pl.col("ct", "os", "hpr", "objectives").fill_null(none), annex=pl.lit("STRAT"))
     found = found.with_columns(pl.col(name).list.len().cast(pl.Int64).alias(f"n_{name}") for name in ("ct", "os", "hpr"))
+    # what is said of the annex HPR is shown on its sheet
+    near = scene.sheets.filter(pl.col("annex") == "HPR").group_by("finess_ej").agg(hpr_sheet=pl.col("sheet_id").first())
+    found = found.join(near, on="finess_ej", how="left", maintain_order="left")
     return found.with_columns(total=pl.col("n_ct") + pl.col("n_os"), both=pl.concat_list("ct", "os"))
 
 
 def _cases(found: pl.DataFrame, **more: pl.Expr) -> Answer:
     return Answer(found.select("sheet_id", "finess_ej", "annex", **more))
+
+
+def _of_near(found: pl.DataFrame) -> pl.DataFrame:
+    return found.with_columns(annex=pl.lit("HPR"), sheet_id=pl.coalesce("hpr_sheet", "sheet_id"))
 
 
 @check("cpom.R10")
@@ -84,7 +91,7 @@ def more_strategic_than_asked(scene: Scene) -> Answer:
 def starred_objective_without_indicator(scene: Scene) -> Answer:
     unmet = [pl.when(~pl.col("objectives").list.contains(one)).then(pl.lit(one)) for one in starred_objectives()]
     absent = pl.concat_list(unmet).list.drop_nulls()
-    told = counts(scene).filter("has_hpr").with_columns(absent=absent, annex=pl.lit("HPR"))
+    told = _of_near(counts(scene).filter("has_hpr")).with_columns(absent=absent)
     wrong = pl.col("absent").list.len() > (0 if scene.law.yes("hpr_each_starred_objective") else len(starred_objectives()) - 1)
     return _cases(told.filter(wrong), objectifs=pl.format("les objectifs {}", joined(pl.col("absent"))))
 
@@ -92,7 +99,7 @@ def starred_objective_without_indicator(scene: Scene) -> Answer:
 @check("cpom.R16")
 def too_many_near(scene: Scene) -> Answer:
     most = scene.law.known("choice.max_hpr")
-    many = counts(scene).filter(pl.col("n_hpr") > most).with_columns(annex=pl.lit("HPR"))
+    many = _of_near(counts(scene).filter(pl.col("n_hpr") > most))
     return _cases(many, nombre=pl.col("n_hpr"), maximum=pl.lit(most), liste=joined(pl.col("hpr")))
 
 
@@ -100,7 +107,7 @@ def too_many_near(scene: Scene) -> Answer:
 def too_few_near(scene: Scene) -> Answer:
     most = scene.law.known("choice.max_hpr")
     few = counts(scene).filter(pl.col("has_hpr") & (pl.col("n_hpr") < most) & pl.lit(scene.law.yes("hpr_exactly_six")))
-    return _cases(few.with_columns(annex=pl.lit("HPR")), nombre=pl.col("n_hpr"), maximum=pl.lit(most))
+    return _cases(_of_near(few), nombre=pl.col("n_hpr"), maximum=pl.lit(most))
 
 
 # --- by whom
@@ -108,7 +115,7 @@ def too_few_near(scene: Scene) -> Answer:
 
 @check("cpom.R18")
 def near_annex_without_label(scene: Scene) -> Answer:
-    filled = counts(scene).filter(pl.col("n_hpr") > 0).with_columns(annex=pl.lit("HPR"))
+    filled = _of_near(counts(scene).filter(pl.col("n_hpr") > 0))
     if not scene.facts.has("hpr_label"):
         return _cases(filled, variant=pl.lit("no_reference"), date=french(pl.col("as_of")))
     labelled = held(scene.facts.frame("hpr_label"), filled)["finess_ej"]
@@ -132,20 +139,24 @@ def group_indicator_outside_a_group(scene: Scene) -> Answer:
     return Answer(_row_cases(rows.filter(~pl.col("finess_ej").is_in(members.implode()))))
 
 
-def _authorised(scene: Scene, rows: pl.DataFrame, activities: tuple[str, ...]) -> pl.Series:
-    """Legal entities of which an establishment holds one of these authorisations, as of the day of the rows."""
+def _unauthorised(scene: Scene, rows: pl.DataFrame, activities: tuple[str, ...]) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The rows of legal entities of which no establishment holds one of these authorisations, as of the day of the rows; and
+    those that nothing can tell, since no list of authorisations, or no establishment of theirs, is known."""
+    if not scene.facts.has("authorisation", "establishment"):
+        return rows.clear(), rows
     links = held(scene.facts.frame("establishment"), rows).select("finess_ej", "finess_et", "as_of")
     own = scene.facts.frame("authorisation").filter(pl.col("activity").str.to_uppercase().is_in(activities))
     found = held(own, links.select("finess_et", "as_of"), "finess_et").select("finess_et", "as_of")
-    return links.join(found, on=["finess_et", "as_of"], how="semi")["finess_ej"]
+    authorised = links.join(found, on=["finess_et", "as_of"], how="semi")["finess_ej"]
+    known = pl.col("finess_ej").is_in(links["finess_ej"].implode())
+    return rows.filter(known & ~pl.col("finess_ej").is_in(authorised.implode())), rows.filter(~known)
 
 
 @check("cpom.R20")
 def home_care_without_authorisation(scene: Scene) -> Answer:
-    rows = _chosen(scene, HOME_CARE)
-    if not scene.facts.has("authorisation", "establishment"):
-        return Answer(_row_cases(rows, variant=pl.lit("no_reference")))
-    return Answer(_row_cases(rows.filter(~pl.col("finess_ej").is_in(_authorised(scene, rows, ("HAD",)).implode()))))
+    without, untold = _unauthorised(scene, _chosen(scene, HOME_CARE), ("HAD",))
+    none = pl.lit(None, pl.String)
+    return Answer(pl.concat([_row_cases(without, variant=none), _row_cases(untold, variant=pl.lit("no_reference"))]))
 
 
 @check("cpom.R21")
@@ -155,11 +166,8 @@ def choice_against_the_authorisations(scene: Scene) -> Answer:
         (SURGERY, ("CHIRURGIE",), "aucune autorisation de chirurgie n'est connue"),
         (ENTRIES, ACUTE, "aucune autorisation de médecine, chirurgie ou obstétrique n'est connue"),
     ):
-        rows = _chosen(scene, code)
-        if not scene.facts.has("authorisation", "establishment"):
-            unknown.append(rows)
-            continue
-        without = rows.filter(~pl.col("finess_ej").is_in(_authorised(scene, rows, activities).implode()))
+        without, untold = _unauthorised(scene, _chosen(scene, code), activities)
+        unknown.append(untold)
         found.append(_row_cases(without, constat=pl.lit(told)))
     rows = _chosen(scene, BREAST)
     said = held(scene.facts.frame("activity").filter(pl.col("activity") == "IMAGERIE_MAMMAIRE"), rows)
@@ -171,6 +179,13 @@ def choice_against_the_authorisations(scene: Scene) -> Answer:
 
 
 # --- when
+
+
+def complete(scene: Scene) -> pl.DataFrame:
+    """finess_ej, ``complete``: whether the choice that stands passes R10 to R12."""
+    least = {name: scene.law.known(f"choice.min_{name}") for name in ("ct", "os", "total")}
+    enough = (pl.col("n_ct") >= least["ct"]) & (pl.col("n_os") >= least["os"]) & (pl.col("total") >= least["total"])
+    return counts(scene).select("finess_ej", complete=enough)
 
 
 def completed_at(scene: Scene) -> pl.DataFrame:
@@ -197,7 +212,8 @@ def choice_came_late(scene: Scene) -> Answer:
     if due is None or not scene.facts.has("entry"):
         return Answer(contracts.clear().select("finess_ej"), contracts.select("finess_ej"))
     told = contracts.join(completed_at(scene), on="finess_ej", how="left", maintain_order="left")
-    late = told.filter(pl.col("completed_at") >= cutoff(pl.lit(due)))
+    whole = complete(scene).filter("complete")["finess_ej"]  # of a choice that lacks something, lateness is not judged
+    late = told.filter((pl.col("completed_at") >= cutoff(pl.lit(due))) & pl.col("finess_ej").is_in(whole.implode()))
     local = pl.col("completed_at").dt.convert_time_zone("Europe/Paris").dt.strftime("%d/%m/%Y à %H:%M")
     journal = scene.facts.frame("entry")["finess_ej"]
     return Answer(
@@ -217,11 +233,18 @@ def choice_changed_after_validation(scene: Scene) -> Answer:
     now = scene.chosen.group_by("finess_ej", "annex", maintain_order=True).agg(
         now=pl.col("code").unique().sort(), sheet_id=pl.col("sheet_id").first(), as_of=pl.col("as_of").max()
     )
-    both = now.join(before, on=["finess_ej", "annex"], how="inner", maintain_order="left")
-    signed = scene.facts.frame("amendment").join(both.select("finess_ej", "validated_on"), on="finess_ej")
-    covered = signed.filter(pl.col("signed_on") >= pl.col("validated_on"))["finess_ej"]
-    changed = both.filter((pl.col("before") != pl.col("now")) & ~pl.col("finess_ej").is_in(covered.implode()))
-    cases = changed.select(
+    held_by = scene.contracts.select("finess_ej", of_contract="sheet_id")
+    both = before.join(held_by, on="finess_ej").join(now, on=["finess_ej", "annex"], how="left")
+    none = pl.lit([], pl.List(pl.String))  # all that was validated of an annex may have been taken back
+    both = both.with_columns(pl.col("now").fill_null(none), sheet_id=pl.coalesce("sheet_id", "of_contract"))
+    signed = scene.facts.frame("amendment").select(
+        "finess_ej", "signed_on", about=pl.col("annex").str.to_uppercase().str.replace("^STRATEGIQUE$", "STRAT")
+    )
+    signed = both.select("finess_ej", "annex", "validated_on").join(signed, on="finess_ej")
+    about = pl.col("about").is_null() | (pl.col("about") == pl.col("annex"))
+    covered = signed.filter(about & (pl.col("signed_on") >= pl.col("validated_on"))).select("finess_ej", "annex")
+    changed = both.join(covered, on=["finess_ej", "annex"], how="anti").filter(pl.col("before") != pl.col("now"))
+    cases = changed.sort("finess_ej", "annex").select(
         "sheet_id",
         "finess_ej",
         "annex",

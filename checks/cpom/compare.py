@@ -12,6 +12,7 @@ import polars as pl
 from checks.cpom.judge import Judgement
 from checks.cpom.law import Law
 from checks.cpom.ruling import shown
+from checks.cpom.scene import definitions
 from contracts_schema.cpom_catalogue import BASELINE_YEAR, indicators
 
 RECOMPUTED = pl.Schema(
@@ -58,8 +59,20 @@ REASONS_FR = {
     "FINESS_NON_RESOLU": "aucune transmission PMSI ne se rattache à cette entité juridique cette année-là",
     "DEFINITION_NON_CONVENUE": "l'ARS n'a pas décidé de la variante : les valeurs sont montrées, sans avis",
 }
-"""Why nothing is compared. Same order as the recomputed view: what is absent, then what is incomplete, then what is small."""
+"""Why nothing is compared."""
+IN_ORDER = (
+    "DECLARATIF_SEUL",
+    "DENOMINATEUR_FAIBLE",
+    "CHAMP_ABSENT",
+    "COMPLETUDE",
+    "FINESS_NON_RESOLU",
+    "DEFINITION_NON_CONVENUE",
+)
+"""The first that holds is told, in the order of evaluation of the domain. A field that no stay has leaves no denominator, small
+or not: it is absent. The recomputed view follows the same order."""
 
+_TORN_FR = "une transmission se rattache à cette entité juridique et à une autre cette année-là : la somme n'est pas sûre"
+_NO_SITE_FR = "le site labellisé n'est pas connu : la table des autorisations ne le donne pas (activité HPR)"
 _SCALE = 1_000_000
 _YEAR = ["finess_ej", "definition_id", "year"]
 
@@ -79,21 +92,24 @@ class Comparison:
     reached: pl.DataFrame
 
 
-def compare(judgement: Judgement, recomputed: pl.DataFrame, decided: pl.DataFrame, law: Law) -> Comparison:
+def compare(
+    judgement: Judgement, recomputed: pl.DataFrame, decided: pl.DataFrame, law: Law, disputed: pl.DataFrame | None = None
+) -> Comparison:
     """Compares the accepted values of a judgement with the recomputed variants. ``recomputed``: ``RECOMPUTED``; ``decided``:
-    ``DEFINITION``. Rows of another shape are refused by polars, with the column."""
+    ``DEFINITION``; ``disputed``: (finess_ej, year) of legal entities of which a transmission has several, whose sums lack it.
+    Rows of another shape are refused by polars, with the column."""
     recomputed = recomputed.match_to_schema(RECOMPUTED, extra_columns="ignore").filter(pl.col("exit_year") >= BASELINE_YEAR)
-    found = by_entity(recomputed, law)
+    found = by_entity(recomputed, law, disputed)
     decided = decided.match_to_schema(DEFINITION)
     declared = _declared(judgement)
     compared = _judged(_beside(declared, found, decided), found, recomputed["definition_id"].unique(), law)
     chosen = judgement.chosen_indicator.join(_definitions(), on="id").select("finess_ej", "code", "id", "definition_id")
     context = chosen.join(found, on=["finess_ej", "definition_id"], how="inner").sort("finess_ej", "id", "year", "variant")
     trajectory = _trajectory(judgement, found, decided)
-    return Comparison(compared, context, trajectory, _reached(trajectory))
+    return Comparison(compared, context, trajectory, _reached(trajectory, law))
 
 
-def by_entity(recomputed: pl.DataFrame, law: Law) -> pl.DataFrame:
+def by_entity(recomputed: pl.DataFrame, law: Law, disputed: pl.DataFrame | None = None) -> pl.DataFrame:
     """Variants summed by legal entity and year, with ``rate_hundredths`` (rate rounded to a hundredth of a point, or the count,
     times a hundred), ``completeness_hundredths`` and ``reason`` (null: comparable)."""
     told = recomputed.drop_nulls("finess_ej").rename({"exit_year": "year"})
@@ -117,14 +133,21 @@ def by_entity(recomputed: pl.DataFrame, law: Law) -> pl.DataFrame:
     reason = (
         pl.when((pl.col("askable") == 0) & (population > 0))
         .then(pl.lit("CHAMP_ABSENT"))
-        .when(pl.col("stated") * 100 < population * whole)
-        .then(pl.lit("COMPLETUDE"))
         .when(denominator < enough)
         .then(pl.lit("DENOMINATEUR_FAIBLE"))
+        .when(pl.col("stated") * 100 < population * whole)
+        .then(pl.lit("COMPLETUDE"))
+        .when("torn")
+        .then(pl.lit("FINESS_NON_RESOLU"))
     )
-    return found.with_columns(
-        rate_hundredths=pl.coalesce(rate, count_value), completeness_hundredths=completeness, reason=reason
-    ).sort(*_YEAR, "variant")
+    torn = pl.DataFrame(schema={"finess_ej": pl.String(), "year": pl.Int64()}) if disputed is None else disputed
+    torn = torn.unique().with_columns(torn=pl.lit(value=True))
+    return (
+        found.join(torn, on=["finess_ej", "year"], how="left", maintain_order="left")
+        .with_columns(rate_hundredths=pl.coalesce(rate, count_value), completeness_hundredths=completeness, reason=reason)
+        .drop("torn")
+        .sort(*_YEAR, "variant")
+    )
 
 
 def _definitions() -> pl.DataFrame:
@@ -160,10 +183,15 @@ def _beside(declared: pl.DataFrame, found: pl.DataFrame, decided: pl.DataFrame) 
     return rows.join(found, on=[*_YEAR, "variant"], how="left", maintain_order="left")
 
 
+def _place(reason: pl.Expr) -> pl.Expr:
+    return reason.replace_strict({one: place for place, one in enumerate(IN_ORDER)}, default=None, return_dtype=pl.Int64)
+
+
 def _judged(rows: pl.DataFrame, found: pl.DataFrame, read: pl.Series, law: Law) -> pl.DataFrame:
     """Adds status, reason, tolerance, gap and the sentence. ``read``: definitions that the PMSI was asked for."""
     of_year = found.group_by(_YEAR).agg(
-        same=pl.when(pl.col("reason").null_count() == 0).then(pl.col("reason").mode().sort().first()), variants=pl.len()
+        same=pl.when(pl.col("reason").null_count() == 0).then(pl.col("reason").sort_by(_place(pl.col("reason"))).first()),
+        variants=pl.len(),
     )
     rows = rows.join(of_year, on=_YEAR, how="left", maintain_order="left")
     named, computed = pl.col("variant").is_not_null(), pl.col("variants").is_not_null()
@@ -240,7 +268,15 @@ def _sentences(rows: pl.DataFrame) -> pl.DataFrame:
         hundredths("tolerance_hundredths"), points,
     )  # fmt: skip
     bound = pl.when(pl.col("lower_bound")).then(pl.lit(" ; le PMSI n'en donne qu'un minimum")).otherwise(pl.lit(""))
-    why = pl.concat_str(pl.lit("non vérifiable : "), pl.col("reason").replace_strict(REASONS_FR, default=None))
+    unresolved = pl.col("reason") == "FINESS_NON_RESOLU"
+    said = (
+        pl.when(unresolved & pl.col("numerator").is_not_null())
+        .then(pl.lit(_TORN_FR))
+        .when(unresolved & pl.col("variants").is_not_null())
+        .then(pl.lit(_NO_SITE_FR))
+        .otherwise(pl.col("reason").replace_strict(REASONS_FR, default=None, return_dtype=pl.String))
+    )
+    why = pl.concat_str(pl.lit("non vérifiable : "), said)
     return rows.with_columns(
         message_fr=pl.when(pl.col("reason").is_not_null()).then(why).otherwise(pl.concat_str(values, bound))
     ).select(
@@ -264,7 +300,8 @@ def _trajectory(judgement: Judgement, found: pl.DataFrame, decided: pl.DataFrame
     rows = _decision(targets, decided).join(found, on=[*_YEAR, "variant"], how="left", maintain_order="left")
     directions = {one.id: one.direction for one in indicators().values()}
     rows = rows.with_columns(direction=pl.col("id").replace_strict(directions, default=None, return_dtype=pl.String))
-    value = pl.when(pl.col("reason").is_null()).then("rate_hundredths")
+    compared = pl.col("reason").is_null()
+    value = pl.when(compared).then("rate_hundredths")
     target = (pl.col("number") * 100).round(0).cast(pl.Int64)
     reached = (
         pl.when(pl.col("direction") == "up").then(value >= target).when(pl.col("direction") == "down").then(value <= target)
@@ -272,15 +309,17 @@ def _trajectory(judgement: Judgement, found: pl.DataFrame, decided: pl.DataFrame
     return rows.select(
         "finess_ej", "annex", "code", "id", "year", "role", "variant", "direction", target_hundredths=target,
         recomputed_hundredths=value, gap_hundredths=value - target, reached=reached, provisional="provisional",
+        declared="number", numerator=pl.when(compared).then("numerator"), denominator=pl.when(compared).then("denominator"),
+        definition_id="definition_id", finess="finess", transmissions="transmissions", reason="reason",
     ).sort("finess_ej", "id", "year", "role")  # fmt: skip
 
 
-def _reached(trajectory: pl.DataFrame) -> pl.DataFrame:
+def _reached(trajectory: pl.DataFrame, law: Law) -> pl.DataFrame:
     """Indicators whose recomputed baseline is as good as their last target: the ARS comes back on them (guide, L37, L57)."""
     keys = ["finess_ej", "annex", "code", "id", "variant", "direction"]
-    last = trajectory.filter(pl.col("role") == "CIBLE").sort("year").group_by(keys, maintain_order=True).agg(
-        final_year=pl.col("year").last(), final_hundredths=pl.col("target_hundredths").last()
-    )  # fmt: skip
+    last = trajectory.join(definitions(law).select("id", year="last_year"), on=["id", "year"], maintain_order="left").select(
+        *keys, final_year="year", final_hundredths="target_hundredths"
+    )
     start = trajectory.filter(pl.col("year") == BASELINE_YEAR, pl.col("recomputed_hundredths").is_not_null())
     both = start.select("finess_ej", "id", baseline_hundredths="recomputed_hundredths").join(last, on=["finess_ej", "id"])
     up, down = pl.col("direction") == "up", pl.col("direction") == "down"

@@ -48,7 +48,7 @@ def notices(events: pl.DataFrame, law: Law) -> pl.DataFrame:
         closed_on=day.filter(kind == "CLOTURE").min(),
     )
     found = found.with_columns(first_end=pl.col("received_on").dt.offset_by(f"{months}mo"))
-    twice = pl.col("received_on").dt.offset_by(f"{2 * months}mo")
+    twice = pl.col("first_end").dt.offset_by(f"{months}mo")  # the second period begins when the first one ends
     return found.with_columns(
         ends_on=pl.when(pl.col("renewals") > 0).then(twice).otherwise("first_end"),
         state=pl.when(pl.col("terminated_on").is_not_null())

@@ -84,7 +84,9 @@ def _accepted(scene: Scene) -> pl.DataFrame:
     values = scene.values.unique(["finess_ej", "annex", "code", "year", "role"], keep="first", maintain_order=True)
     origin = scene.sheets.select("sheet_id", "sha256", "sheet")
     told = values.join(origin, on="sheet_id", how="left", maintain_order="left")
-    decimals = pl.col("text").str.extract(r"[.,](\d+)").str.len_chars().fill_null(0).cast(pl.Int64)
+    # of a number cell the digits that say something: what a spreadsheet computed is stored with the noise of its floats
+    told_by = pl.when(pl.col("kind") == "t").then("text").otherwise(pl.col("number").cast(pl.String).str.strip_chars_end("0"))
+    decimals = told_by.str.extract(r"[.,](\d+)").str.len_chars().fill_null(0).cast(pl.Int64)
     scaled = pl.when(pl.col("percent") == "format").then((decimals - 2).clip(0)).otherwise(decimals)
     return told.select(
         "finess_ej", "annex", "code", "id", "year", "role", "text", number=pl.coalesce("points", "number", "leading"),
@@ -149,19 +151,12 @@ def _contracts(facts: Facts, scene: Scene, every: pl.DataFrame, quarantined: pl.
 
 def _in_time(scene: Scene) -> pl.DataFrame:
     """finess_ej, ``complete`` (the choice passes R10 to R12) and ``in_time`` (an export or the journal proves it in time)."""
-    law, due = scene.law, scene.law.day("choice_due_on")
-    numbers = choosing.counts(scene)
-    complete = (
-        (pl.col("n_ct") >= law.known("choice.min_ct"))
-        & (pl.col("n_os") >= law.known("choice.min_os"))
-        & (pl.col("total") >= law.known("choice.min_total"))
-    )
+    due = scene.law.day("choice_due_on")
     printed = scene.sheets.filter(pl.col("annex") == "STRAT").select("finess_ej", "synthesis_on")
     earlier = scene.facts.frame("earlier_proof")
     proved = earlier.filter(pl.col("synthesis_on") <= pl.lit(due))["finess_ej"].to_list()
     by_print = printed.filter(pl.col("synthesis_on") <= pl.lit(due))["finess_ej"].to_list()
     entered = choosing.completed_at(scene).filter(pl.col("completed_at") < cutoff(pl.lit(due)))["finess_ej"].to_list()
-    told = numbers.select("finess_ej", complete=complete)
-    return told.with_columns(
+    return choosing.complete(scene).with_columns(
         in_time=(pl.col("complete") & pl.col("finess_ej").is_in(by_print)) | pl.col("finess_ej").is_in([*proved, *entered])
     )

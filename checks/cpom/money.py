@@ -108,15 +108,12 @@ def payment_without_amendment(scene: Scene) -> Answer:
         return nothing_known()
     known = scene.facts.frame("amendment")["amendment_id"]
     paid = scene.facts.frame("payment").join(scene.facts.frame("subsidy"), on="subsidy_id", how="inner", maintain_order="left")
-    absent = pl.col("amendment_id").is_null()
-    wrong = paid.filter(absent | ~pl.col("amendment_id").is_in(known.implode()))
-    constat = pl.when(absent).then(pl.lit("aucun avenant")).otherwise(pl.format("l'avenant {} n'est pas connu", "amendment_id"))
-    return Answer(
-        wrong.select(
-            "finess_ej", jour=french(pl.col("paid_on")), montant=euros(pl.col("paid_cents")), subvention="subsidy_id",
-            fonds="fund", constat=constat,
-        )
-    )  # fmt: skip
+    without = paid.filter(pl.col("amendment_id").is_null())
+    unsure = paid.filter(~pl.col("amendment_id").is_in(known.implode()))  # its table does not list that one
+    cases = without.select(
+        "finess_ej", jour=french(pl.col("paid_on")), montant=euros(pl.col("paid_cents")), subvention="subsidy_id", fonds="fund"
+    )
+    return Answer(cases, unsure.select("finess_ej"))
 
 
 @check("cpom.R50")

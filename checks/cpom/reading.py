@@ -51,13 +51,14 @@ def finess_is_malformed(scene: Scene) -> Answer:
         cle=finess_check_digit(number.str.slice(0, 8)),
         registre=pl.when("loaded")
         .then(pl.lit("le numéro est au référentiel"))
-        .otherwise(pl.lit("aucun référentiel n'est chargé")),
+        .otherwise(pl.lit("les référentiels ne sont pas chargés")),
     )
     return Answer(cases)
 
 
 def _registers(scene: Scene) -> bool:
-    return scene.facts.has("legal_entity") or scene.facts.has("establishment")
+    """Both are loaded: a number that one alone lacks may stand in the other."""
+    return scene.facts.has("legal_entity", "establishment")
 
 
 def _known(scene: Scene, sheets: pl.DataFrame) -> pl.Expr:

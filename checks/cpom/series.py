@@ -112,9 +112,9 @@ def trajectory_is_flat(scene: Scene) -> Answer:
     return _rows(flat, raw=pl.col("serie"), initiale=shown(pl.col("initial")), serie=pl.col("serie"))
 
 
-def _steps(scene: Scene, values: str, years: str, *, complete: bool) -> pl.DataFrame:
-    """Consecutive values of numeric series: ``before``, ``value``, ``year``; only of complete ones when asked."""
-    found = scene.series.filter(pl.col("numeric") & (pl.col("complete") | pl.lit(not complete)))
+def _steps(series: pl.DataFrame, values: str, years: str) -> pl.DataFrame:
+    """Values of consecutive years of numeric series: ``before``, ``value``, ``year``."""
+    found = series.filter("numeric")
     steps = found.with_columns(value=pl.col(values), year=pl.col(years)).explode("value", "year")
     same = pl.struct(_KEYS)
     steps = steps.with_columns(before=pl.col("value").shift(1).over(same), year_before=pl.col("year").shift(1).over(same))
@@ -123,7 +123,7 @@ def _steps(scene: Scene, values: str, years: str, *, complete: bool) -> pl.DataF
 
 @check("cpom.R31")
 def targets_go_back(scene: Scene) -> Answer:
-    steps = _steps(scene, "targets", "target_years", complete=True)
+    steps = _steps(scene.series.filter("complete"), "targets", "target_years")
     back = (UP & (pl.col("value") < pl.col("before"))) | (DOWN & (pl.col("value") > pl.col("before")))
     first = steps.filter(back).unique(_KEYS, keep="first", maintain_order=True)
     return _rows(first, year=pl.col("year"), raw=pl.col("serie"), serie=pl.col("serie"))
@@ -131,7 +131,7 @@ def targets_go_back(scene: Scene) -> Answer:
 
 @check("cpom.R32")
 def target_jumps(scene: Scene) -> Answer:
-    steps = _steps(scene, "all", "all_years", complete=True)
+    steps = _steps(scene.series, "all", "all_years")
     before, value = pl.col("before"), pl.col("value")
     jumps = steps.filter((before > 0) & (value > before * 3) & (value - before >= 10))
     first = jumps.unique(_KEYS, keep="first", maintain_order=True)

@@ -8,6 +8,7 @@ from checks.snp.declaration import NO_DAY
 from checks.snp.facts import Facts
 from checks.snp.law import Law
 from checks.snp.ruling import Ruling, check, euros
+from checks.snp.team import IDENTIFIED
 
 SPANS = {"LOMBALGIE": 28, "CHEVILLE": 90}
 """Days before a second consultation in which a first one without patient key may be its own (90 days: an assumption)."""
@@ -216,11 +217,14 @@ def revisited(claims: pl.DataFrame) -> pl.DataFrame:
 
 
 def volumes(claims: pl.DataFrame, indicators: pl.DataFrame) -> pl.DataFrame:
-    """``day_acts`` of the delegate on the day, ``year_acts`` of the structure, ``patients`` of its yearly indicator."""
+    """``day_acts`` of the delegate on the day (in structures that are identified, for a line of one of them), ``year_acts`` of
+    the structure, ``patients`` of its yearly indicator."""
     live = claims.filter("live")
-    daily = live.drop_nulls(["delegate", "day"]).group_by("delegate", "day").agg(day_acts=pl.col("number").sum())
-    found = claims.select("c", "skey", "delegate", "day", year=pl.col("when").dt.year().cast(pl.Int64))
-    found = found.join(daily, on=["delegate", "day"], how="left")
+    daily = live.drop_nulls(["delegate", "day"]).group_by("delegate", "day")
+    counted = daily.agg(all_acts=pl.col("number").sum(), sure_acts=pl.col("number").filter(IDENTIFIED).sum())
+    found = claims.select("c", "skey", "delegate", "day", sure=IDENTIFIED, year=pl.col("when").dt.year().cast(pl.Int64))
+    found = found.join(counted, on=["delegate", "day"], how="left", maintain_order="left")
+    found = found.with_columns(day_acts=pl.when("sure").then("sure_acts").otherwise("all_acts"))
     if indicators.is_empty():
         return found.select("c", "day_acts", year_acts=pl.lit(None, pl.Int64), patients=pl.lit(None, pl.Int64))
     firsts = live.filter(pl.col("act").is_in(FIRST_ACTS)).group_by("skey", year=pl.col("when").dt.year().cast(pl.Int64))

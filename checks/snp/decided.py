@@ -58,6 +58,9 @@ def proposed_due() -> pl.Expr:
 def apply(lines: pl.DataFrame, decisions: pl.DataFrame) -> pl.DataFrame:
     """The lines (``LINES``) as ``DECIDED``, after these decisions (``DECISIONS``). Lines of superseded bordereaux show the
     decision on their line and keep what was proposed. Claimed = payable + rejected + pending + reduction, on each line.
+
+    A decision that pays stands for the tariff or the window that the line lacks: what it pays is then firm. It confirms
+    neither: where one is there that is neither official nor attested, what is paid stays under reserve.
     """
     found = lines.with_columns(
         proposed_outcome=pl.col("outcome"), proposed_payable_cents=pl.col("payable_cents"), proposed_due=proposed_due()
@@ -75,6 +78,7 @@ def apply(lines: pl.DataFrame, decisions: pl.DataFrame) -> pl.DataFrame:
         "pending_cents": pl.when(waits).then(claimed).otherwise(0),
         "reduction_cents": pl.when(pays).then(claimed - payable).otherwise(0),
         "potential_cents": pl.when(waits).then(pl.min_horizontal("claimed_cents", "entitled_cents")).otherwise(0),
+        "firm": pl.when(pays).then(~pl.col("unconfirmed")).otherwise("firm"),
         "difference_cents": pl.when(waits).then(0).otherwise(pl.col("due") - pl.col("paid_cents")),
     }
     found = found.with_columns(

@@ -53,6 +53,7 @@ COLUMNS: dict[str, dict[str, pl.DataType]] = {
         "month": DAY,
         "date_raw": TEXT,
         "date_problem": TEXT,
+        "date_sign": TEXT,
         "delegate_raw": TEXT,
         "rpps": TEXT,
         "rpps_repaired": FLAG,

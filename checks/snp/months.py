@@ -62,8 +62,8 @@ def collapse(rows: pl.DataFrame, codes: list[str]) -> pl.DataFrame:
             for name in codes
         ),
         tariff_cents=pl.when(same_tariff).then(pl.col("tariff_cents").first()),
-        tariff_firm=pl.col("tariff_firm").fill_null(value=False).all(),
-        window_firm=pl.col("window_firm").fill_null(value=False).all(),
+        tariff_firm=pl.col("tariff_firm").all(ignore_nulls=False),
+        window_firm=pl.col("window_firm").all(ignore_nulls=False),
         varies=~pl.all_horizontal(list(steady.values())),
     )
     return pl.concat([dated, folded.select(dated.columns)]).sort("c")

@@ -33,12 +33,14 @@ LINES = pl.Schema(
         "paid_before_cents": pl.Int64(),
         "difference_cents": pl.Int64(),
         "firm": pl.Boolean(),
+        "unconfirmed": pl.Boolean(),
         "live": pl.Boolean(),
     }
 )
 """``difference_cents``: what is due less what was paid, for the line and those it replaces; 0 while it is pending, and for a
 line that another one replaced; less what was paid, for a line that the replacing bordereau no longer claims. ``live``: the
-bordereau is superseded by none; only live lines count to pay. What was paid for a replaced line is also counted in the line
+bordereau is superseded by none; only live lines count to pay. ``firm``: the tariff and the window are there, official or
+attested; ``unconfirmed``: one of them is there and is neither. What was paid for a replaced line is also counted in the line
 that replaces it."""
 
 BORDEREAUX = pl.Schema(
@@ -84,7 +86,8 @@ def lines(claims: pl.DataFrame) -> pl.DataFrame:
     tariff = pl.when(pl.col("day_known") | pl.col("is_month")).then("tariff_cents")
     owed = pl.when(pl.col("rank") != REJECT).then(pl.col("number").clip(lower_bound=0) * tariff).fill_null(0)
     firm = (pl.col("tariff_firm") & pl.col("window_firm")).fill_null(value=False)
-    found = claims.with_columns(owed=owed, firm=firm, tariff_cents=tariff)
+    unconfirmed = (~pl.col("tariff_firm")).fill_null(value=False) | (~pl.col("window_firm")).fill_null(value=False)
+    found = claims.with_columns(owed=owed, firm=firm, unconfirmed=unconfirmed, tariff_cents=tariff)
     if claims["several"].any():
         found = _joined(found)
     claimed = pl.col("amount_cents").fill_null(0)
@@ -123,6 +126,7 @@ def lines(claims: pl.DataFrame) -> pl.DataFrame:
         .then(nothing)
         .otherwise(pl.col("due") - pl.col("paid_cents")),
         firm="firm",
+        unconfirmed="unconfirmed",
         live="live",
     ).cast(LINES)
 
@@ -132,12 +136,13 @@ def _joined(claims: pl.DataFrame) -> pl.DataFrame:
     kept = pl.when(pl.col("rank") != REJECT).then("rank").max()
     mixed = (pl.col("rank") == REJECT).any() & (pl.col("rank") <= ADJUST).any()
     one = pl.col("tariff_cents").n_unique() == 1
-    told = [name for name in claims.columns if name not in ("i", "rank", "owed", "firm", "tariff_cents")]
+    told = [name for name in claims.columns if name not in ("i", "rank", "owed", "firm", "unconfirmed", "tariff_cents")]
     return claims.group_by("i", maintain_order=True).agg(
         *(pl.col(name).first() for name in told),
         rank=pl.when(mixed).then(pl.max_horizontal(kept, byte(ADJUST))).otherwise(pl.col("rank").max()),
         owed=pl.col("owed").sum(),
         firm=pl.col("firm").all(),
+        unconfirmed=pl.col("unconfirmed").any(),
         tariff_cents=pl.when(one).then(pl.col("tariff_cents").first()),
     )
 

@@ -111,6 +111,7 @@ APART = (
     "month",
     "date_raw",
     "date_problem",
+    "date_sign",
     "delegate_raw",
     "count_raw",
     "count",

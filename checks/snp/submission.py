@@ -8,6 +8,14 @@ from checks.snp.ruling import Ruling, check, french
 
 SENDERS = {"professional": "envoyé par un professionnel", "third_party": "envoyé par un tiers"}
 WHEN = ("date", "month")
+DOUBTS = {
+    "unreadable": "elle n'est pas une date lisible",
+    "two_digit_year": "son année n'a que deux chiffres",
+    "out_of_range": "son année est hors des limites",
+    "ambiguous": "jour et mois y sont peut-être inversés, car la cellule {} de la colonne est un texte parmi de vraies dates",
+    "month_first": "jour et mois y sont peut-être inversés, car la cellule {} de la colonne n'a de sens que mois en premier",
+}
+"""Why a date of a bordereau is not read, by its problem; ``{}`` is the cell that shows it."""
 
 
 @check("snp.B01", "bordereau")
@@ -72,12 +80,22 @@ def b05(law: Law, facts: Facts) -> Ruling:
         {"unreadable": pl.col("date_problem").is_not_null(), "outside_period": outside & ~after, "default": after},
         {
             "date_brute": pl.col("date_raw"),
+            "doute": _doubt(),
             "recu": french(pl.col("received_on")),
             "periode": pl.format("{} au {}", french(pl.col("period_from")), french(pl.col("period_to"))),
         },
         cells=WHEN,
         noted=start.is_null() & pl.col("date_problem").is_null(),
     )
+
+
+def _doubt() -> pl.Expr:
+    sign = pl.col("date_sign").fill_null("d'une autre ligne")
+    told = [
+        pl.when(pl.col("date_problem") == problem).then(pl.format(text, sign) if "{}" in text else pl.lit(text))
+        for problem, text in DOUBTS.items()
+    ]
+    return pl.coalesce(told)
 
 
 @check("snp.B06", "bordereau")

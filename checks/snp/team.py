@@ -10,6 +10,8 @@ from checks.snp.ruling import Ruling, check, french
 NO_TEAM = ~pl.col("has_team") | ~pl.col("day_known") | ~pl.col("family_known")
 BEFORE = (pl.col("member_first") <= pl.col("at")).fill_null(value=False)
 NUMBERS = ("rpps", "delegate")
+IDENTIFIED = pl.col("known") | pl.col("declared")
+"""The structure is in the register, or has a declaration under its own key."""
 
 
 @check("snp.T01", "day")
@@ -81,19 +83,21 @@ def t05(law: Law, facts: Facts) -> Ruling:
 def elsewhere(claims: pl.DataFrame) -> pl.DataFrame:
     """Acts claimed by two structures: ``c`` and ``t04_other``, the line of another structure that claims the same act.
 
-    Two patient keys make two acts; a line without key may be the same act as any.
+    Two patient keys make two acts; a line without key may be the same act as any. A structure that nothing identifies is
+    asked about the acts of all others, and stops none of theirs.
     """
     group = ["delegate", "family", "act", "day"]
-    found = claims.filter("live").select("c", "skey", "patient_key", "where", *group).drop_nulls(["delegate", "family", "day"])
+    found = claims.filter("live").select("c", "skey", "patient_key", "where", *group, identified=IDENTIFIED)
+    found = found.drop_nulls(["delegate", "family", "day"])
     several = (
         found.group_by(group).agg(low=pl.col("skey").min(), high=pl.col("skey").max()).filter(pl.col("low") != pl.col("high"))
     )
     found = found.join(several.select(group), on=group, how="semi", nulls_equal=True)
-    keyed, bare = found.drop_nulls("patient_key"), found.filter(pl.col("patient_key").is_null())
+    identified, keyed = pl.col("identified"), pl.col("patient_key").is_not_null()
     pairs = [
-        _others(keyed, found=keyed, by=[*group, "patient_key"]),
-        _others(keyed, found=bare, by=group),
-        _others(bare, found=found, by=group),
+        _others(rows.filter(which), found=against.filter(whom), by=by)
+        for rows, against in ((found.filter(identified), found.filter(identified)), (found.filter(~identified), found))
+        for which, whom, by in ((keyed, keyed, [*group, "patient_key"]), (keyed, ~keyed, group), (~keyed, True, group))
     ]
     return pl.concat(pairs).group_by("c").agg(t04_other=pl.col("other").min())
 

@@ -186,7 +186,8 @@ class Table:
 
     ``measures`` gives per measure the condition (SQL) on that view's rows, or one condition per variant. ``may_be_empty``: a
     recipient's territory may have no row of it. ``colours``: in the workbook, by column, the colour of the cells that hold a
-    text. ``answer``: what people may send back.
+    text. ``answer``: what people may send back. ``named_by``: what tells a row from one publication to the next, where the keys
+    only number it.
     """
 
     name: str
@@ -204,6 +205,7 @@ class Table:
     may_be_empty: bool = False
     colours: dict[str, dict[str, str]] = field(default_factory=dict)
     answer: Answer | None = None
+    named_by: tuple[str, ...] = ()
 
     @property
     def workbook_columns(self) -> tuple[Column, ...]:
@@ -237,11 +239,22 @@ class Product:
 
 
 @cache
-def products() -> dict[str, Product]:
-    """Every product contract by id."""
+def products() -> dict[tuple[str, str], Product]:
+    """Every product contract by kind of recipient and id: what a caisse and an ARS get under one name are two contracts."""
     folder = files("contracts_schema").joinpath("products")
     found = (_product(read_yaml(path)) for path in folder.iterdir() if path.name.endswith(".yaml"))
-    return {product.id: product for product in sorted(found, key=lambda product: product.id)}
+    known = {(product.recipient_kind, product.id): product for product in found}
+    return {key: known[key] for key in sorted(known, key=lambda key: (key[1], key[0]))}
+
+
+def product_of(recipient: str, product_id: str) -> Product:
+    """The contract of what a recipient (``cpam-311``) gets under an id. KeyError when there is none."""
+    return products()[recipient.partition("-")[0], product_id]
+
+
+def decisions() -> dict[str, str]:
+    """The words of people's decisions on lines of bordereaux, by code: those of the workbook, the only ones."""
+    return next(table.answer.decisions for table in products()["cpam", "bordereaux"].tables if table.answer)
 
 
 def _product(entry: dict[str, Any]) -> Product:
@@ -267,6 +280,7 @@ def _table(entry: dict[str, Any]) -> Table:
         may_be_empty=entry.get("may_be_empty", False),
         colours=entry.get("colours", {}),
         answer=_made(Answer, entry.get("answer")),
+        named_by=tuple(entry.get("named_by", ())),
     )
 
 

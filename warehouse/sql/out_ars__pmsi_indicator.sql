@@ -17,8 +17,8 @@ select
     c.is_ed_by_provenance as ed_by_provenance,
     case
         when c.askable = 0 and c.population > 0 then 'CHAMP_ABSENT'
-        when c.stated * 100 < c.population * 80 then 'COMPLETUDE'
         when c.denominator < 30 then 'DENOMINATEUR_FAIBLE'
+        when c.stated * 100 < c.population * 80 then 'COMPLETUDE'
     end as not_comparable_reason,
     t.transmission_period,
     t.transmission_id,
