@@ -216,7 +216,9 @@ def test_the_products_are_published_once_then_why_they_changed_is_told_and_where
     deliveries.ingest(hub, deliveries.find([transmission])[0][0])
     cpom_decisions.decide_definition(hub, ARS, "OS_13", "v1", "réunion")
     reports = {report.product: report.status for report in publication.publish(hub)}
-    assert reports == dict.fromkeys(("cpom-echeances", "cpom-finances", "cpom-indicateurs", "pmsi-activity"), "published")
+    assert reports == dict.fromkeys(
+        ("cpom-echeances", "cpom-finances", "cpom-indicateurs", "cpts", "pmsi-activity"), "published"
+    )
     [event] = publications(hub, ARS, "cpom-indicateurs")
     row = published_rows(hub, event, "indicator").filter(pl.col("definition_variant") == "v1").row(0, named=True)
     assert row["result"] in ("Écart", "Écart toléré", "Concordant")
@@ -267,8 +269,9 @@ def test_the_products_are_published_once_then_why_they_changed_is_told_and_where
     chosen = explanation.explain(later, f"{ARS}/cpom-indicateurs", "contract", {"finess_ej": SITE})["basis"]
     assert len([one for one in chosen if one["text"].startswith("indicateur choisi")]) == len(contract(SITE).chosen)
     assert any(one["kind"] == "rule" for one in chosen)
-    [granted_by] = explanation.explain(later, f"{ARS}/cpom-finances", "subsidy", {"subsidy_id": "S1"})["deliveries"]
-    assert (granted_by["scope"], granted_by["measures"]["lignes"]["ranges"]) == ("ecars/suivi/subventions", [[2, 2]])
+    for product_of_money in ("cpom-finances", "cpts"):
+        [granted_by] = explanation.explain(later, f"{ARS}/{product_of_money}", "subsidy", {"subsidy_id": "S1"})["deliveries"]
+        assert (granted_by["scope"], granted_by["measures"]["lignes"]["ranges"]) == ("ecars/suivi/subventions", [[2, 2]])
 
 
 def test_what_falls_due_is_told_with_the_smallest_horizon(hub: Hub, take: Take) -> None:
