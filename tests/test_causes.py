@@ -11,7 +11,8 @@ import pytest
 
 from contracts_schema.products import Table, product_of, products
 from flows.causes import HIDDEN, SHOWN, Chain, _figures, parts
-from flows.replay import Cause, State, halves, shaped
+from flows.changed_rows import shaped
+from flows.replay import Cause, State, halves
 
 TABLES = {table.name: table for table in product_of("ars-99", "cpom-indicateurs").tables}
 INDICATOR, FINDING = TABLES["indicator"], TABLES["finding"]
