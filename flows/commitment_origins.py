@@ -5,14 +5,22 @@ from collections.abc import Mapping
 from typing import Any
 
 from contracts_schema.products import CONTRACTS, Table
-from flows import commitments, computed, cpom_origins, law
+from flows import commitments, computed, law
 from flows.deliveries import all_heads
 from flows.hub import Hub
 from flows.origins import STEP, Origins, decision, measure, rule
 from warehouse.heads import Head
 
-ABOUT = ("contract_id", "beneficiary", "siret", "order_number")
-"""Columns that the item of a finding, or the beneficiary of financings, may be of."""
+FINANCED_BY = {
+    commitments.COMMITMENTS: ("beneficiary", "siret"),
+    commitments.FINANCED: ("beneficiary",),
+    commitments.CONTRACTS: ("siret", "finess_ej"),
+    commitments.SUBSIDIES: ("finess_ej",),
+    commitments.IDENTITIES: ("finess_et", "siret"),
+}
+"""Where the numbers of a beneficiary are written."""
+ABOUT = ("contract_id", "beneficiary", "order_number")
+"""Columns that the item of a finding may be of."""
 LISTED = {"commitment": (commitments.COMMITMENTS, "engagement"), "indicator": (commitments.ENTRIES, "saisie")}
 """Tables whose rows say their file and line."""
 
@@ -34,16 +42,20 @@ def origins(hub: Hub, table: Table, row: Mapping[str, Any], position: int) -> Or
         name, what = LISTED[table.name]
         return Origins(_last(_lines(hub, known, name, what, {"file": row["file"], "line": row["line"]})))
     if table.name == "subsidy":
-        return Origins(cpom_origins.followed(hub, known, cpom_origins.of_subsidy(row["subsidy_id"], row["finess_ej"])))
+        return _of_subsidy(hub, known, row)
     if table.name == "source":
         return Origins({}, (rule(row["point"], f"{row['claimed']} ; ailleurs : {row['elsewhere']}"),))
-    item = row["item"] if table.name == "finding" else row["beneficiary"]
-    line = {"line": row["line"]} if row.get("line") else {}
     found: dict[str, Any] = {}
-    for name in commitments.ONCE if item else ():
+    if table.name == "overlap":
+        for name, columns in FINANCED_BY.items():
+            for column in columns:
+                found |= _lines(hub, known, name, name, {column: row["beneficiary"]})
+        return Origins(found, (rule("cds.CDS71", row["verdict"]),))
+    line = {"line": row["line"]} if row["line"] else {}
+    for name in commitments.ONCE if row["item"] else ():
         for column in ABOUT:
-            found |= _lines(hub, known, name, "lignes", {column: item, **line})
-    return Origins(found, (rule(row["rule"], row["reason"]),) if table.name == "finding" else ())
+            found |= _lines(hub, known, name, "lignes", {column: row["item"], **line})
+    return Origins(found, (rule(row["rule"], row["reason"]),))
 
 
 def _step(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -61,6 +73,17 @@ def _decisions(hub: Hub, row: Mapping[str, Any], position: int) -> list[dict[str
     return [decision(hub, one) for one in sorted(used)]
 
 
+def _of_subsidy(hub: Hub, known: Mapping[str, Head], row: Mapping[str, Any]) -> Origins:
+    found: dict[str, Any] = {}
+    for name in (commitments.SUBSIDIES, commitments.PAYMENTS, commitments.REQUESTS):
+        for scope, told in _lines(hub, known, name, name, {"subsidy_id": row["subsidy_id"]}).items():
+            found.setdefault(scope, {}).update(told)
+    said = (
+        f"notifiée le {row['notified_on']:%d/%m/%Y} ; dernier jour utile le {row['last_day']:%d/%m/%Y} (cpom.fmis.lapse_years)"
+    )
+    return Origins(found, (rule("cpom.R44", f"{row['state']} : {said}"),))
+
+
 def _lines(
     hub: Hub, known: Mapping[str, Head], name: str, what: str, condition: Mapping[str, Any]
 ) -> dict[str, dict[str, Any]]:
@@ -71,9 +94,10 @@ def _lines(
     for head in sorted(known.values(), key=lambda one: one.position):
         rows = pl.read_parquet(hub.blobs.segment_path(head.tables[name])) if name in head.tables else pl.DataFrame()
         if set(condition) <= set(rows.columns):
-            lines = rows.filter(*(pl.col(column) == value for column, value in condition.items()))["line"]
-            if lines.len():
-                found[head.scope] = {what: measure(lines)}
+            own = rows.filter(*(pl.col(column) == value for column, value in condition.items()))
+            if own.height:  # tables that are kept without the numbers of their lines give how many
+                lines = measure(own["line"]) if "line" in own.columns else {"lines": own.height, "ranges": []}
+                found[head.scope] = {what: lines}
     return found
 
 

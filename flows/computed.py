@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 from datetime import date, datetime
-from functools import cache
+from functools import cache, lru_cache
 from importlib import import_module
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -26,6 +26,8 @@ from warehouse.log import Event, canonical
 
 if TYPE_CHECKING:
     import polars as pl
+
+    from warehouse.log import Log
 
 MODULES = {
     RECONCILIATION: "flows.reconciling",
@@ -58,14 +60,21 @@ def names(made_by: str | None = None) -> set[str]:
 
 def last_change(hub: Hub, made_by: str, until: int | None = None) -> Event | None:
     """The last event, up to a position, that these tables depend on: it moved a head, or is a decision that matters."""
-    here = maker(made_by)
-    last, let_in = None, set[str]()
-    for event in hub.log.read(types=FOLDED | {"DecisionTaken"}, until=until):
+    last = hub.log.head()[0]
+    return _last_changes(hub.log, last if until is None else min(until, last)).get(made_by)
+
+
+@lru_cache(maxsize=4)
+def _last_changes(log: "Log", until: int) -> dict[str, Event]:
+    """The same for all that Python makes, in one reading of the log; what happened up to a position stays so."""
+    makers, let_in = {made_by: maker(made_by) for made_by in MODULES}, set[str]()
+    found: dict[str, Event] = {}
+    for event in log.read(types=FOLDED | {"DecisionTaken"}, until=until):
         if event.type == "DeliveryAccepted":
             let_in.add(event.data["delivery_id"])
-        if _matters(here, event) and (event.type == "DecisionTaken" or event.data["delivery_id"] in let_in):
-            last = event
-    return last
+        if event.type == "DecisionTaken" or event.data["delivery_id"] in let_in:
+            found |= {made_by: event for made_by, here in makers.items() if _matters(here, event)}
+    return found
 
 
 def changes(hub: Hub, made_by: str, after: int, until: int) -> list[Event]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from flows.cpom import Contracts
 
-SUBJECTS = {"recognition_report": "recognition_id", "notice_event": "procedure_id"}
+SUBJECTS = {"recognition_report": "recognition_id", "notice_event": "procedure_id", "contract_post": "post_id"}
 """Follow-up tables by the column that an obligation names in its subject; subsidies have theirs."""
 WORDS = {"INITIALE": "valeur initiale", "CIBLE": "cible", "REALISE": "valeur réalisée"}
 PMSI_TABLE = "indicator"
@@ -34,11 +34,14 @@ def origins(hub: Hub, table: Table, row: Mapping[str, Any], position: int) -> Or
         return Origins({})
     known, ej = all_heads(hub, at.position), row.get("finess_ej")
     lines = followed(hub, known, _of_tables(table.name, row))
-    if ej is None:  # an obligation of the whole campaign, which no file makes
-        return Origins(lines)
+    if ej is None:  # of the whole campaign or région: no file makes it
+        return Origins(lines, (rule(row["rule"], row["message"], severity=row["severity"]),) if table.name == "finding" else ())
     found = cpom.judged(hub, known, row["region"], at, only=ej)
     if table.name == "indicator":
         lines |= _counted(hub, known, found, row, at.position)
+    if table.name == "trajectory":
+        sent = set((row["origin"] or "").split())
+        lines |= {head.scope: {} for head in known.values() if head.delivery_id in sent}
     basis = CELLS[table.name](found, row) if table.name in CELLS else iter(())
     told = [*basis, *(_recomputed(hub, found, row) if table.name == "indicator" else ())]
     return Origins({**{one["scope"]: {} for one in told if one["kind"] == CELL}, **lines}, tuple(told))
@@ -84,6 +87,15 @@ def _declared(found: "Contracts", row: Mapping[str, Any]) -> Basis:
         yield _cell(f"{WORDS[role]} {row['year']}", {**one, "file": files[one["sha256"]]}, one["cell"], one["text"])
 
 
+def _target(found: "Contracts", row: Mapping[str, Any]) -> Basis:
+    """The cell of the target, and what is recomputed of its year."""
+    yield from _declared(found, {**row, "role": "Cible"})
+    said = "masqué" if row["masked"] or row["numerator"] is None else f"{row['numerator']} / {row['denominator']}"
+    yield {"kind": RECOMPUTED, "variant": row["definition_variant"], "numerator": row["numerator"],
+           "denominator": row["denominator"],
+           "text": f"recalculé : variante {row['definition_variant']} : {said} ({row['year']})"}  # fmt: skip
+
+
 def _finding(found: "Contracts", row: Mapping[str, Any]) -> Basis:
     """The rule, and the cell that it speaks of."""
     import polars as pl
@@ -118,7 +130,7 @@ def _obligation(found: "Contracts", row: Mapping[str, Any]) -> Basis:
 
 CELLS: dict[str, Callable[["Contracts", Mapping[str, Any]], Basis]] = {
     "contract": _contract, "indicator": _declared, "target": _declared, "finding": _finding, "line": _line,
-    "obligation": _obligation,
+    "trajectory": _target, "obligation": _obligation,
 }  # fmt: skip
 
 
@@ -205,7 +217,9 @@ def _of_tables(name: str, row: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     if name != "obligation" or ej["finess_ej"] is None:
         return {}
     if row["subject"] is None:
-        return {"annex": ej, "entry": ej}
+        return {"annex": ej, "entry": ej, "contract_event": ej}
+    if row["deadline_id"] == "D24":
+        return {"long_term_account": ej}
     others = {frame: {column: row["subject"], **ej} for frame, column in SUBJECTS.items()}
     return others | of_subsidy(row["subject"], row["finess_ej"])
 
