@@ -87,18 +87,19 @@ def shares(hub: Hub, known: Mapping[str, Head], at: Moment) -> dict[str, str]:
 def _key(hub: Hub, known: Mapping[str, Head], found: Found, place: str, at: Moment) -> str | None:
     """A hash of all that the tables of a caisse or of a region are made of; None when it has no centre."""
     own, positions = _attested(hub, place, at)
-    used, days = [], {}
+    used: list[tuple[str, int, str, list[Any]]] = []
+    days = {}
     for one, centres in _believed(hub, found, place):
         group = found[one.sender, one.year]
         before = _last_year(found, one)
         told = [(str(other.day), other.segments()) for other in [*([before] if before else []), *group]]
         numbers = hashlib.sha256("\0".join(centres["finess_et"]).encode()).hexdigest()
-        used.append([one.sender, one.year, numbers, told])
+        used.append((one.sender, one.year, numbers, told))
         if day := _alert(one.year, at.on, own):
             days[str(one.year)] = str(day)
     if not used:
         return None
-    others = campaign_references.segments(hub, known, place, at.position)
+    others = campaign_references.segments(hub, known, place, at.position, sorted({one[1] for one in used}))
     return key_of("cds", {"extractions": used, "alert": days, "place": place, "law": positions, "others": others})
 
 

@@ -2,8 +2,8 @@
 
 A module of ``MODULES`` gives ``SOURCES`` (whose deliveries matter), ``KINDS`` (of decisions that matter), ``INTERNAL`` (tables
 that no product publishes), ``shares(hub, known, at)``, a key for each part of its tables, and ``computed(hub, known, share,
-at)``, the tables of that part. A key is a hash of all that the part is made of: the same key is the same table, and is not
-computed again.
+at)``, the tables of that part; it may have ``touched(hub, event)``, the rows that an event may change. A key is a hash of all
+that the part is made of: the same key is the same table, and is not computed again.
 """
 
 import hashlib
@@ -82,6 +82,12 @@ def changes(hub: Hub, made_by: str, after: int, until: int) -> list[Event]:
     here = maker(made_by)
     events = hub.log.read(types=FOLDED | {"DecisionTaken", "ProductPublished"}, after=after, until=until)
     return [event for event in events if event.type == "ProductPublished" or _matters(here, event)]
+
+
+def touched(hub: Hub, made_by: str, event: Event) -> Mapping[str, frozenset[str]] | None:
+    """The rows that an event may change, by column the values; None: any row, as for a maker that does not say."""
+    here = maker(made_by)
+    return here.touched(hub, event) if hasattr(here, "touched") else None
 
 
 def _matters(here: Any, event: Event) -> bool:

@@ -21,6 +21,7 @@ from flows.hub import PARIS, Hub, WrongUsage
 from flows.published import publications, published_rows
 from warehouse import views
 from warehouse.heads import DATASET, ECARS, PMSI, Head
+from warehouse.log import Event
 
 if TYPE_CHECKING:
     import polars as pl
@@ -64,6 +65,19 @@ def shares(hub: Hub, known: Mapping[str, Head], at: Moment) -> dict[str, str]:
         region: _key(hub, known, region, at, sent.get(region, []), followed[None] + followed.get(region, []))
         for region in regions(known)
     }
+
+
+def touched(hub: Hub, event: Event) -> Mapping[str, frozenset[str]] | None:
+    """The contracts that an event may change: an export changes those that it names; all else may change any (None)."""
+    if event.type != "DeliveryAccepted" or event.data["source"] != ECARS or "regions" not in event.data:
+        return None
+    import polars as pl
+
+    from flows.ecars_segments import WHOLE
+
+    held = [segment for table, segment in event.data["tables"].items() if table in (_table("sheet"), WHOLE)]
+    rows = [pl.read_parquet(hub.blobs.segment_path(segment), columns=["finess_ej"]) for segment in held]
+    return {"finess_ej": frozenset(pl.concat(rows)["finess_ej"].drop_nulls())} if rows else None
 
 
 def regions(known: Mapping[str, Head]) -> list[str]:

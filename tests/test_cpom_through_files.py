@@ -1,10 +1,12 @@
 """The CPOM through files: real exports in, contracts judged, compared as the ARS decided, published; what replaces what."""
 
 import shutil
+import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,16 @@ from conftest import Ecluse
 from checks.cpom import product
 from connectors.synthetic import Recipe, fictional_finess, write_rsa
 from connectors.synthetic_bordereaux import Plan, rows_of, sample_lines, write_xlsx
-from connectors.synthetic_ecars import Contract, canonical, sample_contract, table, workbook
+from connectors.synthetic_ecars import (
+    STRAT_TITLE,
+    Contract,
+    canonical,
+    hpr_rows,
+    sample_contract,
+    strategic_rows,
+    table,
+    workbook,
+)
 from contracts_schema.cpom_catalogue import canonical_columns
 from flows import causes, computed, contracts_shown, cpom, cpom_decisions, decisions, deliveries, explanation, publication
 from flows.arrivals import gather
@@ -251,7 +262,53 @@ def test_a_file_that_cannot_be_read_is_refused_with_its_place_and_rule(take: Tak
     assert "ligne 2, campagne" in str(report.message)
     bad = take("liens.csv", links((SITE, LEGAL)) + b"12;" + LEGAL.encode() + b";2020-01-01;\n")
     assert (bad.status, bad.reasons) == ("rejected", ["ecars.FL10"])
-    assert take("malforme.xlsx", workbook(contract("9900"))).alerts == ["cpom.R01"], "no ARS can be told of it"
+    lost = take("malforme.xlsx", workbook(contract("9900")))
+    assert (lost.status, lost.alerts) == ("accepted", ["cpom.R01"]), "no ARS can be told of it"
+    assert str(lost.message).startswith("malforme.xlsx : feuille « Synthèse », cellule A4 : numéro FINESS EJ absent, mal formé")
+    renamed = take("renomme.xlsx", canonical([contract()]))
+    assert (renamed.status, renamed.reasons) == ("rejected", ["ecars.FL2"])
+
+
+def test_the_message_of_a_refusal_names_file_sheet_cell_and_rule(take: Take) -> None:
+    rows = strategic_rows(contract())
+    other = [[STRAT_TITLE.replace("2025 - 2029", "2019 - 2023")] if row == [STRAT_TITLE] else row for row in rows]
+    renamed = [["Items" if cell == "Indicateurs" else cell for cell in row] for row in rows]
+    told = {
+        name: str(take(f"{name}.xlsx", write_xlsx([Plan(cells, sheet)])).message)
+        for name, cells, sheet in (
+            ("campagne", other, "Synthèse"),
+            ("absente", hpr_rows(sample_contract(1, hpr=True)), "HPR"),
+            ("renommee", renamed, "Synthèse"),
+        )
+    }
+    assert told == {
+        "campagne": "campagne.xlsx : feuille « Synthèse », cellule A3 : annexe 2019-2023 : classeur d'une autre campagne, "
+        "2025-2029 attendu (règle ecars.FL8)",
+        "absente": "absente.xlsx : « HPR » : la feuille « ANNEXE ORIENTATION STRATEGIQUE » est absente du classeur "
+        "(règle ecars.FL9)",
+        "renommee": "renommee.xlsx : feuille « Synthèse », cellule C6 : colonne « Indicateurs » absente ou renommée "
+        "(en-tête lu ici : « Items ») (règle ecars.FL6)",
+    }
+
+
+def test_t19_the_same_bytes_are_known_and_the_same_content_in_another_file_changes_no_fact(hub: Hub, take: Take) -> None:
+    first = workbook(contract())
+    take("synthese.xlsx", first)
+    before, position = cpom.rows(hub, "out_ars__cpom_target"), hub.log.head()[0]
+    assert take("copie.xlsx", first).status == "already_known"
+    assert hub.log.head()[0] == position
+    assert take("enregistre.xlsx", _other_bytes(first)).status == "accepted"
+    assert cpom.rows(hub, "out_ars__cpom_target").equals(before)
+    assert len(contracts(hub)) == 1
+
+
+def _other_bytes(content: bytes) -> bytes:
+    """The same workbook in an archive of other bytes."""
+    target = BytesIO()
+    with zipfile.ZipFile(BytesIO(content)) as read, zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as written:
+        for name in read.namelist():
+            written.writestr(name, read.read(name))
+    return target.getvalue()
 
 
 def test_a_figure_that_the_pmsi_product_hides_is_hidden_here_too(hub: Hub, take: Take, transmission: Path) -> None:
@@ -273,7 +330,8 @@ def test_the_products_are_published_once_then_why_they_changed_is_told_and_where
     deliveries.ingest(hub, deliveries.find([transmission])[0][0])
     cpom_decisions.decide_definition(hub, ARS, "OS_13", "v1", "réunion")
     reports = {report.product: report.status for report in publication.publish(hub)}
-    assert reports == dict.fromkeys(("cpom-echeances", "cpom-finances", "cpom-indicateurs", "pmsi-activity"), "published")
+    made = ("cpom-echeances", "cpom-finances", "cpom-indicateurs", "cpts", "pmsi-activity")  # FMIS is in both
+    assert reports == dict.fromkeys(made, "published")
     [event] = publications(hub, ARS, "cpom-indicateurs")
     row = published_rows(hub, event, "indicator").filter(pl.col("definition_variant") == "v1").row(0, named=True)
     assert row["result"] in ("Écart", "Écart toléré", "Concordant")

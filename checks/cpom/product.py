@@ -187,7 +187,7 @@ def _findings(judgement: Judgement) -> pl.DataFrame:
     rows = rows.with_columns(rank=rank).sort("region", "finess_ej", "rank", "rule", "code", "year", "cell", nulls_last=True)
     rows = rows.with_columns(number=1 + pl.int_range(pl.len(), dtype=pl.Int64).over("region", "finess_ej"))
     return rows.with_columns(
-        finding_id=_id("finess_ej", "number"),
+        finding_id=pl.concat_str(_id("finess_ej"), pl.col("number").cast(pl.String).str.zfill(4), separator="/"),
         severity=_words("severity", _SEVERITIES),
         effect=_words("effect", _EFFECTS),
         message="message_fr",
