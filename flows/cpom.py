@@ -128,6 +128,9 @@ def facts_of(hub: Hub, known: Mapping[str, Head], region: str, at: Moment, law: 
     standing = _of_sheets(exported, rounds.filter(pl.col("round") == 0)["sheet_id"])
     told = {name: rows if name in OF_ALL else mine(rows) for name, rows in found.items()} | standing
     proof = _earlier_proof(exported, rounds, law, at)
+    files = [(name.removeprefix(f"{ECARS}_"), head.data["files"][0]["name"], head.data["files"][0]["sha256"])
+             for head in _tables(known) for name in head.tables]  # fmt: skip
+    told["table_files"] = pl.DataFrame(files, {"frame": pl.String, "file": pl.String, "sha256": pl.String}, orient="row")
     return facts(told | ({"earlier_proof": proof} if proof is not None else {}))
 
 
@@ -312,7 +315,7 @@ def _key(hub: Hub, known: Mapping[str, Head], region: str, at: Moment) -> str:
         "region": region,
         "on": at.on.isoformat(),
         "exports": [[head.scope, head.tables] for head in exports],
-        "tables": [head.tables for head in _tables(known)],
+        "tables": [[head.tables, [file["name"] for file in head.data["files"]]] for head in _tables(known)],
         "finess": [[f"{day}", segment] for day, segment in finess.extractions(hub, "finess_et", at.position)],
         "legal": [head.tables["dataset_finess_ej"] for head in known.values() if "dataset_finess_ej" in head.tables],
         "pmsi": [[scope, head.delivery_id, head.position] for scope, head in _standing(known).items() if head.source == PMSI],
