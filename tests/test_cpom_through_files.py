@@ -216,7 +216,8 @@ def test_the_products_are_published_once_then_why_they_changed_is_told_and_where
     deliveries.ingest(hub, deliveries.find([transmission])[0][0])
     cpom_decisions.decide_definition(hub, ARS, "OS_13", "v1", "réunion")
     reports = {report.product: report.status for report in publication.publish(hub)}
-    assert reports == dict.fromkeys(("cpom-echeances", "cpom-finances", "cpom-indicateurs", "pmsi-activity"), "published")
+    names = ("cpom-echeances", "cpom-finances", "cpom-indicateurs", "cpts", "pmsi-activity")  # cpts: of the FMIS subsidy
+    assert reports == dict.fromkeys(names, "published")
     [event] = publications(hub, ARS, "cpom-indicateurs")
     row = published_rows(hub, event, "indicator").filter(pl.col("definition_variant") == "v1").row(0, named=True)
     assert row["result"] in ("Écart", "Écart toléré", "Concordant")
