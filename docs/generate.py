@@ -22,6 +22,7 @@ from connectors.transmissions import FAMILIES as ENDINGS
 from contracts_schema import cpts_facts, ecds
 from contracts_schema import families as pmsi
 from contracts_schema import parameters as dated
+from contracts_schema.bordereau_profiles import profiles
 from contracts_schema.datasets import Column, Dataset, datasets
 from contracts_schema.layouts import index, layouts
 from contracts_schema.parameters.record import STATUSES_FR
@@ -98,6 +99,23 @@ def bordereau_rules() -> str:
     names = {"delivery": "file", "line": "line"}
     rows = ((f"`{rule.id}`", names[rule.level], rule.outcome, rule.label_fr, rule.source) for rule in found)
     return _table(("rule", "about", "outcome", "what it says", "source"), rows)
+
+
+def bordereau_headings() -> str:
+    """What each profile reads: the labels above the table and the headings of its columns, by canonical name."""
+    parts = []
+    for profile in profiles():
+        needed = dict.fromkeys(profile.required, "yes") | dict.fromkeys(("date", "month"), "one of the two")
+        columns = [
+            (f"`{name}`", ", ".join(told["names"]), needed.get(name, "")) for name, told in profile.facts["columns"].items()
+        ]
+        fields = [(f"`{name}`", ", ".join(labels)) for name, labels in profile.facts["header_fields"].items()]
+        parts += [
+            f"Profile `{profile.id}`, version {profile.version} ({profile.title_fr}).\n",
+            _table(("column", "headings accepted", "compulsory"), columns),
+            _table(("fact above the table", "labels accepted; the value is at the right, else below"), fields),
+        ]
+    return "\n".join(parts)
 
 
 def dataset_rules() -> str:
@@ -386,6 +404,7 @@ GENERATED: dict[str, Callable[[], str]] = {
         formats,
         rules,
         bordereau_rules,
+        bordereau_headings,
         dataset_rules,
         dataset_contracts,
         thresholds,

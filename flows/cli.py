@@ -16,6 +16,7 @@ import typer
 
 from flows import cli_campaigns, cli_cpom, cli_demarches, cli_lines
 from flows.commands import AsJson, AsOf, hub_of, print_json
+from flows.usage import usage_fr
 
 app = typer.Typer(
     name="ecluse",
@@ -569,9 +570,15 @@ def main() -> None:
     from flows.hub import WrongUsage
 
     try:
-        app()
+        code = app(standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
     except WrongUsage as error:
         _fail(str(error), 2)
+    except Misused as error:
+        if type(error).__name__ == "NoArgsIsHelpError":
+            error.show()
+            sys.exit(2)
+        _fail(usage_fr(error), 2)
     except SystemExit as end:  # Typer turns Ctrl-C into a silent one
         if end.code != 130:
             raise
@@ -579,6 +586,9 @@ def main() -> None:
     except Exception as error:
         _fail(_told(error), 1)
 
+
+Misused: Any = typer.BadParameter.__base__
+"""What the command line library raises for a command that is written wrongly."""
 
 OURS = {
     "warehouse.log": "LogError",

@@ -21,6 +21,8 @@ FINANCED_BY = {
 """Where the numbers of a beneficiary are written."""
 ABOUT = ("contract_id", "beneficiary", "order_number")
 """Columns that the item of a finding may be of."""
+LISTED = {"commitment": (commitments.COMMITMENTS, "engagement"), "indicator": (commitments.ENTRIES, "saisie")}
+"""Tables whose rows say their file and line."""
 
 
 def origins(hub: Hub, table: Table, row: Mapping[str, Any], position: int) -> Origins:
@@ -29,39 +31,46 @@ def origins(hub: Hub, table: Table, row: Mapping[str, Any], position: int) -> Or
     if at is None:
         return Origins({})
     known = {scope: head for scope, head in all_heads(hub, at.position).items() if head.source in commitments.SOURCES}
-    if table.name == "part":
-        contract, mission = {"contract_id": row["contract_id"]}, {"contract_id": row["contract_id"], "mission": row["mission"]}
-        lines = _last(_lines(hub, known, commitments.CONTRACTS, "contrat", contract))
-        lines |= _last(_lines(hub, known, commitments.MISSIONS, "mission", mission))
-        cents = "non calculable" if row["amount_cents"] is None else f"{row['amount_cents']} centimes"
-        step = {"kind": STEP, "depth": 0, "node": f"{row['mission']} {row['part']}", "value": row["amount_cents"],
-                "unit": "centimes", "firm": row["firm"], "status_fr": row["status_fr"], "parameters": row["parameters"],
-                "text": f"{row['mission']} {row['part']} = {cents} [{row['status_fr']}] : {row['reason']} ; "
-                        f"{row['due_days']} jours sur {row['year_days']} ; {row['parameters']}"}  # fmt: skip
-        own = law.law_of(hub, f"ars-{row['region']}", at.position).parameters
-        used = {one.position for one in own if re.search(rf"{re.escape(one.parameter)}\b(?!\.)", row["parameters"])}
-        return Origins(lines, (step, *(decision(hub, one) for one in sorted(used))))
+    contract = {"contract_id": row.get("contract_id")}
     if table.name == "contract":
-        return Origins(_last(_lines(hub, known, commitments.CONTRACTS, "contrat", {"contract_id": row["contract_id"]})))
-    if table.name in ("commitment", "indicator"):
-        name = commitments.COMMITMENTS if table.name == "commitment" else commitments.ENTRIES
-        place = {"file": row["file"], "line": row["line"]}
-        return Origins(_last(_lines(hub, known, name, "engagement" if table.name == "commitment" else "saisie", place)))
+        return Origins(_last(_lines(hub, known, commitments.CONTRACTS, "contrat", contract)))
+    if table.name == "part":
+        lines = _last(_lines(hub, known, commitments.CONTRACTS, "contrat", contract))
+        lines |= _last(_lines(hub, known, commitments.MISSIONS, "mission", {**contract, "mission": row["mission"]}))
+        return Origins(lines, (_step(row), *_decisions(hub, row, at.position)))
+    if table.name in LISTED:
+        name, what = LISTED[table.name]
+        return Origins(_last(_lines(hub, known, name, what, {"file": row["file"], "line": row["line"]})))
     if table.name == "subsidy":
         return _of_subsidy(hub, known, row)
+    if table.name == "source":
+        return Origins({}, (rule(row["point"], f"{row['claimed']} ; ailleurs : {row['elsewhere']}"),))
     found: dict[str, Any] = {}
     if table.name == "overlap":
         for name, columns in FINANCED_BY.items():
             for column in columns:
                 found |= _lines(hub, known, name, name, {column: row["beneficiary"]})
         return Origins(found, (rule("cds.CDS71", row["verdict"]),))
-    if table.name == "finding":
-        for name in commitments.ONCE:
-            for column in ABOUT:
-                line = {"line": row["line"]} if row["line"] else {}
-                found |= _lines(hub, known, name, "lignes", {column: row["item"], **line}) if row["item"] else {}
-        return Origins(found, (rule(row["rule"], row["reason"]),))
-    return Origins({}, (rule(row["point"], f"{row['claimed']} ; ailleurs : {row['elsewhere']}"),))
+    line = {"line": row["line"]} if row["line"] else {}
+    for name in commitments.ONCE if row["item"] else ():
+        for column in ABOUT:
+            found |= _lines(hub, known, name, "lignes", {column: row["item"], **line})
+    return Origins(found, (rule(row["rule"], row["reason"]),))
+
+
+def _step(row: Mapping[str, Any]) -> dict[str, Any]:
+    cents = "non calculable" if row["amount_cents"] is None else f"{row['amount_cents']} centimes"
+    told = (row["reason"], f"{row['due_days']} jours sur {row['year_days']}", row["parameters"])
+    return {"kind": STEP, "depth": 0, "node": f"{row['mission']} {row['part']}", "value": row["amount_cents"],
+            "unit": "centimes", "firm": row["firm"], "status_fr": row["status_fr"], "parameters": row["parameters"],
+            "text": f"{row['mission']} {row['part']} = {cents} [{row['status_fr']}] : {' ; '.join(told)}"}  # fmt: skip
+
+
+def _decisions(hub: Hub, row: Mapping[str, Any], position: int) -> list[dict[str, Any]]:
+    """The attestations that a part uses."""
+    own = law.law_of(hub, f"ars-{row['region']}", position).parameters
+    used = {one.position for one in own if re.search(rf"{re.escape(one.parameter)}\b(?!\.)", row["parameters"])}
+    return [decision(hub, one) for one in sorted(used)]
 
 
 def _of_subsidy(hub: Hub, known: Mapping[str, Head], row: Mapping[str, Any]) -> Origins:

@@ -11,7 +11,6 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn
 from rich.table import Table
@@ -22,6 +21,7 @@ from contracts_schema.french import number as number
 from contracts_schema.parameters.record import STATUSES_FR
 from contracts_schema.rules import label
 from flows.deliveries import names_of
+from flows.grids import grid as grid
 
 if TYPE_CHECKING:
     import polars as pl
@@ -335,7 +335,7 @@ def _main_segment(delivery: Mapping[str, Any]) -> str:
 def rows(found: "Rows", output: Path | None, *, in_json: bool) -> None:
     """Show rows as a table; or as JSON, there or in a file."""
     if not in_json:
-        table = grid(*found.columns)
+        table = grid(*map(plain, found.columns))
         for line in found.content:
             table.add_row(*("" if value is None else plain(value) for value in line))
         console().print(table)
@@ -544,14 +544,6 @@ def euros(cents: int) -> str:
     """An amount in cents as French readers write it: ``25,00 €``."""
     whole, rest = divmod(abs(cents), 100)
     return f"{'-' if cents < 0 else ''}{number(whole)},{rest:02d} €"
-
-
-def grid(*columns: str) -> Table:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for column in columns:
-        right = column.endswith(" >")
-        table.add_column(Text(plain(column.removesuffix(" >"))), justify="right" if right else "left", overflow="fold")
-    return table
 
 
 def _reasons(report: "Report") -> Iterator[str]:

@@ -308,6 +308,27 @@ def test_what_is_computed_is_kept_until_something_that_matters_changes(hub: Hub,
     assert {place for place in keys if keys[place] != again[place]} == {"cpam-311"}
 
 
+def test_an_extraction_makes_again_the_tables_of_the_places_of_its_centres_and_of_no_other(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, work, centres = list[str](), campaigns.computed, in_caisse("311", "312", "313")
+
+    def counted(hub: Hub, known: Any, place: str, at: Any) -> Any:
+        made.append(place)
+        return work(hub, known, place, at)
+
+    monkeypatch.setattr(campaigns, "computed", counted)
+    for caisse, centre in zip(("311", "312", "313"), centres, strict=True):
+        take(hub, put(tmp_path / f"cpam-{caisse}", [centre]))
+    rows(hub, CENTRES)
+    assert sorted(made) == ["ars-99", "cpam-311", "cpam-312", "cpam-313"]
+    made.clear()
+    identity(raison_sociale="Nom changé")(centres[1])
+    take(hub, put(tmp_path / "mars" / "cpam-312", centres[1:2], date(2026, 3, 3)))
+    assert rows(hub, CENTRES).filter(caisse="312")["legal_name"].unique().to_list() == ["Nom changé"]
+    assert sorted(made) == ["ars-99", "cpam-312"]
+
+
 # --- what others say
 
 OTHERS = {

@@ -47,6 +47,9 @@ class Facts:
     signatory: pl.DataFrame | None = None
     insurance_income: pl.DataFrame | None = None
     notice_event: pl.DataFrame | None = None
+    contract_event: pl.DataFrame | None = None
+    contract_post: pl.DataFrame | None = None
+    long_term_account: pl.DataFrame | None = None
     earlier_proof: pl.DataFrame | None = None
 
     def has(self, *names: str) -> bool:
