@@ -259,6 +259,23 @@ def test_a_purge_for_retention_is_no_withdrawal(bench: Bench, reason: str, kind:
     assert "document-unique.pdf" not in bench.head.read_text(encoding="utf-8"), "names of files are no fact to keep"
 
 
+def test_no_snapshot_ever_holds_the_name_of_a_file_and_those_that_did_are_read_as_the_others(
+    bench: Bench, tmp_path: Path
+) -> None:
+    bench.fill(1)
+    text = bench.deliver().path.read_text(encoding="utf-8")
+    assert ".pdf" not in text
+    title, family = next(iter(protocol_titles().items()))
+    named = text.replace('"families":[]', f'"families":["{family}"]', 1)
+    old = text.replace('"families":[]', f'"name":"{title} de Mme Exemple.pdf"', 1)
+    assert len({text, named, old}) == 3
+    (tmp_path / "named.jsonl").write_text(named, encoding="utf-8")
+    (tmp_path / "old.jsonl").write_text(old, encoding="utf-8")
+    assert read_snapshot(tmp_path / "old.jsonl").dossiers == read_snapshot(tmp_path / "named.jsonl").dossiers
+    told = [declared([tmp_path / f"{name}.jsonl"], MAPPINGS).frames for name in ("old", "named")]
+    assert all(told[0][name].equals(told[1][name]) for name in told[0])
+
+
 def test_what_the_administration_hides_is_not_withdrawn_by_the_team(bench: Bench) -> None:
     bench.fill(1)
     bench.platform.settle(1, "accepte")
