@@ -12,11 +12,11 @@ import pytest
 import yaml
 from demarches import TEAM, Bench, platform
 from polars.testing import assert_frame_equal
-from snp_facts import CAISSE, FAMILIES, PEOPLE, SPEC, day, facts_of, instant, structures
+from snp_facts import FAMILIES, PEOPLE, SPEC, day, facts_of, instant, structures
 
 from checks.dataset_facts import facts_of as facts_from_rows
 from checks.snp.facts import SCHEMAS, check_facts
-from checks.snp.law import attested_as_published, default_law
+from checks.snp.law import default_law
 from checks.snp.reconcile import reconcile
 from connectors import demarches_frames
 from connectors import simulator_forms as forms
@@ -30,10 +30,11 @@ from connectors.simulator_demarches import Simulator
 from connectors.simulator_platform import Field, Platform
 from contracts_schema.bordereau_profiles import normalised
 from contracts_schema.demarches_mappings import InvalidMapping, load, mappings, protocol_titles
+from flows.law_table import as_published
 
 Row = dict[str, Any]
 MAPPINGS = mappings()
-ATTESTED = attested_as_published(CAISSE)
+ATTESTED = as_published(("snp.tariff", "snp.window"), "texte détenu par la caisse")
 
 
 @pytest.fixture
