@@ -342,7 +342,8 @@ def explained(answer: Mapping[str, Any]) -> None:
             out.print("  aucune ligne du fichier ne compte ici")
         for measures, found in _same_lines(delivery["measures"]):
             lines = counted(found["lines"], "ligne")
-            out.print(f"  {measures} : {lines} du fichier : {_ranges(found['ranges'])}", soft_wrap=True)
+            where = f" : {_ranges(found['ranges'])}" if found["ranges"] else ""
+            out.print(f"  {measures} : {lines} du fichier{where}", soft_wrap=True)
 
 
 def _main_segment(delivery: Mapping[str, Any]) -> str:
