@@ -13,7 +13,7 @@ import polars as pl
 
 from checks import dataset_values
 from checks.deliveries import Judgement, Outcome, Tally
-from checks.rows import QUARANTINE, RowsLost
+from checks.quarantine import QUARANTINE, RowsLost
 from contracts_schema import dataset_rows, identifiers
 from contracts_schema.datasets import Column, Dataset, Layout, schema
 from contracts_schema.rules import catalogue

@@ -12,6 +12,8 @@ import polars as pl
 
 from checks import casting
 from checks.deliveries import Tally
+from checks.quarantine import QUARANTINE as QUARANTINE
+from checks.quarantine import RowsLost as RowsLost
 from contracts_schema import pmsi_rows
 from contracts_schema.families import Family, formats, schema
 from contracts_schema.layouts import Layout
@@ -20,21 +22,6 @@ BYTE_ORDER_MARK = "pmsi.byte_order_mark"
 COUNT_MISMATCH = "pmsi.count_mismatch"
 PARTIAL_LOS = "pmsi.partial_los"
 DUPLICATE = "pmsi.duplicate_record"
-
-QUARANTINE = pl.Schema(
-    {
-        "line_number": pl.Int64(),
-        "byte_offset": pl.Int64(),
-        "raw": pl.String(),
-        "rule": pl.String(),
-        "fields": pl.List(pl.String),
-    }
-)
-"""Columns of a quarantine segment; ``raw`` is the line in latin-1, ``fields`` the fields that the rule names."""
-
-
-class RowsLost(Exception):
-    """A block left the gate with more or fewer lines than it came with: a defect of the gate, never of the file."""
 
 
 @dataclass

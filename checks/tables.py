@@ -73,6 +73,12 @@ def judge(
     return TableGate(product, tuple(results))
 
 
+def load() -> None:
+    """Import Great Expectations now, before tables are there to judge."""
+    with _silence():
+        _context()
+
+
 def _judge(
     url: str, schema: str | None, names: Mapping[str, str], product: Product, parameters: Mapping[str, int]
 ) -> tuple[list[Result], str]:

@@ -20,8 +20,8 @@ from connectors.sheets import Unreadable
 from contracts_schema.bordereau_profiles import normalised
 from contracts_schema.families import RESTRICTED
 from flows import replacements
-from flows.gate import Judged, Progress
 from flows.hub import PARIS, Hub
+from flows.judged import Judged, Progress
 from warehouse import faults
 from warehouse.heads import BORDEREAU
 from warehouse.log import Event

@@ -11,15 +11,15 @@ import polars as pl
 
 from checks.cds.ruling import FINDINGS, FIRED
 from checks.deliveries import Judgement, Tally
-from checks.rows import QUARANTINE
+from checks.quarantine import QUARANTINE
 from connectors.campaign_files import ECDS, FIR
 from connectors.ecds_table import EcdsRefused
 from connectors.section_rows import SHOWN, Finding, Rows
 from contracts_schema import geography
 from contracts_schema.families import RESTRICTED
-from flows.gate import Judged, Progress
-from flows.gate import settle as settle
 from flows.hub import Hub
+from flows.judged import Judged, Progress
+from flows.judged import settle as settle
 from warehouse import faults
 from warehouse.log import Event
 from warehouse.segments import SegmentWriter

@@ -322,7 +322,7 @@ def publish(
 
     Avec --as-of, recrée dans un dossier ce qui était publiable à cette date, sans rien publier.
     """
-    from flows import display, publication, state
+    from flows import display, gate_apart, publication, state
     from flows.hub import WrongUsage
 
     if (as_of is None) != (output is None):
@@ -331,7 +331,8 @@ def publish(
     until = state.position_of(hub, as_of)
     with display.spinner("publication", quiet=as_json) as step:
         if until is None or output is None:
-            reports = publication.publish(hub, recipient, step)
+            with gate_apart.table_gate(hub, recipient) as judge:
+                reports = publication.publish(hub, recipient, step, judge)
         else:
             reports = publication.recreate(hub, until, output, recipient, step)
     print_json({"publications": [report.as_json() for report in reports]}) if as_json else display.published(reports)

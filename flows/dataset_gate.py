@@ -11,14 +11,14 @@ import polars as pl
 
 from checks.datasets import Gate, judge_file
 from checks.deliveries import Judgement, Tally
-from checks.rows import QUARANTINE
+from checks.quarantine import QUARANTINE
 from connectors.datasets import DatasetRefused, read, recognise
 from contracts_schema.datasets import Dataset, datasets, schema
 from contracts_schema.families import RESTRICTED
 from flows.deliveries import standing
-from flows.gate import Judged, Progress
-from flows.gate import settle as settle
 from flows.hub import Hub
+from flows.judged import Judged, Progress
+from flows.judged import settle as settle
 from warehouse import faults
 from warehouse.log import Event
 from warehouse.segments import SegmentWriter

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from checks.deliveries import Judgement, Standing
-    from flows.gate import Judged, Progress
+    from flows.judged import Judged, Progress
     from warehouse.log import Log
 
 READ_BYTES = 16 << 20
@@ -412,7 +412,7 @@ def settled_now(hub: Hub, decided: Event) -> tuple[dict[str, Any], tuple[str, in
     streams that must not have moved since (see ``NewEvent``).
     """
     from checks.deliveries import Tally
-    from flows.gate import Judged
+    from flows.judged import Judged
 
     data = decided.data
     tallies = {

@@ -20,9 +20,9 @@ from contracts_schema.demarches_mappings import InvalidMapping, load
 from contracts_schema.families import RESTRICTED
 from contracts_schema.identifiers import is_nir
 from flows.dataset_gate import REFUSAL, table_of
-from flows.gate import Judged, Progress
-from flows.gate import settle as settle
 from flows.hub import Hub
+from flows.judged import Judged, Progress
+from flows.judged import settle as settle
 from flows.pull import MAPPING, SNAPSHOT, pieces
 from warehouse import faults
 from warehouse.log import Event

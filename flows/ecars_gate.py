@@ -22,9 +22,9 @@ from connectors.sheets import Unreadable, Workbook
 from contracts_schema.geography import region_of
 from flows.bordereau_gate import received_on
 from flows.ecars_segments import keep, segment, table_of
-from flows.gate import Judged, Progress
-from flows.gate import settle as settle_table
 from flows.hub import Hub
+from flows.judged import Judged, Progress
+from flows.judged import settle as settle_table
 from warehouse import faults
 from warehouse.log import Event
 

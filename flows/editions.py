@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from checks.table_results import TableGate
+    from flows.gate_apart import Judge
     from warehouse.heads import Head
     from warehouse.products import Publication, Receipt
     from warehouse.recipient_tables import Staging
@@ -121,14 +122,30 @@ def masked(hub: Hub, edition: Edition, before: list[Event], number: int) -> "Pub
     return made.Publication(recipient.name, product, tables, manifest, formats, _provenance(edition))
 
 
-def judged(edition: Edition, staging: "Staging") -> "TableGate":
+def moved(hub: Hub, recipients: "list[Recipient]") -> bool:
+    """Whether something that a publication is made of has changed since the last one, or the day it is judged for."""
+    for product in filter(_is_made, products().values()):
+        last = _last_change(hub, product, None)
+        for recipient in recipients if last else ():
+            made = publications(hub, recipient.name, product.id) if recipient.kind == product.recipient_kind else None
+            if made is not None and last:
+                known = (made[-1].data["log"]["position"], made[-1].data.get("judged_on")) if made else None
+                day = None if product.made_by == VIEWS else hub.today().isoformat()
+                if known != (last.position, day):
+                    return True
+    return False
+
+
+def judged(edition: Edition, staging: "Staging", judge: "Judge | None" = None) -> "TableGate":
     """Put the contract of the product to the tables that wait. BrokenCheck when it cannot be answered."""
     from checks import tables
     from warehouse.masking import THRESHOLD
 
     product, threshold = edition.product, parameters.value(THRESHOLD, _day(edition.receipt)).value
     names = {table.name: staging.table(table.name) for table in product.tables}
-    return tables.judge(staging.url, staging.schema, names, product, parameters={"small_cell_threshold": int(threshold)})
+    return (judge or tables.judge)(
+        staging.url, staging.schema, names, product, parameters={"small_cell_threshold": int(threshold)}
+    )
 
 
 def written(edition: Edition, publication: "Publication", gate: "TableGate", folder: Path, content: str) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -18,6 +18,8 @@ from connectors.pmsi import Block
 from contracts_schema.families import FAMILIES, Family, restricted_columns, schema, unstored_tail
 from flows.deliveries import READ_BYTES, standing
 from flows.hub import Hub
+from flows.judged import Judged, Progress
+from flows.judged import settle as settle
 from warehouse import faults
 from warehouse.log import Event
 from warehouse.segments import SegmentWriter
@@ -26,31 +28,6 @@ UNKNOWN_FORMAT = "pmsi.unknown_format"
 ASIDE = pl.Schema({"family": pl.String(), **QUARANTINE})
 SETTLED = ("uid",)
 """Facts of a decision that are settled again with it when it is waived."""
-
-Progress = Callable[[str, int, int], None]
-"""Called with a step's name, bytes done and bytes in all."""
-
-
-@dataclass
-class Judged:
-    """What the gate made of a delivery: counts per family, segment per table, quarantine segment."""
-
-    tallies: dict[str, Tally] = field(default_factory=dict)
-    tables: dict[str, str] = field(default_factory=dict)
-    quarantine: str | None = None
-    restricted_quarantine: str | None = None
-    """Segment of the lines set aside of families whose lines may be read by no view and no product."""
-    facts: dict[str, Any] = field(default_factory=dict)
-    """What the source has to say of the whole, for the decision to record."""
-    standing: Any = None
-    """What the log makes of it, for its judgement; not recorded."""
-    unmoved: tuple[str, int] | None = None
-    """The streams, and the position, that what was settled rests on (see ``NewEvent``)."""
-
-    @property
-    def resembles(self) -> str | None:
-        """Another record kind that a file looks like, if one does."""
-        return next((tally.resembles for tally in self.tallies.values() if tally.resembles), None)
 
 
 def gate(hub: Hub, received: Event, progress: Progress = lambda *_: None) -> Judged:
@@ -74,15 +51,6 @@ def gate(hub: Hub, received: Event, progress: Progress = lambda *_: None) -> Jud
             judged.restricted_quarantine = hub.blobs.adopt_segment(paths[True])
     judged.facts["uid"] = _uid(hub, judged.tables)
     return judged
-
-
-def settle(hub: Hub, received: Event, judged: Judged) -> Judged:
-    """Adds ``same_content``: an earlier delivery of the scope whose rows are the same to the cell, though its bytes differ."""
-    same = None
-    for event in hub.log.read(stream=received.stream, types={"DeliveryAccepted"}):
-        if event.data["tables"] == judged.tables and event.data["delivery_id"] != received.data["delivery_id"]:
-            same = event.data["delivery_id"]
-    return replace(judged, facts=judged.facts | {"same_content": same})
 
 
 def judge(hub: Hub, received: Event, judged: Judged) -> Judgement:

@@ -27,6 +27,7 @@ from warehouse.log import Event, NewEvent, VersionConflict
 
 if TYPE_CHECKING:
     from checks.table_results import TableGate
+    from flows.gate_apart import Judge
     from warehouse.products import Publication
 
 
@@ -55,14 +56,20 @@ class PublishReport:
         return asdict(self)
 
 
-def publish(hub: Hub, recipient: str | None = None, progress: Callable[[str], None] = lambda name: None) -> list[PublishReport]:
+def publish(
+    hub: Hub,
+    recipient: str | None = None,
+    progress: Callable[[str], None] = lambda name: None,
+    judge: "Judge | None" = None,
+) -> list[PublishReport]:
     """Publish its products to each recipient of the settings, or to one of them.
 
-    Publishes nothing new when the content is that of the last publication. WrongUsage when nothing can be published, or when
+    Publishes nothing new when the content is that of the last publication. ``judge``: the table gate, if another than that of
+    this process (``flows.gate_apart``). WrongUsage when nothing can be published, or when
     a product holds more than its recipient is cleared for. BrokenCheck when the table gate could not answer.
     """
     found = editions(hub, recipients(hub, recipient), None, progress)
-    reports = [_publish(hub, edition) for edition in found if concerns(hub, edition)]
+    reports = [_publish(hub, edition, judge) for edition in found if concerns(hub, edition)]
     if recipient and not reports:
         raise WrongUsage(f"rien à publier pour {recipient} : aucune donnée acceptée de ce territoire")
     return reports
@@ -85,7 +92,7 @@ def recreate(
     return reports
 
 
-def _publish(hub: Hub, edition: Edition) -> PublishReport:
+def _publish(hub: Hub, edition: Edition, judge: "Judge | None") -> PublishReport:
     from warehouse import faults, recipient_tables
     from warehouse import products as made
 
@@ -103,7 +110,7 @@ def _publish(hub: Hub, edition: Edition) -> PublishReport:
             with recipient_tables.staged(
                 url, recipient, product, publication.tables, facts(edition, content, number)
             ) as staging:
-                gate = judged(edition, staging)
+                gate = judged(edition, staging, judge)
                 if not gate.sound:
                     return _refused(edition, publication, gate, making)
                 status = "unchanged" if known else "published"

@@ -27,7 +27,7 @@ from flows.hub import Hub, WrongUsage
 from warehouse.heads import DEMARCHE, FOLDED, Head
 
 if TYPE_CHECKING:
-    from flows.gate import Progress
+    from flows.judged import Progress
 
 SNAPSHOT, MAPPING, PIECES = "declarations", "mapping", "pieces"
 """The families of the files of a delivery."""

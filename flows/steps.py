@@ -19,7 +19,7 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.concurrency.sync import concurrency
 from prefect.exceptions import ObjectAlreadyExists
 
-from checks.rows import RowsLost
+from checks.quarantine import RowsLost
 from checks.tables import BrokenCheck
 from connectors.demarches_client import PullStopped
 from flows.hub import Hub, WrongUsage, open_hub

@@ -22,7 +22,7 @@ from flows.hub import Hub
 from warehouse.log import Event, KeyConflict, VersionConflict
 
 if TYPE_CHECKING:
-    from flows.gate import Progress
+    from flows.judged import Progress
 
 SMALL = 1 << 20
 """Bytes of a file that may be held with those of its group."""

@@ -4,7 +4,7 @@ import shutil
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from io import BytesIO
 from pathlib import Path
@@ -37,6 +37,7 @@ from flows import (
     cpom_decisions,
     decisions,
     deliveries,
+    editions,
     explanation,
     publication,
     replay,
@@ -342,7 +343,11 @@ def test_the_products_are_published_once_then_why_they_changed_is_told_and_where
     take("subventions.csv", table("subventions", [{**granted, "montant_cents": "10000"}]))
     deliveries.ingest(hub, deliveries.find([transmission])[0][0])
     cpom_decisions.decide_definition(hub, ARS, "OS_13", "v1", "réunion")
+    to = editions.recipients(hub, None)
+    assert editions.moved(hub, to)
     reports = {report.product: report.status for report in publication.publish(hub)}
+    assert not editions.moved(hub, to)
+    assert editions.moved(replace(hub, clock=lambda: NOW + timedelta(days=1)), to), "judged for another day"
     made = ("cpom-echeances", "cpom-finances", "cpom-indicateurs", "cpts", "pmsi-activity")  # FMIS is in both
     assert reports == dict.fromkeys(made, "published")
     [event] = publications(hub, ARS, "cpom-indicateurs")

@@ -6,7 +6,9 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from multiprocessing import Pipe
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import polars as pl
@@ -18,8 +20,9 @@ from checks import tables
 from checks.table_docs import write_docs
 from checks.table_results import TableGate, rows_fr
 from checks.table_rules import FORMS_FR, CannotBeAsked, rules_of
+from checks.tables import BrokenCheck
 from contracts_schema.products import Column, Mask, Product, RowCheck, Table, product_of, products
-from flows import deliveries, publication
+from flows import deliveries, gate_apart, publication
 from flows.hub import Hub
 from warehouse.log import canonical
 
@@ -90,6 +93,23 @@ def with_check(sql: str) -> Product:
 
 def broken(gate: TableGate) -> dict[str, int | None]:
     return {result.id.removeprefix("counts."): result.unexpected for result in gate.breaches}
+
+
+def test_a_gate_in_a_process_of_its_own_answers_the_same_and_says_when_it_is_gone(tmp_path: Path) -> None:
+    url = put(sa.create_engine(f"sqlite:///{tmp_path / 'staging.db'}"), SOUND)
+    here, there = Pipe()
+    child = Thread(target=gate_apart._serve, args=(there,))
+    child.start()
+    names = {table.name: f"staging_{table.name}" for table in PRODUCT.tables}
+    assert gate_apart._ask(here, (url, None, names, PRODUCT), {"parameters": PARAMETERS}).as_json() == judge(url).as_json()
+    with pytest.raises(BrokenCheck, match="n'a pas pu répondre"):
+        gate_apart._ask(here, (url, None, {"counts": "no_such_table"}, PRODUCT), {"parameters": PARAMETERS})
+    here.close()
+    child.join()
+    gone, other = Pipe()
+    other.close()
+    with pytest.raises(BrokenCheck, match="s'est arrêtée"):
+        gate_apart._ask(gone, (url, None, names, PRODUCT), {"parameters": PARAMETERS})
 
 
 # --- what it finds
