@@ -8,6 +8,7 @@ from itertools import groupby
 from pathlib import Path
 
 from checks.table_results import Result, TableGate
+from contracts_schema.french import counted
 from contracts_schema.products import Column, Table
 
 PAGE = "data-docs.html"
@@ -60,7 +61,7 @@ def _outcome(result: Result) -> tuple[str, str]:
 def _counted(results: list[Result] | tuple[Result, ...]) -> str:
     """How many rules were kept, in words."""
     kept = sum(bool(result.success) for result in results)
-    text = f"{len(results)} règles, {kept} respectées"
+    text = f"{counted(len(results), 'règle')}, {counted(kept, 'respectée')}"
     others = {
         "non respectée": sum(result.success is False and result.severity == "critical" for result in results),
         "à vérifier": sum(result.success is False and result.severity != "critical" for result in results),

@@ -21,6 +21,7 @@ from connectors.bordereau_tables import Match, Table, body, kinds_of_rows, match
 from connectors.bordereau_values import candidates, cents, clean, days, mapped, normalised, plain_digits, rpps, whole_number
 from connectors.sheets import Unreadable, Workbook, read_sheets, reference
 from contracts_schema.bordereau_profiles import COLUMNS, RESTRICTED, Profile, labels, profiles
+from contracts_schema.french import counted
 
 FL6_HIDDEN = "bordereau.hidden_sheet"
 FL7 = "bordereau.FL7"
@@ -169,7 +170,8 @@ def _of_file(workbook: Workbook, found: Match, rows: pl.DataFrame) -> list[Findi
     said: list[Finding] = []
     for name in found.hidden:
         filled = next(sheet.cells["row"].n_unique() for sheet in workbook.sheets if sheet.name == name and sheet.hidden)
-        said.append(Finding(FL6_HIDDEN, None, f"feuille masquée {name!r} ({filled} lignes remplies) : non lue", "B04"))
+        lines = counted(filled, "ligne remplie", "lignes remplies")
+        said.append(Finding(FL6_HIDDEN, None, f"feuille masquée {name!r} ({lines}) : non lue", "B04"))
     said += [Finding(UNREAD, None, f"feuille {name!r} sans tableau reconnu : non lue") for name in found.without_table]
     for table in found.tables:
         name = table.sheet.name or "fichier"
@@ -183,7 +185,8 @@ def _of_file(workbook: Workbook, found: Match, rows: pl.DataFrame) -> list[Findi
         hidden = of_sheet.filter(pl.col("hidden") & (pl.col("what") == "line")).height
         if hidden:
             name = table.sheet.name or "fichier"
-            message = f"{name} : {hidden} lignes masquées ou filtrées, lues et comptées dans la somme"
+            lines = counted(hidden, "ligne masquée ou filtrée, lue et comptée", "lignes masquées ou filtrées, lues et comptées")
+            message = f"{name} : {lines} dans la somme"
             said.append(Finding(HIDDEN_ROW, table.sheet.name, message, "A03"))
         aside = of_sheet.filter(pl.col("what").is_in(list(SET_ASIDE))).select("row", "what", "misplaced")
         for row, what, column in aside.rows()[:50]:

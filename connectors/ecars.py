@@ -21,6 +21,7 @@ from connectors.ecars_values import bare
 from connectors.sheets import Unreadable, Workbook, read_sheets
 from contracts_schema.cpom_catalogue import CAMPAIGN, recognitions
 from contracts_schema.cpom_frames import schema
+from contracts_schema.french import counted
 from contracts_schema.identifiers import is_nir, plain
 
 FL2 = "ecars.FL2"
@@ -118,7 +119,8 @@ def _workbook(workbook: Workbook, content: bytes, file: str, received_on: date) 
         elif sheet.hidden:
             notes.append(f"{named} masquée : lue")
         if own and sheet.hidden_rows:
-            notes.append(f"{named} : {len(sheet.hidden_rows)} lignes masquées ou filtrées, lues")
+            rows = counted(len(sheet.hidden_rows), "ligne masquée ou filtrée, lue", "lignes masquées ou filtrées, lues")
+            notes.append(f"{named} : {rows}")
     if not found:
         names = ", ".join(f"« {sheet.name or 'fichier'} »" for sheet in workbook.sheets[:5])
         told = "ni « SYNTHESE DES SAISIES », ni titre d'annexe, ni « DETAIL DE LA BASE »"

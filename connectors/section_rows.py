@@ -13,6 +13,7 @@ from connectors.bordereau_values import normalised
 from connectors.ecds_table import CDS57, EcdsRefused, TextTable
 from connectors.ecds_values import Reading, reading
 from contracts_schema import ecds
+from contracts_schema.french import counted
 from contracts_schema.rules import case_of, catalogue
 
 CDS58 = "cds.CDS58"
@@ -201,7 +202,7 @@ def _told(
 def lines_of(lines: pl.Series) -> str:
     """The numbers of these lines, the first ones when they are many."""
     shown = ", ".join(map(str, lines.head(SHOWN)))
-    return shown if lines.len() <= SHOWN else f"{shown}… ({lines.len()} lignes)"
+    return shown if lines.len() <= SHOWN else f"{shown}… ({counted(lines.len(), 'ligne')})"
 
 
 def set_aside(

@@ -8,6 +8,7 @@ from typing import Any
 from prefect import flow, runtime
 from prefect.artifacts import create_table_artifact
 
+from contracts_schema.french import counted
 from flows import building
 from flows.steps import hub_of, step
 
@@ -26,7 +27,7 @@ def build(home: str | None = None) -> dict[str, Any]:
         home: the hub's home; by default ECLUSE_HOME, else ~/.ecluse.
     """
     report = build_views(home, str(runtime.flow_run.id))
-    told = f"Vues à la position {report['position']}, d'après {report['heads']} transmissions en place"
+    told = f"Vues à la position {report['position']}, d'après {counted(report['heads'], 'transmission')} en place"
     create_table_artifact(_summary(report), key="build", description=told)
     return report
 

@@ -16,6 +16,7 @@ import typer
 
 from flows import cli_campaigns, cli_cpom, cli_demarches, cli_lines
 from flows.commands import AsJson, AsOf, hub_of, print_json
+from flows.usage import usage_fr
 
 app = typer.Typer(
     name="ecluse",
@@ -201,13 +202,19 @@ def waive(
 def withdraw(
     context: typer.Context,
     delivery: Annotated[str, typer.Argument(metavar="ID", help="Début de l'empreinte de la transmission.")],
-    reason: Annotated[str, typer.Option(help="Pourquoi elle est retirée.")],
+    reason: Annotated[str, typer.Option(help="Pourquoi elle est retirée, ou rétablie.")],
+    undo: Annotated[bool, typer.Option("--undo", help="Rétablit une livraison retirée.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Retire une transmission acceptée : la précédente reprend sa place. Ses octets restent."""
-    from flows import decisions
+    """Retire une livraison acceptée : la précédente reprend sa place. Ses octets restent. Ou rétablit ce qui fut retiré."""
+    from flows import decisions, display
 
-    answer = decisions.withdraw(hub_of(context), delivery, reason)
+    hub = hub_of(context)
+    if undo:
+        report = decisions.restore(hub, delivery, reason)
+        print_json(report.as_json()) if as_json else display.ingested([report])
+        return
+    answer = decisions.withdraw(hub, delivery, reason)
     print_json(answer) if as_json else typer.echo(f"retirée : {answer['scope']} (position {answer['position']})")
 
 
@@ -563,9 +570,15 @@ def main() -> None:
     from flows.hub import WrongUsage
 
     try:
-        app()
+        code = app(standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
     except WrongUsage as error:
         _fail(str(error), 2)
+    except Misused as error:
+        if type(error).__name__ == "NoArgsIsHelpError":
+            error.show()
+            sys.exit(2)
+        _fail(usage_fr(error), 2)
     except SystemExit as end:  # Typer turns Ctrl-C into a silent one
         if end.code != 130:
             raise
@@ -573,6 +586,9 @@ def main() -> None:
     except Exception as error:
         _fail(_told(error), 1)
 
+
+Misused: Any = typer.BadParameter.__base__
+"""What the command line library raises for a command that is written wrongly."""
 
 OURS = {
     "warehouse.log": "LogError",

@@ -47,9 +47,9 @@ def line(
 def decide(
     context: typer.Context,
     name: Annotated[str, typer.Argument(metavar="[LIGNE]", help="Le début de son identifiant.")] = "",
-    decision: Annotated[str, typer.Argument(metavar="[DÉCISION]", help="pay, adjust, reject, ask ou hold.")] = "",
+    decision: Annotated[str, typer.Argument(metavar="[DÉCISION]", help="payer, ajuster, rejeter, demander ou attendre.")] = "",
     reason: Annotated[str, typer.Option(help="Pourquoi : obligatoire, sans identifiant de personne.")] = "",
-    amount: Annotated[str, typer.Option(metavar="EUROS", help="Montant dû, pour adjust ou pay : 12,50.")] = "",
+    amount: Annotated[str, typer.Option(metavar="EUROS", help="Montant dû, pour ajuster ou payer : 12,50.")] = "",
     role: Annotated[str, typer.Option(help="Fonction de qui décide, par exemple « service des prestations ».")] = "",
     seen: Annotated[
         int | None,

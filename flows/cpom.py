@@ -8,6 +8,8 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, time
+from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from contracts_schema.geography import region_of
@@ -19,6 +21,7 @@ from flows.hub import PARIS, Hub, WrongUsage
 from flows.published import publications, published_rows
 from warehouse import views
 from warehouse.heads import DATASET, ECARS, PMSI, Head
+from warehouse.log import Event
 
 if TYPE_CHECKING:
     import polars as pl
@@ -56,8 +59,25 @@ class Contracts:
 
 
 def shares(hub: Hub, known: Mapping[str, Head], at: Moment) -> dict[str, str]:
-    """The key of the tables of each région."""
-    return {region: _key(hub, known, region, at) for region in regions(known)}
+    """The key of the tables of each région: of what concerns it, so that nothing else makes them again."""
+    sent, followed = _transmissions(hub, known, at), _followed(hub, known)
+    return {
+        region: _key(hub, known, region, at, sent.get(region, []), followed[None] + followed.get(region, []))
+        for region in regions(known)
+    }
+
+
+def touched(hub: Hub, event: Event) -> Mapping[str, frozenset[str]] | None:
+    """The contracts that an event may change: an export changes those that it names; all else may change any (None)."""
+    if event.type != "DeliveryAccepted" or event.data["source"] != ECARS or "regions" not in event.data:
+        return None
+    import polars as pl
+
+    from flows.ecars_segments import WHOLE
+
+    held = [segment for table, segment in event.data["tables"].items() if table in (_table("sheet"), WHOLE)]
+    rows = [pl.read_parquet(hub.blobs.segment_path(segment), columns=["finess_ej"]) for segment in held]
+    return {"finess_ej": frozenset(pl.concat(rows)["finess_ej"].drop_nulls())} if rows else None
 
 
 def regions(known: Mapping[str, Head]) -> list[str]:
@@ -128,9 +148,6 @@ def facts_of(hub: Hub, known: Mapping[str, Head], region: str, at: Moment, law: 
     standing = _of_sheets(exported, rounds.filter(pl.col("round") == 0)["sheet_id"])
     told = {name: rows if name in OF_ALL else mine(rows) for name, rows in found.items()} | standing
     proof = _earlier_proof(exported, rounds, law, at)
-    files = [(name.removeprefix(f"{ECARS}_"), head.data["files"][0]["name"], head.data["files"][0]["sha256"])
-             for head in _tables(known) for name in head.tables]  # fmt: skip
-    told["table_files"] = pl.DataFrame(files, {"frame": pl.String, "file": pl.String, "sha256": pl.String}, orient="row")
     return facts(told | ({"earlier_proof": proof} if proof is not None else {}))
 
 
@@ -307,7 +324,50 @@ def _earlier_proof(
     return pl.concat(found) if found else None
 
 
-def _key(hub: Hub, known: Mapping[str, Head], region: str, at: Moment) -> str:
+def _transmissions(hub: Hub, known: Mapping[str, Head], at: Moment) -> dict[str | None, list[Any]]:
+    """By région, the transmissions of its establishments, and of those that were ever linked to a legal entity of it."""
+    heads = [head for head in _standing(known).values() if head.source == PMSI]
+    places = {head.data["finess"]: {_region(head.data["finess"])} for head in heads}
+    links = finess.establishments(hub, known, at.position, set(places)) if places else None
+    for number, legal in () if links is None else links.select("finess_et", "finess_ej").drop_nulls().iter_rows():
+        places.get(number, set()).add(_region(legal))
+    found: dict[str | None, list[Any]] = {}
+    for head in heads:
+        for region in places[head.data["finess"]]:
+            found.setdefault(region, []).append([head.scope, head.delivery_id, head.position])
+    return found
+
+
+def _followed(hub: Hub, known: Mapping[str, Head]) -> dict[str | None, list[Any]]:
+    """What follow-up tables say of each région, by hashes; under None what they say of all."""
+    found: dict[str | None, list[Any]] = {None: []}
+    for head in _tables(known):
+        for table, segment in head.tables.items():
+            of_all = table in map(_table, OF_ALL)
+            for region, told in _hashes(hub.blobs.segment_path(segment), of_all=of_all).items():
+                found.setdefault(region, []).append([table, told])
+    return found
+
+
+@lru_cache(maxsize=256)
+def _hashes(path: Path, *, of_all: bool) -> dict[str | None, str]:
+    """A hash of the rows about each région; under None that of a table about all, else of its columns alone."""
+    import polars as pl
+
+    rows = pl.read_parquet(path)
+    if of_all or "finess_ej" not in rows.columns:
+        return {None: _hash(rows)}
+    places = {number: _region(number) for number in rows["finess_ej"].drop_nulls().unique()}
+    told = rows.with_columns(place=pl.col("finess_ej").replace_strict(places, default=None, return_dtype=pl.String))
+    parts = told.drop_nulls("place").partition_by("place", as_dict=True, include_key=False)
+    return {None: _hash(rows.clear()), **{str(region): _hash(part) for (region,), part in parts.items()}}
+
+
+def _hash(rows: "pl.DataFrame") -> str:
+    return hashlib.sha256(rows.write_csv().encode()).hexdigest()
+
+
+def _key(hub: Hub, known: Mapping[str, Head], region: str, at: Moment, sent: list[Any], followed: list[Any]) -> str:
     """A hash of all that the tables of a région are made of."""
     ars = f"ars-{region}"
     exports = [head for head in _exports(known) if region in head.data["regions"]]
@@ -315,10 +375,10 @@ def _key(hub: Hub, known: Mapping[str, Head], region: str, at: Moment) -> str:
         "region": region,
         "on": at.on.isoformat(),
         "exports": [[head.scope, head.tables] for head in exports],
-        "tables": [[head.tables, [file["name"] for file in head.data["files"]]] for head in _tables(known)],
+        "tables": followed,
         "finess": [[f"{day}", segment] for day, segment in finess.extractions(hub, "finess_et", at.position)],
         "legal": [head.tables["dataset_finess_ej"] for head in known.values() if "dataset_finess_ej" in head.tables],
-        "pmsi": [[scope, head.delivery_id, head.position] for scope, head in _standing(known).items() if head.source == PMSI],
+        "pmsi": sent,
         "views": _views(),
         "shown": [event.position for event in publications(hub, ars, PMSI_PRODUCT, at.position)],
         "law": cpom_decisions.law_of(hub, ars, at.position).digest(),

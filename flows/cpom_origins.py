@@ -19,9 +19,8 @@ if TYPE_CHECKING:
 
     from flows.cpom import Contracts
 
-SUBJECTS = {"subsidy": "subsidy_id", "payment": "subsidy_id", "recognition_report": "recognition_id",
-            "notice_event": "procedure_id", "contract_post": "post_id"}  # fmt: skip
-"""Follow-up tables by the column that an obligation names in its subject."""
+SUBJECTS = {"recognition_report": "recognition_id", "notice_event": "procedure_id", "contract_post": "post_id"}
+"""Follow-up tables by the column that an obligation names in its subject; subsidies have theirs."""
 WORDS = {"INITIALE": "valeur initiale", "CIBLE": "cible", "REALISE": "valeur réalisée"}
 PMSI_TABLE = "indicator"
 
@@ -34,7 +33,7 @@ def origins(hub: Hub, table: Table, row: Mapping[str, Any], position: int) -> Or
     if at is None:
         return Origins({})
     known, ej = all_heads(hub, at.position), row.get("finess_ej")
-    lines = _followed(hub, known, table, row)
+    lines = followed(hub, known, _of_tables(table.name, row))
     if ej is None:  # of the whole campaign or région: no file makes it
         return Origins(lines, (rule(row["rule"], row["message"], severity=row["severity"]),) if table.name == "finding" else ())
     found = cpom.judged(hub, known, row["region"], at, only=ej)
@@ -189,11 +188,10 @@ def _counted(
     return told
 
 
-def _followed(hub: Hub, known: Mapping[str, Head], table: Table, row: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """The lines of the follow-up tables that a row rests on, by scope."""
+def followed(hub: Hub, known: Mapping[str, Head], wanted: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The lines of follow-up tables, by scope; ``wanted``: by frame, the columns and values of the rows."""
     import polars as pl
 
-    wanted = _of_tables(table.name, row)
     told: dict[str, dict[str, Any]] = {}
     for head in known.values():
         for frame, condition in wanted.items():
@@ -211,7 +209,7 @@ def _of_tables(name: str, row: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """By follow-up table, the columns and values of the rows that a published row is made of."""
     ej = {"finess_ej": row.get("finess_ej")}
     if name == "subsidy":
-        return {"subsidy": {"subsidy_id": row["subsidy_id"], **ej}, "payment": {"subsidy_id": row["subsidy_id"]}}
+        return of_subsidy(row["subsidy_id"], row["finess_ej"])
     if name == "notice":
         return {"notice_event": {"procedure_id": row["procedure_id"], **ej}}
     if name == "ceiling":
@@ -222,7 +220,14 @@ def _of_tables(name: str, row: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         return {"annex": ej, "entry": ej, "contract_event": ej}
     if row["deadline_id"] == "D24":
         return {"long_term_account": ej}
-    return {frame: {column: row["subject"]} | ({} if frame == "payment" else ej) for frame, column in SUBJECTS.items()}
+    others = {frame: {column: row["subject"], **ej} for frame, column in SUBJECTS.items()}
+    return others | of_subsidy(row["subject"], row["finess_ej"])
+
+
+def of_subsidy(number: str, finess_ej: str) -> dict[str, dict[str, Any]]:
+    """The rows of follow-up tables about a subsidy, as ``followed`` wants them."""
+    own = {"subsidy_id": number}
+    return {"subsidy": {**own, "finess_ej": finess_ej}, "payment": own, "refund_request": own}
 
 
 def _numbers(hub: Hub, head: Head) -> list[int]:

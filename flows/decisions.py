@@ -11,6 +11,7 @@ from flows.deliveries import DECIDED, Report, active_waiver, judge_again, recept
 from flows.hub import Hub, WrongUsage
 from warehouse.log import Event, KeyConflict, NewEvent, VersionConflict
 
+VERDICTS_FR = {"accepted": "acceptée", "held": "retenue", "rejected": "refusée", "withdrawn": "retirée"}
 WITHOUT_STAYS = "pmsi.main_missing"
 """What no waiver lifts: a head without stays would leave every view without its first table."""
 
@@ -22,7 +23,9 @@ def waive(hub: Hub, delivery: str, reason: str, until: date, reference: str | No
     """
     decided, version = _last_decision_at(hub, delivery)
     if verdict_of(decided) != "held":
-        raise WrongUsage(f"cette transmission n'est pas retenue (état : {verdict_of(decided)}) : il n'y a rien à lever")
+        raise WrongUsage(
+            f"cette livraison n'est pas retenue (état : {VERDICTS_FR[verdict_of(decided)]}) : il n'y a rien à lever"
+        )
     if until < hub.today():
         raise WrongUsage(f"la dérogation s'arrêterait le {until:%d/%m/%Y}, avant aujourd'hui")
     data = decided.data
@@ -45,11 +48,24 @@ def withdraw(hub: Hub, delivery: str, reason: str) -> dict[str, Any]:
     """Take an accepted delivery back: the one before it stands again. Its bytes and its history stay."""
     decided, version = _last_decision_at(hub, delivery)
     if verdict_of(decided) != "accepted":
-        raise WrongUsage(f"cette transmission n'est pas acceptée (état : {verdict_of(decided)}) : rien à retirer")
+        raise WrongUsage(f"cette livraison n'est pas acceptée (état : {VERDICTS_FR[verdict_of(decided)]}) : rien à retirer")
     data = {name: value for name, value in decided.data.items() if name != "schema_version"} | {"reason": _said(reason)}
     key = f"withdrawn/{data['delivery_id']}/{decided.position}"
     [event] = _record(hub, decided, NewEvent(decided.stream, "DeliveryWithdrawn", data, key, expected_version=version))
     return {"delivery_id": data["delivery_id"], "scope": data["scope"], "position": event.position, "status": "withdrawn"}
+
+
+def restore(hub: Hub, delivery: str, reason: str) -> Report:
+    """Undo the withdrawal of a delivery: it is accepted again as it was, and stands where its rank puts it now."""
+    decided, version = _last_decision_at(hub, delivery)
+    if verdict_of(decided) != "withdrawn":
+        raise WrongUsage(f"cette livraison n'a pas été retirée (état : {VERDICTS_FR[verdict_of(decided)]}) : rien à rétablir")
+    settled, unmoved = settled_now(hub, decided)
+    data = {name: value for name, value in decided.data.items() if name != "schema_version"} | settled
+    data |= {"reason": _said(reason), "restores": decided.position}
+    key = f"restored/{data['delivery_id']}/{decided.position}"
+    event = NewEvent(decided.stream, "DeliveryAccepted", data, key, expected_version=version, unmoved=unmoved)
+    return report(hub, _record(hub, decided, event)[0], already=False)
 
 
 def redecide(hub: Hub, delivery: str | None = None) -> list[Report]:
@@ -77,13 +93,14 @@ def last_decision(hub: Hub, delivery: str) -> Event:
     """The last decision on the delivery whose id starts so; WrongUsage unless there is exactly one."""
     found = [event for name, event in last_decisions(hub).items() if name.startswith(delivery)] if delivery else []
     if len(found) != 1:
-        raise WrongUsage(f"{len(found)} transmissions ont une empreinte qui commence par « {delivery} » ; voir ecluse status")
+        several = f"{len(found)} livraisons ont" if found else "aucune livraison n'a"
+        raise WrongUsage(f"{several} une empreinte qui commence par « {delivery} » ; voir ecluse status")
     return found[0]
 
 
-def last_decisions(hub: Hub, until: int | None = None) -> dict[str, Event]:
-    """The last decision on every delivery, by id, now or as of a position."""
-    return {event.data["delivery_id"]: event for event in hub.log.read(until=until, types=DECIDED)}
+def last_decisions(hub: Hub, until: int | None = None, under: str | None = None) -> dict[str, Event]:
+    """The last decision on every delivery, by id, now or as of a position; ``under`` is how the scopes asked for begin."""
+    return {event.data["delivery_id"]: event for event in hub.log.read(until=until, types=DECIDED, under=under)}
 
 
 def _last_decision_at(hub: Hub, delivery: str) -> tuple[Event, int]:

@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date, datetime
+from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
 from threading import Thread
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from checks.deliveries import Judgement, Standing
     from flows.gate import Judged, Progress
+    from warehouse.log import Log
 
 READ_BYTES = 16 << 20
 """Bytes of a file read at a time: bounds memory."""
@@ -188,12 +190,19 @@ def decision(hub: Hub, scope: str, delivery_id: str) -> Event | None:
 
 def heads(hub: Hub, until: int | None = None) -> dict[str, Head]:
     """The heads that stand, by scope, now or as of a position of the log."""
-    return fold(hub.log.read(until=until, types=FOLDED))
+    return {scope: head for scope, head in all_heads(hub, until).items() if head.superseded_by is None}
 
 
 def all_heads(hub: Hub, until: int | None = None, under: str | None = None) -> dict[str, Head]:
     """The same with those that others supersede; ``under`` is how the scopes asked for begin (``bordereau/``)."""
-    return fold_all(hub.log.read(until=until, types=FOLDED, under=under))
+    last = hub.log.head()[0]
+    return dict(_folded(hub.log, last if until is None else min(until, last), under))
+
+
+@lru_cache(maxsize=4)
+def _folded(log: "Log", until: int, under: str | None) -> dict[str, Head]:
+    """What stood at a position stands there for ever."""
+    return fold_all(log.read(until=until, types=FOLDED, under=under))
 
 
 def report(hub: Hub, decided: Event, *, already: bool) -> Report:
@@ -219,7 +228,7 @@ def report(hub: Hub, decided: Event, *, already: bool) -> Report:
         rules=dict(sorted(rules.items())),
         reasons=data.get("reasons", []),
         alerts=data["alerts"],
-        message=_message(hub, data),
+        message=withdrawal_fr(decided) if verdict == "withdrawn" else _message(hub, data),
         families={
             name: {"rows_in": tally["rows_in"], "rows_accepted": tally["rows_accepted"],
                    "rows_quarantined": tally["rows_quarantined"]}
@@ -238,6 +247,14 @@ def _message(hub: Hub, data: Mapping[str, Any]) -> str | None:
         said = pl.read_parquet(hub.blobs.segment_path(data["refusal"]), columns=["message_fr"])
         return " ; ".join(said["message_fr"])
     return None
+
+
+def withdrawal_fr(withdrawn: Event) -> str:
+    """Who took a delivery back, when and why, and how it comes back."""
+    data = withdrawn.data
+    when = datetime.fromisoformat(withdrawn.recorded_at).astimezone(PARIS)
+    who = f"retirée le {when:%d/%m/%Y} par {withdrawn.meta['actor']} (position {withdrawn.position}) : « {data['reason']} »"
+    return f"{who} ; « ecluse withdraw {data['delivery_id'][:8]} --undo --reason … » la rétablit"
 
 
 def set_aside(hub: Hub, data: Mapping[str, Any]) -> "pl.DataFrame":

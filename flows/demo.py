@@ -68,7 +68,7 @@ def run(folder: Path) -> None:
     out = display.console()
     out.print(Panel(Text("Écluse — démonstration sur des données fictives"), expand=False))
     count = _step(out, "Écriture des exports fictifs de trois établissements", lambda: write_exports(exports))
-    out.print(f"      {count} fichiers dans {display.plain(_short(exports))}")
+    out.print(f"      {display.counted(count, 'fichier')} dans {display.plain(_short(exports))}")
     demo_bordereaux.write(folder / "bordereaux", exported=False)
     demo_campaigns.write(folder / "centres")
     demo_cpom.write(folder / "cpom", (NORTH, EAST, SOUTH))
@@ -185,7 +185,7 @@ def _tell(out: Console, reports: list[Report], published: list[PublishReport], h
             fields = f" ({', '.join(line['fields'])})" if line["fields"] else ""
             out.print(f"  {entry.file}, ligne {line['line_number']} : {label(line['rule'])}{fields}", soft_wrap=True)
         if entry.lines.height > SHOWN:
-            out.print(f"  {entry.file} : et {display.number(entry.lines.height - SHOWN)} autres")
+            out.print(f"  {entry.file} : et {display.counted(entry.lines.height - SHOWN, 'autre')}")
     out.print()
     out.print(Text("Ce qui a été publié", "bold"))
     display.published(published)

@@ -11,15 +11,17 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn
 from rich.table import Table
 from rich.text import Text
 
+from contracts_schema.french import counted as counted
+from contracts_schema.french import number as number
 from contracts_schema.parameters.record import STATUSES_FR
 from contracts_schema.rules import label
 from flows.deliveries import names_of
+from flows.grids import grid as grid
 
 if TYPE_CHECKING:
     import polars as pl
@@ -129,7 +131,7 @@ def passed_over(names: Sequence[str]) -> None:
     """Files of a folder that were not read, their names being none of a transmission."""
     if names:
         shown = ", ".join(names[:10]) + (", …" if len(names) > 10 else "")
-        count = "1 fichier" if len(names) == 1 else f"{number(len(names))} fichiers"
+        count = counted(len(names), "fichier")
         console().print(Text(f"nom non reconnu, non lu ({count}) : {plain(shown)}", "yellow"), soft_wrap=True)
 
 
@@ -214,7 +216,7 @@ def quarantine(found: "Sequence[Quarantined]", limit: int) -> None:
         out.print("Aucune ligne à l'écart.")
     for entry in found:
         word, colour = STATUS[entry.status]
-        out.print(Text.assemble(plain(entry.file), "  ", (word, colour), f"  {number(entry.lines.height)} lignes à l'écart"))
+        out.print(Text.assemble(plain(entry.file), "  ", (word, colour), f"  {counted(entry.lines.height, 'ligne')} à l'écart"))
         table = grid("famille", "ligne >", "règle", "ce qui ne va pas", "champs")
         for line in entry.lines.head(limit).iter_rows(named=True):
             table.add_row(
@@ -222,7 +224,7 @@ def quarantine(found: "Sequence[Quarantined]", limit: int) -> None:
             )
         out.print(table)
         if entry.lines.height > limit:
-            out.print(f"… et {number(entry.lines.height - limit)} autres (--limit, --json)\n")
+            out.print(f"… et {counted(entry.lines.height - limit, 'autre')} (--limit, --json)\n")
 
 
 def missing(answer: Mapping[str, Any]) -> None:
@@ -235,7 +237,7 @@ def missing(answer: Mapping[str, Any]) -> None:
         table.add_row(row["finess"], *(Text(*signs[state]) for state in row["months"].values()), covered)
     out.print(f"Transmissions {answer['year']} attendues jusqu'au mois {answer['month']}")
     out.print(table)
-    out.print(f"{number(answer['missing'])} établissements en retard sur {number(len(answer['establishments']))}.")
+    out.print(f"{counted(answer['missing'], 'établissement')} en retard sur {number(len(answer['establishments']))}.")
 
 
 def reject_report(lines: Sequence[Mapping[str, Any]], output: Path | None, most: int = 20) -> None:
@@ -244,9 +246,9 @@ def reject_report(lines: Sequence[Mapping[str, Any]], output: Path | None, most:
         where = f"{plain(line['fichier'])}" + (f", ligne {line['ligne']}" if line["ligne"] else "")
         out.print(f"{where} : {line['libelle']}" + (f" ({line['champs']})" if line["champs"] else ""), soft_wrap=True)
     if len(lines) > most:
-        out.print(f"… et {number(len(lines) - most)} autres")
+        out.print(f"… et {counted(len(lines) - most, 'autre')}")
     if output:
-        out.print(f"{number(len(lines))} lignes écrites dans {plain(output)}")
+        out.print(f"{counted(len(lines), 'ligne écrite', 'lignes écrites')} dans {plain(output)}")
 
 
 def built(report: "BuildReport") -> None:
@@ -254,7 +256,8 @@ def built(report: "BuildReport") -> None:
     if not report.heads:
         out.print("Rien à construire : aucune transmission acceptée.")
     elif not report.built:
-        out.print(f"Rien n'a changé : {len(report.views)} vues à jour pour {report.heads} transmissions en place.")
+        heads = counted(report.heads, "livraison")
+        out.print(f"Rien n'a changé : {counted(len(report.views), 'vue')} à jour pour {heads} en place.")
     else:
         table = grid("vue", "fichiers >", "calculés >")
         for name, view in report.views.items():
@@ -273,7 +276,7 @@ PUBLISHED = {
 def published(reports: "Sequence[PublishReport]") -> None:
     out = console()
     for report in reports:
-        rows = ", ".join(f"{name} {number(count)} lignes" for name, count in report.rows.items())
+        rows = ", ".join(f"{name} {counted(count, 'ligne')}" for name, count in report.rows.items())
         masked = sum(report.masked_rows.values())
         out.print(Text.assemble(f"{report.recipient}/{report.product} n° {report.number} ", PUBLISHED[report.status]))
         for breach in report.breaches:
@@ -319,7 +322,8 @@ def explained(answer: Mapping[str, Any]) -> None:
         if not delivery["measures"] and not answer["basis"]:
             out.print("  aucune ligne du fichier ne compte ici")
         for measures, found in _same_lines(delivery["measures"]):
-            out.print(f"  {measures} : {number(found['lines'])} lignes du fichier : {_ranges(found['ranges'])}", soft_wrap=True)
+            lines = counted(found["lines"], "ligne")
+            out.print(f"  {measures} : {lines} du fichier : {_ranges(found['ranges'])}", soft_wrap=True)
 
 
 def _main_segment(delivery: Mapping[str, Any]) -> str:
@@ -330,7 +334,7 @@ def _main_segment(delivery: Mapping[str, Any]) -> str:
 def rows(found: "Rows", output: Path | None, *, in_json: bool) -> None:
     """Show rows as a table; or as JSON, there or in a file."""
     if not in_json:
-        table = grid(*found.columns)
+        table = grid(*map(plain, found.columns))
         for line in found.content:
             table.add_row(*("" if value is None else plain(value) for value in line))
         console().print(table)
@@ -408,7 +412,8 @@ def _rows_changed(out: Console, tables: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _figures_changed(out: Console, figures: Sequence[Mapping[str, Any]], limit: int) -> None:
-    out.print(f"\n{number(len(figures))} chiffres changés, avant masquage ; apport de chaque mouvement, par position")
+    told = counted(len(figures), "chiffre changé", "chiffres changés")
+    out.print(f"\n{told}, avant masquage ; apport de chaque mouvement, par position")
     for name, of_table in _grouped(figures, lambda figure: f"{figure['product']} {figure['table']}").items():
         rows = _grouped(of_table, lambda figure: " ".join(f"{key}={plain(value)}" for key, value in figure["keys"].items()))
         for keys, changed in list(rows.items())[:limit]:
@@ -422,7 +427,7 @@ def _figures_changed(out: Console, figures: Sequence[Mapping[str, Any]], limit: 
                               signed(figure["change"]), parts)  # fmt: skip
             out.print(table)
         if len(rows) > limit:
-            out.print(f"… et {number(len(rows) - limit)} autres lignes de {name} (--limit, --json)")
+            out.print(f"… et {counted(len(rows) - limit, 'autre ligne', 'autres lignes')} de {name} (--limit, --json)")
 
 
 def _grouped(
@@ -449,12 +454,13 @@ def verified(answer: Mapping[str, Any]) -> None:
     out = console()
     checked = answer["checked"]
     out.print(
-        f"{number(checked['events'])} événements, {number(checked['raw'])} fichiers reçus, "
-        f"{number(checked['segments'])} segments, {number(checked['publications'])} publications vérifiés"
+        f"{counted(checked['events'], 'événement')}, {counted(checked['raw'], 'fichier reçu', 'fichiers reçus')}, "
+        f"{counted(checked['segments'], 'segment')}, {counted(checked['publications'], 'publication')} vérifiés"
     )
     for problem in answer["problems"]:
         out.print(Text(plain(problem), "red"))
-    verdict = Text("Tout est intact.", "green") if answer["sound"] else Text(f"{len(answer['problems'])} anomalies.", "red")
+    problems = counted(len(answer["problems"]), "anomalie")
+    verdict = Text("Tout est intact.", "green") if answer["sound"] else Text(f"{problems}.", "red")
     out.print(verdict)
     out.print(f"reçu : position {answer['log']['position']}, empreinte {answer['log']['hash']}", soft_wrap=True)
 
@@ -480,7 +486,7 @@ def law(answer: Mapping[str, Any], output: Path | None) -> None:
     out = console()
     if output:
         lacking = f", et {number(len(answer['missing']))} à compléter" if answer["missing"] else ""
-        out.print(f"{number(len(answer['values']))} valeurs écrites dans {plain(output)}{lacking}")
+        out.print(f"{counted(len(answer['values']), 'valeur écrite', 'valeurs écrites')} dans {plain(output)}{lacking}")
         return
     table = grid("paramètre", "pour", "du", "au (exclu)", "valeur >", "statut", "référence")
     for one in gathered(answer["values"]):
@@ -537,19 +543,6 @@ def euros(cents: int) -> str:
     """An amount in cents as French readers write it: ``25,00 €``."""
     whole, rest = divmod(abs(cents), 100)
     return f"{'-' if cents < 0 else ''}{number(whole)},{rest:02d} €"
-
-
-def number(value: int) -> str:
-    """An integer as French readers write it."""
-    return f"{value:,}".replace(",", "\u202f")
-
-
-def grid(*columns: str) -> Table:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for column in columns:
-        right = column.endswith(" >")
-        table.add_column(Text(plain(column.removesuffix(" >"))), justify="right" if right else "left", overflow="fold")
-    return table
 
 
 def _reasons(report: "Report") -> Iterator[str]:

@@ -8,7 +8,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from flows.closings import DEADLINES
-from flows.display import console, euros, grid, number, plain
+from flows.display import console, counted, euros, grid, number, plain
 
 MONEY = {
     "computed_cents": "calculé",
@@ -65,14 +65,14 @@ def centre(answer: Mapping[str, Any], *, full: bool) -> None:
         out.print(Text.assemble((scheme["result"], COLOURS.get(scheme["result"], "")), plain(f" : {scheme['reason']}")))
         money = (f"{label} {euros(scheme[cents])}" for cents, label in MONEY.items() if scheme[cents] is not None)
         out.print("  " + "  ".join(money))
-        for tree in (scheme["tree"], *scheme["advance"]):
+        for tree in (scheme["tree"], *({**one, "inputs": []} for one in scheme["advance"])):  # the same indicators again
             out.print(_branch(tree, full))
         out.print()
     telling = [one for one in answer["findings"] if one["state"] in TELLING]
     for one in telling:
         out.print(Text(plain(f"{one['rule']} · {one['state']} ({one['effect_fr']}) : {one['reason']}")))
     if silent := len(answer["findings"]) - len(telling):
-        out.print(f"{silent} autres constats, non vérifiables ou pour information (--json les donne)")
+        out.print(f"{counted(silent, 'autre constat', 'autres constats')}, sans suite ou pour information (--json : tous)")
 
 
 def _branch(node: Mapping[str, Any], full: bool, into: Tree | None = None) -> Tree:

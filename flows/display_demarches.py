@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 
 from contracts_schema.rules import label
-from flows.display import STATUS, console, grid, number, plain
+from flows.display import STATUS, console, counted, grid, number, plain
 
 if TYPE_CHECKING:
     from flows.pull import Pulled
@@ -60,7 +60,8 @@ def mapping(answer: Mapping[str, Any]) -> None:
 def _lacking(one: "Pulled") -> str | None:
     """Why the démarche is not known whole."""
     if one.pull["many_absent"]:
-        return f"{number(one.pull['many_absent'])} dossiers ont disparu d'un coup : rien n'en est retenu, vérifiez le jeton"
+        gone = counted(one.pull["many_absent"], "dossier disparu", "dossiers disparus")
+        return f"{gone} d'un coup : rien n'en est retenu, vérifiez le jeton"
     if one.pull["failed"]:
-        return f"{number(one.pull['failed'])} dossiers n'ont pas pu être lus : ils seront redemandés"
+        return f"{counted(one.pull['failed'], 'dossier non lu', 'dossiers non lus')} : la prochaine lecture les redemande"
     return None

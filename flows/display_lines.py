@@ -6,7 +6,7 @@ from typing import Any
 from rich.padding import Padding
 from rich.text import Text
 
-from flows.display import console, euros, grid, number, plain
+from flows.display import console, counted, euros, grid, number, plain
 from flows.line_decisions import Answer
 
 MONEY = (
@@ -25,7 +25,15 @@ STATUS = {"taken": "prise", "already": "déjà en place", "changed": "à relire"
 
 
 def bordereau(answer: Mapping[str, Any], limit: int) -> None:
-    out, lines = console(), answer["details"]
+    out = console()
+    if "told" in answer:
+        head = (answer["bordereau_id"][:8], answer["structure_key"] or "structure non dite", answer["file"])
+        out.print(Text(plain(" · ".join(head)), "bold"))
+        out.print(Text(plain(answer["told"]), "yellow"), soft_wrap=True)
+        if answer["claimed_cents"] is not None:
+            out.print(f"{counted(answer['lines'], 'ligne')}, {euros(answer['claimed_cents'])} demandés")
+        return
+    lines = answer["details"]
     out.print(Text(plain(f"{answer['structure_name']} · {answer['file']} · reçu le {answer['received_on']:%d/%m/%Y}"), "bold"))
     if not answer["live"]:
         out.print("remplacé par un autre bordereau : rien n'y est payable", style="yellow")
@@ -40,7 +48,7 @@ def bordereau(answer: Mapping[str, Any], limit: int) -> None:
         about = plain(one["protocol"] or one["label"] or "protocole absent")
         out.print(Padding(Text(f"{about} · {plain(one['reason'])}"), (0, 0, 0, 10)))
     if len(lines) > limit:
-        out.print(f"… et {number(len(lines) - limit)} lignes de plus (--limit)")
+        out.print(f"… et {counted(len(lines) - limit, 'ligne')} de plus (--limit)")
     for name, told in MONEY:
         out.print(f"{told:<22}{euros(answer[name]):>16}")
     if answer["payable_reserved_cents"]:
@@ -56,6 +64,10 @@ def line(answer: Mapping[str, Any]) -> None:
     out = console()
     place = ", ".join(str(part) for part in (answer["file"], answer["sheet"], f"ligne {answer['row']}") if part)
     out.print(Text(plain(f"{answer['line_id']} · {answer['structure_name']} · {place}"), "bold"))
+    when = f"{answer['day']:%d/%m/%Y}" if answer["day"] else answer["month"] or "sans date lue"
+    about = answer["protocol"] or f"« {answer['label'] or 'protocole absent'} »"
+    who = f"RPPS {answer['rpps']}" if answer["rpps"] else "sans RPPS lu"
+    out.print(Text(plain(" · ".join([about, answer["act_fr"] or "acte non dit", when, who]))))
     out.print(Text(answer["result"], COLOURS.get(answer["outcome"], "")), f": {answer['standing'].lower()}")
     for name, told in MONEY:
         if answer[name] or name == "claimed_cents":
@@ -75,7 +87,8 @@ def line(answer: Mapping[str, Any]) -> None:
                 out.print(Text(f"  {told}" + "\n    ".join(plain(part) for part in str(finding[name]).splitlines())))
 
     if silent := len(answer["findings"]) - len(telling):
-        out.print(f"\n{silent} contrôles non vérifiables, sans effet sur cette ligne (--json les donne)")
+        told = counted(silent, "contrôle non vérifiable", "contrôles non vérifiables")
+        out.print(f"\n{told}, sans effet sur cette ligne (--json les donne)")
 
 
 def decided(answer: Answer) -> None:
@@ -90,6 +103,11 @@ def workbook(answer: Mapping[str, Any]) -> None:
     for status, count in answer["counts"].items():
         if count:
             out.print(f"  {STATUS[status]:<14}{number(count):>8}")
+    if not answer["answers"]:
+        out.print("Aucune décision n'y est écrite. À remplir dans la feuille Données, ligne par ligne :")
+        for heading, told in answer["to_fill"].items():
+            out.print(f"  {heading:<10}{told}")
+        out.print("Puis enregistrez le classeur et renvoyez-le par la même commande.")
     others = [one for one in answer["answers"] if one["status"] in ("changed", "refused")]
     if others:
         shown = grid("cellule", "ligne", "sort", "raison")

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from contracts_schema.french import number as figure
 from contracts_schema.products import VIEWS, Table, product_of
 from flows import origins
 from flows.deliveries import all_heads, heads, names_of, quarantines, set_aside, verdict_of
@@ -94,7 +95,8 @@ def _deciding(hub: Hub, until: int | None, delivery: str | None) -> list[Event]:
     if delivery:
         chosen = [event for found, event in last.items() if found.startswith(delivery)]
         if len(chosen) != 1:
-            raise WrongUsage(f"{len(chosen)} transmissions ont un identifiant qui commence par {delivery}")
+            several = f"{len(chosen)} livraisons ont" if chosen else "aucune livraison n'a"
+            raise WrongUsage(f"{several} un identifiant qui commence par {delivery}")
         return chosen
     standing = {head.delivery_id: head.position for head in heads(hub, until).values()}
     since = {event.stream: event.position for event in last.values() if event.data["delivery_id"] in standing}
@@ -136,7 +138,8 @@ def _row(hub: Hub, event: Event, table: Table, keys: Mapping[str, str]) -> dict[
         missing = set(table.keys) - set(keys)
         told = f"donnez aussi {', '.join(name for name in table.keys if name in missing)}" if missing else "il n'y en a aucune"
         example = _example(published, table)
-        raise WrongUsage(f"{rows.height} lignes publiées pour ces clés ; {told}, par exemple {example}")
+        several = f"{figure(rows.height)} lignes publiées" if rows.height else "aucune ligne publiée"
+        raise WrongUsage(f"{several} pour ces clés ; {told}, par exemple {example}")
     return rows.row(0, named=True)
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from contracts_schema import parameters
+from contracts_schema.french import counted
 from contracts_schema.parameters import Attestation
 from contracts_schema.parameters.record import Parameter
 from flows.hub import WrongUsage
@@ -66,7 +67,7 @@ def read_table(path: Path, reference: str | None) -> list[Attestation]:
         except WrongUsage as error:
             problems.append(f"{place} : {error}")
     if problems:
-        more = f" ; et {len(problems) - 5} autres" if len(problems) > 5 else ""
+        more = f" ; et {counted(len(problems) - 5, 'autre')}" if len(problems) > 5 else ""
         raise WrongUsage(f"{path.name}, " + " ; ".join(problems[:5]) + more)
     return found
 

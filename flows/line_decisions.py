@@ -7,10 +7,12 @@ take a decision on a state that its author did not see, nor change one that was 
 import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from contracts_schema.bordereau_profiles import normalised
+from contracts_schema.products import decisions as words
 from flows.hub import PARIS, Hub, WrongUsage
 from warehouse.log import Event, KeyConflict, NewEvent, VersionConflict
 
@@ -19,9 +21,6 @@ if TYPE_CHECKING:
 
 KIND = "line"
 PAYING = ("pay", "adjust")
-DECISIONS_FR = {"pay": "payer", "adjust": "ajuster", "reject": "rejeter", "ask": "demander", "hold": "attendre"}
-"""The decisions, as agents write them."""
-
 UNKNOWN = "ligne inconnue de ce hub"
 NUMBER = re.compile(r"\d(?:[ .\-]?\d){10,}")
 
@@ -72,6 +71,13 @@ class Answer:
         return asdict(self)
 
 
+def code_of(word: str) -> str:
+    """The code of a decision as people write it, in French or as a code; a word that is none stays as it is."""
+    bare = normalised(word)
+    codes = {normalised(told): code for code, told in words().items()}
+    return codes.get(bare, bare if bare in codes.values() else word)
+
+
 def decisions(hub: Hub, until: int | None = None) -> "pl.DataFrame":
     """The decision that stands on each line, as ``checks.snp.decided.DECISIONS``, now or as of a position of the log."""
     import polars as pl
@@ -97,6 +103,7 @@ def decide(hub: Hub, wanted: Sequence[Wanted], lines: Mapping[str, Proposed], wo
 
     ``workbook``: hash of the file that they were read from. All that can be taken are taken in one transaction.
     """
+    wanted = [replace(one, decision=code_of(one.decision)) for one in wanted]
     while True:
         states, answers, events = _states(hub), dict[int, Answer](), dict[int, NewEvent]()
         twice = {line for line, times in Counter(one.line_id for one in wanted).items() if times > 1}
@@ -160,8 +167,9 @@ def _refusal(one: Wanted, line: Proposed | None, twice: Collection[str]) -> Answ
         return _answer(one, "refused", UNKNOWN)
     if not line.live:
         return _answer(one, "refused", "le bordereau de cette ligne a été remplacé : décidez sur celui qui le remplace")
-    if one.decision not in DECISIONS_FR:
-        return _answer(one, "refused", f"décision inconnue : {one.decision} ; attendu : {', '.join(DECISIONS_FR)}")
+    if one.decision not in words():
+        told = ", ".join(word.lower() for word in words().values())
+        return _answer(one, "refused", f"décision inconnue : {one.decision} ; attendu : {told}")
     problem = _wrong_reason(one.reason) or _wrong_amount(one, line)
     return _answer(one, "refused", problem) if problem else None
 
@@ -204,7 +212,9 @@ def _moved(one: Wanted, line: Proposed | None, last: Event | None) -> Answer | N
         other = f"une autre décision est en place (position {position})" if position else "la décision vue a été retirée"
         return _answer(one, "changed", f"{other} : relisez la ligne")
     if one.outcome is not None and (one.outcome, one.due_cents) != (line.outcome, line.due_cents):
-        told = f"{line.outcome}, {_euros(line.due_cents)}"
+        from checks.snp.product_findings import results
+
+        told = f"{results()[line.outcome].lower()}, {_euros(line.due_cents)}"
         return _answer(one, "changed", f"la proposition a changé depuis ce classeur : {told} ; relisez la ligne")
     return None
 

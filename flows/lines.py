@@ -5,11 +5,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flows import reconciling
-from flows.deliveries import all_heads
+from contracts_schema.rules import label
+from flows import decisions, reconciling
+from flows.deliveries import all_heads, names_of, verdict_of, withdrawal_fr
 from flows.hub import Hub, WrongUsage
 from flows.line_decisions import Answer, Wanted, decide, revoke
 from flows.published import publications, published_rows
+from flows.replacements import UNDER
+from warehouse.heads import BORDEREAU
 
 if TYPE_CHECKING:
     import polars as pl
@@ -28,17 +31,56 @@ SHORTEST = 4
 def bordereau(hub: Hub, start: str, until: int | None = None) -> dict[str, Any]:
     """One bordereau as judged: its totals and its lines, those that wait for somebody first.
 
-    By the start of its id, or of that of its delivery, which status shows. WrongUsage unless there is exactly one.
+    By the start of its id, or of that of its delivery, which status shows. One that is not judged, being replaced, withdrawn,
+    held or refused, says so under ``told`` and has no ``details``. WrongUsage unless there is exactly one.
     """
     import polars as pl
 
-    named = {head.delivery_id: head.scope.rpartition("/")[2] for head in all_heads(hub, until).values()}
+    if aside := _aside(hub, start.lower(), until):
+        return aside
+    named = {head.delivery_id: head.scope.rpartition("/")[2] for head in all_heads(hub, until, UNDER).values()}
     start = next((named[delivery] for delivery in named if start and delivery.startswith(start.lower())), start)
     one = reconciling.the_one(reconciling.rows(hub, BORDEREAUX, until), "bordereau_id", start, "bordereau")
     lines = reconciling.rows(hub, LINES, until).filter(pl.col("bordereau_id") == one["bordereau_id"][0])
     waiting = pl.col("outcome").replace_strict(ORDER, default=len(ORDER), return_dtype=pl.Int64)
     lines = lines.sort(waiting, "line_number")
     return one.row(0, named=True) | {"details": lines.rows(named=True)}
+
+
+def _aside(hub: Hub, start: str, until: int | None) -> dict[str, Any] | None:
+    """What is known of the one bordereau whose id, or delivery's, starts so, when it does not stand; None otherwise."""
+    heads = all_heads(hub, until, UNDER)
+    decided = decisions.last_decisions(hub, until, UNDER).values()
+    found = [
+        (event, heads.get(event.stream))
+        for event in decided
+        if start and (event.stream.removeprefix(UNDER).startswith(start) or event.data["delivery_id"].startswith(start))
+    ]
+    if len(found) != 1 or (found[0][1] and not found[0][1].superseded_by):
+        return None
+    [(event, head)] = found
+    data, said = event.data, event.data.get(BORDEREAU, {})
+    if head and head.superseded_by:
+        other = heads[head.superseded_by]
+        told = f"remplacé par {names_of(other.data['received'])} : rien n'y est payable ; « ecluse bordereau "
+        told += f"{other.delivery_id[:8]} » montre celui qui le remplace"
+    elif verdict_of(event) == "withdrawn":
+        told = withdrawal_fr(event)
+    else:
+        rules = " ; ".join(map(label, data["reasons"]))
+        held = f" ; « ecluse waive {data['delivery_id'][:8]} --reason … --until … » le laisse entrer"
+        told = f"retenu : {rules}{held}" if data["held"] else f"refusé : {rules}"
+    return {
+        "bordereau_id": event.stream.removeprefix(UNDER),
+        "delivery_id": data["delivery_id"],
+        "state": "replaced" if head else verdict_of(event),
+        "file": names_of(data["received"]),
+        "structure_key": said.get("structure"),
+        "received_on": said.get("received_on"),
+        "lines": data["rows_accepted"],
+        "claimed_cents": said.get("claimed_cents"),
+        "told": told,
+    }
 
 
 def line(hub: Hub, start: str, until: int | None = None) -> dict[str, Any]:
@@ -110,7 +152,18 @@ def take_workbook(hub: Hub, path: Path, role: str | None) -> dict[str, Any]:
         "sha256": kept,
         "counts": counts,
         "answers": told,
+        "to_fill": _to_fill(found.origin),
     }
+
+
+def _to_fill(origin: "Origin") -> dict[str, str]:
+    """The columns that people fill in a workbook, with what each takes."""
+    from contracts_schema.products import product_of
+    from warehouse.workbook_answers import to_fill
+
+    tables = {table.name: table for table in product_of(origin.recipient, origin.product).tables}
+    answer = tables[origin.table].answer
+    return {column.label_fr: told for column, told in zip(answer.columns, to_fill(answer), strict=True)} if answer else {}
 
 
 def _published(hub: Hub, origin: "Origin") -> "pl.DataFrame | None":

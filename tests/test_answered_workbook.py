@@ -64,6 +64,9 @@ def test_only_the_three_columns_to_fill_can_be_written_and_only_for_bordereaux_i
     sheet = data["Données"]
     headings = [cell.value for cell in sheet[1]]
     assert headings == [column.label_fr for column in LINE.workbook_columns]
+    dictionary = {row[0].value: row[5].value for row in data["Dictionnaire"].iter_rows(min_row=2, max_row=len(headings) + 1)}
+    assert list(dictionary) == headings
+    assert all(dictionary[heading].startswith("À remplir. ") for heading in (D, A, M))
     assert all(one.protection.sheet for one in data.worksheets)
     assert not any(one.protection.password for one in data.worksheets)
     for row in range(2, rows.height + 2):

@@ -128,7 +128,7 @@ def test_a_row_that_is_nothing_known_is_quarantined_and_costs_the_others_nothing
 def test_hidden_rows_are_read_and_said() -> None:
     read = read_bordereau(write_xlsx([Plan(ROWS, hidden_rows=frozenset({FIRST_ROW}))]), "envoi.xlsx", RECEIVED)
     assert read.lines["notes"].to_list() == [["bordereau.hidden_row_read"], [], []]
-    assert told(read, "bordereau.hidden_row") == ["Bordereau : 1 lignes masquées ou filtrées, lues et comptées dans la somme"]
+    assert told(read, "bordereau.hidden_row") == ["Bordereau : 1 ligne masquée ou filtrée, lue et comptée dans la somme"]
 
 
 def test_several_sheets_are_read_in_order_and_one_without_table_is_said() -> None:

@@ -22,6 +22,7 @@ from connectors.transmissions import Refused
 from contracts_schema.families import RESTRICTED
 from contracts_schema.rules import catalogue
 from flows import arrivals, building, decisions, deliveries, difference, replacements, state
+from flows import lines as of_lines
 from flows.deliveries import Report
 from flows.hub import CONFIG, Hub, WrongUsage, open_hub
 from warehouse.heads import Head
@@ -96,6 +97,34 @@ def test_a_wrong_caisse_is_corrected_by_withdrawing_and_ingesting_again(hub: Hub
     [head] = deliveries.heads(hub).values()
     assert (head.data["caisse"], table(hub, second, "snp_bordereau")["caisse"].item()) == ("751", "751")
     assert ingest(hub, path, "311").decision == "withdrawn"
+
+
+def test_a_withdrawn_bordereau_says_who_why_and_how_it_comes_back(hub: Hub, tmp_path: Path) -> None:
+    path = put(tmp_path)
+    first = ingest(hub, path)
+    with pytest.raises(WrongUsage, match="rien à rétablir"):
+        decisions.restore(hub, str(first.delivery_id), "erreur")
+    decisions.withdraw(hub, str(first.delivery_id), "envoyé par erreur")
+    again, start = ingest(hub, path), str(first.delivery_id)[:8]
+    actor = decided(hub, first).meta["actor"]
+    assert (again.status, again.decision) == ("already_known", "withdrawn")
+    assert again.message
+    assert f"par {actor} (position 3) : « envoyé par erreur »" in again.message
+    assert f"ecluse withdraw {start} --undo" in again.message
+    shown = of_lines.bordereau(hub, start)
+    assert (shown["state"], shown["told"], shown["claimed_cents"]) == ("withdrawn", again.message, 2500)
+    assert decisions.restore(hub, start, "c'était le bon").status == "accepted"
+    [head] = standing(hub).values()
+    assert (head.delivery_id, head.data["restores"], head.rows) == (first.delivery_id, 3, 1)
+    assert ingest(hub, path).decision == "accepted"
+
+
+def test_a_replaced_bordereau_names_the_one_that_replaces_it(hub: Hub, tmp_path: Path) -> None:
+    old = ingest(hub, put(tmp_path))
+    new = ingest(hub, put(tmp_path, "b2.csv", lines({"ref": "B1"}), header(replaces="b1.csv")))
+    shown = of_lines.bordereau(hub, str(old.scope).rpartition("/")[2][:8])
+    assert (shown["state"], shown["file"]) == ("replaced", "b1.csv")
+    assert f"remplacé par b2.csv : rien n'y est payable ; « ecluse bordereau {str(new.delivery_id)[:8]} »" in shown["told"]
 
 
 def test_the_caisse_is_that_of_the_option_else_of_the_folder_else_of_the_settings_else_of_the_header(

@@ -164,19 +164,19 @@ def test_only_what_waits_can_be_let_in_for_a_reason_and_until_a_day_to_come(hub:
     assert (rejected.status, rejected.reasons[0]) == ("rejected", "pmsi.wrong_family")
     before = log(hub)
     refused = [
-        (accepted.delivery_id, "motif", UNTIL, "état : accepted"),
-        (rejected.delivery_id, "motif", UNTIL, "état : rejected"),
+        (accepted.delivery_id, "motif", UNTIL, "état : acceptée"),
+        (rejected.delivery_id, "motif", UNTIL, "état : refusée"),
         (waiting.delivery_id, "motif", date(2026, 3, 30), "30/03/2026"),
         (waiting.delivery_id, " \n", UNTIL, "motif est nécessaire"),
-        ("", "motif", UNTIL, "0 transmissions"),
-        ("0000", "motif", UNTIL, "0 transmissions"),
+        ("", "motif", UNTIL, "aucune livraison"),
+        ("0000", "motif", UNTIL, "aucune livraison"),
     ]
     for delivery, reason, until, told in refused:
         with pytest.raises(WrongUsage, match=told):
             decisions.waive(hub, str(delivery), reason, until)
     assert log(hub) == before
     assert decisions.waive(hub, str(waiting.delivery_id), "motif", TODAY).status == "accepted"
-    with pytest.raises(WrongUsage, match="état : accepted"):
+    with pytest.raises(WrongUsage, match="état : acceptée"):
         decisions.waive(hub, str(waiting.delivery_id), "motif", TODAY)
 
 
@@ -473,7 +473,7 @@ def test_the_reject_report_names_files_lines_rules_and_fields_and_no_value(hub: 
 def test_a_transmission_without_fault_has_an_empty_reject_report(hub: Hub, tmp_path: Path) -> None:
     report = ingest(hub, write_files(tmp_path / "a", Recipe(FINESS, 2025, 1, 20, 1))[0])
     assert expected.reject_report(hub, str(report.delivery_id)) == []
-    with pytest.raises(WrongUsage, match="0 transmissions"):
+    with pytest.raises(WrongUsage, match="aucune livraison"):
         expected.reject_report(open_hub(hub.settings.home), "ffff")
 
 

@@ -250,7 +250,7 @@ def test_t16_hidden_rows_and_sheets_are_read_and_said(read: Any) -> None:
     export = read(book(rows, Plan(hpr_rows(ONE), "HPR", hidden=True), hidden_rows=frozenset([row + 1])))
     assert export.row.filter("hidden")["code"].to_list() == ["CT_02_1_1"]
     assert export.sheet["hidden"].to_list() == [False, True]
-    assert any("1 lignes masquées" in note for note in export.notes)
+    assert any("1 ligne masquée ou filtrée, lue" in note for note in export.notes)
     assert any("« HPR » masquée : lue" in note for note in export.notes)
 
 

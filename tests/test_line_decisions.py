@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from flows.hub import Hub, WrongUsage, init_hub, open_hub
-from flows.line_decisions import Answer, Proposed, Wanted, decide, decisions, revoke, standing
+from flows.line_decisions import Answer, Proposed, Wanted, code_of, decide, decisions, revoke, standing
 
 LINE = Proposed("a1", "311", 2500, "ASK", 0, 2500, 0, live=True)
 LINES = {one.line_id: one for one in (LINE, replace(LINE, line_id="b2", outcome="PAY", due_cents=2500))}
@@ -42,11 +42,17 @@ def test_a_decision_says_what_who_why_and_what_was_seen(hub: Hub) -> None:
     assert (row["position"], row["seen_outcome"], row["decided_on"]) == (answer.position, "ASK", hub.today())
 
 
+def test_a_decision_is_said_in_french_or_by_its_code(hub: Hub) -> None:
+    assert [code_of(word) for word in ("Payer", "ATTENDRE", "pay", "Hold", "autre")] == ["pay", "hold", "pay", "hold", "autre"]
+    assert one(hub, wanted("Payer")).status == "taken"
+    assert one(hub, wanted("pay")).status == "already"
+
+
 @pytest.mark.parametrize(
     ("asked", "line", "told"),
     [
         (wanted(line_id="zz"), LINE, "ligne inconnue"),
-        (wanted("payer"), LINE, "décision inconnue"),
+        (wanted("peut-être"), LINE, "décision inconnue : peut-être ; attendu : payer, ajuster, rejeter, demander, attendre"),
         (wanted(reason="  "), LINE, "un motif est nécessaire"),
         (wanted(reason="vu avec 1 84 12 76 451 089 46"), LINE, "11 chiffres"),
         (wanted(reason="RPPS 10003456789 absent"), LINE, "11 chiffres"),

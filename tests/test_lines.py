@@ -60,13 +60,15 @@ def test_a_line_says_where_it_was_read_and_why(caisse: Path, ecluse: Ecluse) -> 
     assert "désigne plusieurs protocoles : CYSTITE, ODYNO" in told
     assert f"cellule A{line['row']} (protocole)" in told
     assert "snp.P02" in told
+    day = "/".join(reversed(line["day"].split("-")))
+    assert f"« Prot. gorge/cyst. » · Inclusion · {day} · RPPS {line['rpps']}" in told
 
 
 def test_a_decision_holds_until_it_is_revoked_and_the_second_who_decides_is_told(caisse: Path, ecluse: Ecluse) -> None:
     line = of_result(shown(ecluse, caisse), "Question à poser")[0]
     refused = ecluse("decide", line, "pay", home=caisse)
     assert (refused.code, "un motif est nécessaire" in refused.err) == (2, True)
-    assert ecluse("decide", line, "reject", "--reason", "sans preuve", "--role", "prestations", home=caisse).code == 0
+    assert ecluse("decide", line, "rejeter", "--reason", "sans preuve", "--role", "prestations", home=caisse).code == 0
     late = ecluse("decide", line, "hold", "--reason", "à revoir", "--seen", 0, home=caisse)
     assert (late.code, "une autre décision est en place" in late.out) == (1, True)
     assert ecluse("line", line, "--json", home=caisse).json["result"] == "Rejeté"
@@ -136,6 +138,8 @@ def test_a_filled_workbook_comes_back_and_each_row_is_told_what_became_of_it(
         asked[3]: ("Peut-être", None, "?"),
         paid[1]: ("Rejeter", None, "doublon"),
     }
+    blank = ecluse("decide", "--workbook", caisse / "products" / CPAM / "bordereaux" / "0001" / "line.xlsx", home=caisse)
+    assert (blank.code, "Payer, Ajuster, Rejeter, Demander, Attendre" in " ".join(blank.out.split())) == (0, True)
     path = tmp_path / "rempli.xlsx"
     fill(caisse / "products" / CPAM / "bordereaux" / "0001" / "line.xlsx", path, filled)
     told = ecluse("decide", "--workbook", path, "--role", "prestations", "--json", home=caisse)

@@ -31,13 +31,12 @@ from snp_random import random_facts
 
 from checks.snp.facts import Facts, frame
 from checks.snp.law import default_law
-from checks.snp.product import MONEY, decisions
+from checks.snp.product import MONEY
 from checks.snp.product_findings import words
 from checks.snp.product_letters import LONGEST
 from checks.snp.reconcile import Reconciliation, reconcile
 from contracts_schema.rules import catalogue
 from contracts_schema.table_schema import workbook_schema
-from flows.line_decisions import DECISIONS_FR
 from warehouse.masking import TYPES, masked
 from warehouse.recipient_tables import staged
 
@@ -199,7 +198,6 @@ def test_the_words_are_one_for_each_code_of_the_catalogue() -> None:
     assert set(told["families"]) == {version["family"] for version in protocols["versions"]}
     assert {act for version in protocols["versions"] for act in version["acts"]} <= set(told["acts"])
     assert {rule.status for rule in catalogue().values() if rule.id.startswith("snp.")} <= set(told["statuses"])
-    assert {code: word.lower() for code, word in decisions().items()} == DECISIONS_FR
     results = words("reconciliation.yaml")["outcomes"].items()
     enum = {column.name: column.constraints.get("enum") for column in LINE.columns}
     labels = [entry["label_fr"] for code, entry in results if code != "NOT_EVALUABLE"]

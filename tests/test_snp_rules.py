@@ -393,6 +393,13 @@ def test_what_lacks_is_asked_once() -> None:
     assert asked(rpps=None, delegate_raw="Mme Exemple") == {"snp.T01 NOT_EVALUABLE", "snp.T05 ASK", "snp.P06 ASK"}
 
 
+def test_a_declaration_that_says_no_kind_of_structure_contradicts_none() -> None:
+    found = facts("S01")
+    silent = found.frame("dossier").with_columns(structure_kind=pl.lit(None, pl.String))
+    result = judged(replace(found, dossier=silent))
+    assert (outcome_of(result, "S05"), result.lines["outcome"].to_list()) == ("note", ["PAY", "PAY"])
+
+
 def test_a_date_in_doubt_is_asked_about_with_the_cell_that_makes_it_so() -> None:
     found = facts("S01")
     line = found.line.with_columns(

@@ -6,7 +6,7 @@ value, nor hide one.
 
 from typing import Any
 
-from contracts_schema.products import Table
+from contracts_schema.products import Answer, Table
 
 TO_FILL = {"locked": False, "bg_color": "#FFFBE6"}
 TO_FILL_BAND = "#9C5700"
@@ -18,6 +18,16 @@ ALLOWED = {
     "format_rows": True,
 }
 """What stays possible on a protected sheet: to read, to filter, to widen."""
+
+
+def to_fill(answer: Answer) -> tuple[str, str, str]:
+    """What is to be written in each of the three columns that people fill, in French."""
+    with_amount = ", ".join(answer.decisions[code] for code in answer.amount_with)
+    return (
+        f"{', '.join(answer.decisions.values())}. Vide : pas de décision.",
+        f"En euros. Pour {with_amount} ; nécessaire pour {answer.decisions[answer.amount_of]}.",
+        "Nécessaire à toute décision. Aucun nom ni identifiant de personne.",
+    )
 
 
 def guide(book: Any, sheet: Any, table: Table, count: int) -> None:
@@ -34,7 +44,7 @@ def guide(book: Any, sheet: Any, table: Table, count: int) -> None:
         return
     decision, amount, reason = (names.index(column.name) for column in answer.columns)
     words = list(answer.decisions.values())
-    with_amount = ", ".join(answer.decisions[code] for code in answer.amount_with)
+    inputs = to_fill(answer)
     sheet.data_validation(
         1,
         decision,
@@ -44,7 +54,7 @@ def guide(book: Any, sheet: Any, table: Table, count: int) -> None:
             "validate": "list",
             "source": words,
             "input_title": answer.decision,
-            "input_message": "Choisissez dans la liste. Vide : pas de décision.",
+            "input_message": inputs[0],
             "error_title": "Décision inconnue",
             "error_message": f"Attendu : {', '.join(words)}.",
         },
@@ -59,7 +69,7 @@ def guide(book: Any, sheet: Any, table: Table, count: int) -> None:
             "criteria": ">=",
             "value": 0,
             "input_title": answer.amount,
-            "input_message": f"En euros. Pour {with_amount} ; nécessaire pour {answer.decisions[answer.amount_of]}.",
+            "input_message": inputs[1],
             "error_title": "Montant illisible",
             "error_message": "Un montant en euros, par exemple 12,50.",
         },
@@ -74,7 +84,7 @@ def guide(book: Any, sheet: Any, table: Table, count: int) -> None:
             "criteria": "<=",
             "value": 1000,
             "input_title": answer.reason,
-            "input_message": "Nécessaire à toute décision. Aucun nom ni identifiant de personne.",
+            "input_message": inputs[2],
             "error_title": "Motif trop long",
             "error_message": "1 000 caractères au plus.",
         },

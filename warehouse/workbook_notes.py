@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 from contracts_schema.odcs import FILE as CONTRACT
 from contracts_schema.products import FORMS_FR, Column, Table
 from contracts_schema.table_schema import NO, YES
+from warehouse.workbook_answers import to_fill
 
 MAX_CHARACTERS = 32_767  # of a cell, counted in UTF-16 as Excel does
 TYPES_FR = {"string": "texte", "integer": "nombre entier", "number": "nombre décimal", "boolean": "oui / non", "date": "date"}
@@ -83,21 +84,26 @@ def _paris(instant: str) -> str:
 
 
 def dictionary(book: Any, table: Table) -> None:
-    """Add the sheet Dictionnaire: one line a column of the table, as its contract says, then its key and checks."""
+    """Add the sheet Dictionnaire: one line a column of the workbook, as its contract says, then its key and checks."""
     sheet = book.add_worksheet("Dictionnaire")
     header, cell, bold = (book.add_format(given) for given in (HEADER, CELL, CELL | {"bold": True}))
     hidden = {name for mask in table.mask for name in mask.hides}
     for place, (heading, width) in enumerate(HEADINGS.items()):
         sheet.set_column(place, place, width)
         sheet.write_string(0, place, heading, header)
-    for rank, column in enumerate(table.columns, start=1):
+    asked: dict[str, str] = {}
+    if table.answer:
+        names = (column.name for column in table.answer.columns)
+        asked = dict(zip(names, to_fill(table.answer), strict=True))
+    columns = table.workbook_columns
+    for rank, column in enumerate(columns, start=1):
         line = (
             column.label_fr,
-            column.name,
+            "dans le classeur seul" if column.name in asked else column.name,
             TYPES_FR[column.type],
             UNITS_FR.get(column.unit or "", ""),
             str(table.keys.index(column.name) + 1) if column.name in table.keys else "",
-            constraints_fr(column),
+            f"À remplir. {asked[column.name]}" if column.name in asked else constraints_fr(column),
             CLASSIFICATIONS_FR[column.classification],
             YES if column.name in hidden else NO,
         )
@@ -106,10 +112,10 @@ def dictionary(book: Any, table: Table) -> None:
         sheet.set_row(rank, height(line, list(HEADINGS.values())))
     sheet.set_row(0, 36)
     sheet.freeze_panes(1, 1)
-    sheet.autofilter(0, 0, len(table.columns), len(HEADINGS) - 1)
+    sheet.autofilter(0, 0, len(columns), len(HEADINGS) - 1)
     notes = ["Clé : rang de la colonne dans la clé ; pas deux lignes de même clé."]
     notes += [f"Contrôle de chaque ligne : {check.label_fr}." for check in table.checks]
-    for rank, note in enumerate(notes, start=len(table.columns) + 2):
+    for rank, note in enumerate(notes, start=len(columns) + 2):
         sheet.write_string(rank, 0, note)
     paper(sheet, table.label_fr)
 

@@ -188,7 +188,8 @@ def _findings(found: pl.DataFrame, places: pl.DataFrame) -> pl.DataFrame:
     """The findings with their words and the places they concern: one about the whole extraction concerns every place."""
     rules = {name: catalogue()[name] for name in found["rule"].unique()}
     labels = {name: rule.label_fr for name, rule in rules.items()}
-    sources = {name: f"{rule.status} : {rule.source}" if rule.source else rule.status for name, rule in rules.items()}
+    status = {name: STATUSES_FR.get(rule.status, rule.status) for name, rule in rules.items()}
+    sources = {name: f"{rule.source} ({status[name]})" if rule.source else status[name] for name, rule in rules.items()}
     of_rule = pl.col("rule")
     told = found.with_columns(
         rule_fr=of_rule.replace_strict(labels, default=of_rule, return_dtype=pl.String),

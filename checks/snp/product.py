@@ -16,7 +16,7 @@ from checks.snp.product_letters import letters
 from checks.snp.reconcile import Reconciliation
 from checks.snp.ruling import euros
 from contracts_schema.geography import region_of
-from contracts_schema.products import products
+from contracts_schema.products import decisions, products
 
 REPLACED = "REPLACED"
 MONEY = (
@@ -136,11 +136,6 @@ def _spoken(lines: pl.DataFrame) -> pl.DataFrame:
         proposed_result=pl.when(decision).then(pl.col("proposed_outcome").replace(results())),
         proposed_payable_cents=pl.when(decision).then("proposed_payable_cents"),
     )
-
-
-def decisions() -> dict[str, str]:
-    """The words of the decisions of people, by code."""
-    return next(table.answer.decisions for table in products()["cpam", "bordereaux"].tables if table.answer)
 
 
 def _findings(headers: pl.DataFrame, lines: pl.DataFrame, findings: pl.DataFrame) -> pl.DataFrame:

@@ -252,6 +252,11 @@ def product_of(recipient: str, product_id: str) -> Product:
     return products()[recipient.partition("-")[0], product_id]
 
 
+def decisions() -> dict[str, str]:
+    """The words of people's decisions on lines of bordereaux, by code: those of the workbook, the only ones."""
+    return next(table.answer.decisions for table in products()["cpam", "bordereaux"].tables if table.answer)
+
+
 def _product(entry: dict[str, Any]) -> Product:
     totals = tuple(Total(**_tuples(total)) for total in entry.get("totals", []))
     return Product(**{**entry, "totals": totals, "tables": tuple(_table(table) for table in entry["tables"])})

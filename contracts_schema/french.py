@@ -1,0 +1,11 @@
+"""Numbers and counts as French readers write them. Knows words only: never what they are about."""
+
+
+def number(value: int) -> str:
+    """An integer with narrow spaces between thousands."""
+    return f"{value:,}".replace(",", "\u202f")
+
+
+def counted(count: int, singular: str, plural: str | None = None) -> str:
+    """A count and what is counted: ``0 ligne``, ``1 ligne``, ``2 lignes``; ``plural`` where no s makes it."""
+    return f"{number(count)} {singular if count < 2 else plural or f'{singular}s'}"
