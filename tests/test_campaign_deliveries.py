@@ -17,6 +17,7 @@ from test_cpts import HEAD, line
 
 from connectors import synthetic_ecds
 from connectors.synthetic_ecds import Centre
+from contracts_schema.datasets import datasets
 from contracts_schema.families import RESTRICTED
 from contracts_schema.parameters.record import said
 from contracts_schema.products import CAMPAIGN, CONTRACTS, products
@@ -377,6 +378,30 @@ def test_what_others_say_is_delivered_as_datasets_and_answers_the_rules_that_ask
         rows(hub, "out_ars__cds_comparison").filter(finess=other, source="Assurance Maladie")["other"].to_list() == [None] * 2
     ), "what caisse 311 says of a centre of 312 is not read"
     assert rows(hub, CENTRES, until=before).filter(scheme="rfs", finess=one)["advance_paid_cents"].to_list() == [None]
+
+
+def test_the_stock_of_finess_stops_a_centre_that_it_should_hold_and_says_when_it_cannot_tell(hub: Hub, tmp_path: Path) -> None:
+    centres = in_caisse("311", "311")
+    one, other = numbers(centres)
+    take(hub, put(tmp_path / "in", centres))
+    fields = datasets()["finess_et"].layout("etalab-cs1100502").fields
+
+    def stock(name: str, day: str) -> None:
+        row = dict.fromkeys(fields, "") | {"structureet": "structureet", "nofinesset": one, "nofinessej": "990000010"}
+        row |= {"rs": "Centre", "categetab": "124"}
+        (tmp_path / name).write_text(f"finess;etalab;95;{day}\n{';'.join(row[field] for field in fields)}\n")
+        assert {said.status for said in take(hub, tmp_path / name).values()} == {"accepted"}
+
+    def told(rule: str) -> dict[str, str]:
+        rows_of = rows(hub, "out_cpam__cds_finding").filter(rule=rule)
+        return dict(rows_of.select("finess", "state").iter_rows())
+
+    stock("late.csv", "2026-03-20")
+    assert told("cds.CDS03") == {other: "Non vérifiable"}, "it may have closed since it was declared"
+    assert told("cds.CDS08")[one] == "Alerte", "another legal entity"
+    stock("near.csv", "2026-01-05")
+    assert told("cds.CDS03") == {other: "Bloquant"}
+    assert rows(hub, CENTRES)["finess"].unique().to_list() == [one]
 
 
 def test_a_dataset_is_told_as_a_source_to_whom_it_concerns_only() -> None:

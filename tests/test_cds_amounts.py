@@ -133,22 +133,17 @@ def test_an_advance_above_the_final_amount_is_to_be_recovered_and_never_a_negati
     assert (row["balance_cents"], row["recovery_cents"]) == (balance, recovery)
 
 
-@pytest.mark.parametrize(
-    ("change", "extracted"),
-    [
-        (identity(patientele_mt=""), "2026-03-02"),
-        (identity(file_active="1"), "2026-03-02"),
-        (lambda one: entry(one, "SI").update(date_acquisition_logiciel="2026-01-01"), "2026-03-02"),
-        (lambda one: None, "2026-02-27"),
-    ],
-)
-def test_nothing_is_to_be_recovered_on_an_amount_that_is_incomplete_held_or_still_open(change: Any, extracted: str) -> None:
-    one = golden(4000, 10)
-    change(one)
-    paid = pl.DataFrame([(numbers([one])[0], 9_000_000)], schema=ADVANCES, orient="row")
-    found = examine(read([one], date.fromisoformat(extracted)), everything())
-    row = amounts(remunerate(found, everything(), advances=paid))
-    assert (row["advance_paid_cents"], row["balance_cents"], row["recovery_cents"]) == (9_000_000, None, None)
+def test_nothing_is_to_be_recovered_on_an_amount_that_is_incomplete_held_or_still_open() -> None:
+    held = [identity(patientele_mt=""), identity(file_active="1")]
+    held.append(lambda one: entry(one, "SI").update(date_acquisition_logiciel="2026-01-01"))
+    centres = spoiled([lambda one: None, *held])
+    paid = pl.DataFrame([(number, 9_000_000) for number in numbers(centres)], schema=ADVANCES, orient="row")
+    for extracted, settled in ((date(2026, 2, 27), 0), (date(2026, 2, 28), 1)):
+        found = remunerate(examine(read(centres, extracted), everything()), everything(), advances=paid)
+        rows = found.centres.filter(scheme="rfs")
+        assert rows["advance_paid_cents"].to_list() == [9_000_000] * 4
+        told = rows.filter(pl.col("recovery_cents").is_not_null() | pl.col("balance_cents").is_not_null())
+        assert told["finess_et"].to_list() == numbers(centres)[:settled]
 
 
 def test_a_prerequisite_that_is_not_met_makes_the_whole_advance_to_be_recovered() -> None:
@@ -171,17 +166,22 @@ def test_the_advance_is_a_node_with_its_figures_and_its_status_and_is_not_known_
     assert amounts(worth(blind))["advance_cents"] is None
 
 
-@pytest.mark.parametrize("patients", [-4000, 40_000_000_000, 9_999_999_999_999])
-@pytest.mark.parametrize("people", [-3, 10])
-def test_a_count_that_no_centre_has_makes_no_amount_and_says_so(patients: int, people: int) -> None:
-    one = golden(patients, people, protocols="-1")
-    for row in one["rosp"]:
-        row |= {"denominateur": "900000000000", "numerateur": "900000000000"}
-    found = worth(one, [*everything(), *of_rosp("AD-PREV-TABAC")])
+def test_a_count_that_no_centre_has_makes_no_amount_and_says_so() -> None:
+    centres = []
+    for place, patients in enumerate((-4000, 40_000_000_000, 9_999_999_999_999)):
+        one = golden(patients, (-3, 10)[place % 2], protocols="-1")
+        for rows in one.values():
+            for row in rows:
+                row["finess_et"] = synthetic_ecds.finess(5 * place + 5)
+        for row in one["rosp"]:
+            row |= {"denominateur": "900000000000", "numerateur": "900000000000"}
+        centres.append(one)
+    own = [*everything(), *of_rosp("AD-PREV-TABAC")]
+    found = remunerate(examine(read(centres), own), own)
     assert found.items["computed_cents"].drop_nulls().is_between(0, 5_775_000).all()
-    assert amounts(found)["complete"] is False
-    told = found.nodes.filter(node=f"rfs.{CODES['PROTO']}.per_unit")["text_fr"].item()
-    assert "unités : -1 (invraisemblable)" in told
+    assert found.centres.filter(scheme="rfs")["complete"].to_list() == [False] * 3
+    told = found.nodes.filter(node=f"rfs.{CODES['PROTO']}.per_unit")["text_fr"]
+    assert told.str.contains("unités : -1 (invraisemblable)", literal=True).all()
 
 
 def test_whoever_attests_that_a_missing_prerequisite_does_not_stop_the_rest_is_followed() -> None:
@@ -364,13 +364,15 @@ def test_a_declared_indicator_with_attested_figures_is_firm_and_a_late_one_is_no
     assert amounts(found, "rosp")["complete"] is False, "the six others have no figures"
 
 
-@pytest.mark.parametrize("seen", OBSERVED)
-def test_the_golden_achievement_comes_out_of_the_whole_computation(seen: tuple[int, int]) -> None:
-    one = sound()
-    identity(patientele_mt="1200")(one)
-    entry(one, "AD-PREV-TABAC", "rosp").update(numerateur=str(seen[0]), denominateur=str(seen[1]))
-    found = worth(one, of_rosp("AD-PREV-TABAC"))
-    assert found.items.filter(indicator="AD-PREV-TABAC")["payable_cents"].to_list() == [OBSERVED[seen]]
+def test_the_golden_achievement_comes_out_of_the_whole_computation() -> None:
+    centres = [sound(5 * place) for place in range(1, len(OBSERVED) + 1)]
+    for one, (above, below) in zip(centres, OBSERVED, strict=True):
+        identity(patientele_mt="1200")(one)
+        entry(one, "AD-PREV-TABAC", "rosp").update(numerateur=str(above), denominateur=str(below))
+    own = of_rosp("AD-PREV-TABAC")
+    rows = remunerate(examine(read(centres), own), own).items.filter(indicator="AD-PREV-TABAC")
+    paid = dict(rows.select("finess_et", "payable_cents").iter_rows())
+    assert [paid[number] for number in numbers(centres)] == list(OBSERVED.values())
 
 
 def test_a_neutralised_indicator_has_no_amount_and_leaves_the_rest_complete() -> None:
