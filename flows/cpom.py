@@ -342,11 +342,10 @@ def _followed(hub: Hub, known: Mapping[str, Head]) -> dict[str | None, list[Any]
     """What follow-up tables say of each région, by hashes; under None what they say of all."""
     found: dict[str | None, list[Any]] = {None: []}
     for head in _tables(known):
-        files = [file["name"] for file in head.data["files"]]
         for table, segment in head.tables.items():
             of_all = table in map(_table, OF_ALL)
             for region, told in _hashes(hub.blobs.segment_path(segment), of_all=of_all).items():
-                found.setdefault(region, []).append([table, files, told])
+                found.setdefault(region, []).append([table, told])
     return found
 
 
