@@ -437,7 +437,7 @@ def test_the_commands_show_a_contract_and_record_what_the_ars_decides(
     assert said.code == 0
     assert "décision prise" in said.out
     shown = ecluse("cpom", SITE, "--indicator", "OS_13_1_1", home=home).out
-    for told in ("déclaré", "recalculé", "variante v1", "variante v2_overnight", "écart"):
+    for told in ("déclaré", "recalculé", "variante v1", "variante v2_overnight", "écart", "champ renseigné à 100,00 %"):
         assert told in shown
     assert SITE in ecluse("cpom", home=home).out
     assert ecluse("deadlines", "--json", home=home).code == 0
