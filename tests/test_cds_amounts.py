@@ -280,7 +280,7 @@ def test_an_agreement_in_the_year_is_paid_from_its_first_day_and_is_firm_once_th
     assert (row["payable_cents"], row["firm"]) == (share, True)
     found = worth(one, [*own, attested("cds.rfs.prorata", 0)])
     assert (amounts(found)["payable_cents"], amounts(found)["firm"]) == (5775000, True)
-    assert "cds.rfs.prorata = 0 [attested]" in found.nodes.filter(node="rfs.amount")["parameters"].item()
+    assert "cds.rfs.prorata = 0 [attesté]" in found.nodes.filter(node="rfs.amount")["parameters"].item()
     proof = verify(
         Bill(examine(read([one])), found, Figures(date(2025, 12, 31), (*own, attested("cds.rfs.prorata", 0))), "1", (1,))
     )
