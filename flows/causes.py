@@ -12,9 +12,10 @@ from itertools import pairwise
 from typing import Any
 
 from contracts_schema.products import Column, Table, product_of
+from flows.changed_rows import AGAIN, compared, named, numbered
 from flows.hub import Hub, WrongUsage
 from flows.published import publications
-from flows.replay import AGAIN, Asked, Cause, State, compared, named, numbered, states
+from flows.replay import Asked, Cause, State, states
 from warehouse.log import Event
 
 HIDDEN, SHOWN = "masqué", "montré"

@@ -151,13 +151,21 @@ def ingest(
 
 
 @app.command()
-def status(context: typer.Context, as_of: AsOf = None, as_json: AsJson = False) -> None:
-    """Réglages, transmissions en place, transmissions retenues, publications."""
+def status(
+    context: typer.Context,
+    scope: Annotated[
+        str, typer.Option(metavar="DÉBUT", help="Les seules livraisons dont le périmètre commence ainsi, une par ligne.")
+    ] = "",
+    every: Annotated[bool, typer.Option("--all", help="Une ligne par livraison, aussi nombreuses soient-elles.")] = False,
+    as_of: AsOf = None,
+    as_json: AsJson = False,
+) -> None:
+    """Réglages, livraisons en place (par groupes si elles sont nombreuses), livraisons retenues, publications."""
     from flows import display, state
 
     hub = hub_of(context)
-    answer = state.status(hub, state.position_of(hub, as_of))
-    print_json(answer) if as_json else display.status(answer)
+    answer = state.status(hub, state.position_of(hub, as_of), scope)
+    print_json(answer) if as_json else display.status(answer, every=every or bool(scope))
 
 
 @app.command()

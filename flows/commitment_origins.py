@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from contracts_schema.products import CONTRACTS, Table
-from flows import commitments, computed, law
+from flows import commitments, computed, cpom_origins, law
 from flows.deliveries import all_heads
 from flows.hub import Hub
 from flows.origins import STEP, Origins, decision, measure, rule
@@ -74,10 +74,7 @@ def _decisions(hub: Hub, row: Mapping[str, Any], position: int) -> list[dict[str
 
 
 def _of_subsidy(hub: Hub, known: Mapping[str, Head], row: Mapping[str, Any]) -> Origins:
-    found: dict[str, Any] = {}
-    for name in (commitments.SUBSIDIES, commitments.PAYMENTS, commitments.REQUESTS):
-        for scope, told in _lines(hub, known, name, name, {"subsidy_id": row["subsidy_id"]}).items():
-            found.setdefault(scope, {}).update(told)
+    found = cpom_origins.followed(hub, known, cpom_origins.of_subsidy(row["subsidy_id"], row["finess_ej"]))
     said = (
         f"notifiée le {row['notified_on']:%d/%m/%Y} ; dernier jour utile le {row['last_day']:%d/%m/%Y} (cpom.fmis.lapse_years)"
     )

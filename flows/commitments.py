@@ -32,7 +32,7 @@ COMMITMENTS, CONTRACTS, MISSIONS, ENTRIES, FINANCED = (
 SUBSIDIES, PAYMENTS, REQUESTS = "ecars_subsidy", "ecars_payment", "ecars_refund_request"
 IDENTITIES, ANSWERS = "ecds_identification", "ecds_rfs"
 BESIDE = (SUBSIDIES, PAYMENTS, REQUESTS, IDENTITIES, ANSWERS)
-"""Tables of other sources: subsidies as the CPOM follows them, what centres of the accord are and answered."""
+"""All that is read of other sources: subsidies as the CPOM follows them, what centres of the accord are and answered."""
 ONCE = {COMMITMENTS: FIR_KEY, CONTRACTS: ("contract_id",), MISSIONS: ("contract_id", "mission"),
         ENTRIES: ("contract_id", "mission", "part", "contract_year", "indicator", "entered_at"),
         FINANCED: ("region", "beneficiary")}  # fmt: skip

@@ -53,6 +53,8 @@ def contract(hub: Hub, finess_ej: str, until: int | None = None, indicator: str 
         if values.is_empty():
             raise WrongUsage(f"{indicator} : aucune valeur déclarée à comparer dans ce contrat (voir ecluse cpom {finess_ej})")
         variants = cpom.rows(hub, cpom.CONTEXT, until).filter(mine & (pl.col("id") == indicator)).to_dicts()
+    whole = pl.col("finess_ej").is_null()  # of the région, hence of this contract too
+    lacking = cpom.rows(hub, "out_ars__cpom_not_evaluable", until).filter(mine | whole)
     return {
         **head[0],
         "values": values.to_dicts(),
@@ -60,7 +62,7 @@ def contract(hub: Hub, finess_ej: str, until: int | None = None, indicator: str 
         "findings": cpom.rows(hub, "out_ars__cpom_finding", until).filter(mine).to_dicts(),
         "reached": cpom.rows(hub, cpom.REACHED, until).filter(mine).to_dicts(),
         "trajectory": trajectory.to_dicts(),
-        "not_evaluable": cpom.rows(hub, "out_ars__cpom_not_evaluable", until).filter(mine).to_dicts(),
+        "not_evaluable": lacking.filter(pl.col("region") == head[0]["region"]).to_dicts(),
     }
 
 

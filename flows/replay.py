@@ -12,8 +12,9 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from contracts_schema.fingerprint import fingerprint
-from contracts_schema.products import VIEWS, Column, Product, Table
+from contracts_schema.products import VIEWS, Product, Table
 from flows import computed
+from flows.changed_rows import among, differing, shaped
 from flows.computed import Moment
 from flows.editions import tables_of
 from flows.hub import PARIS, Hub
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
 
     Rows = dict[str, pl.DataFrame]
 
-AGAIN = "#"
-"""The rank of a row among those of the same name."""
 MOST = 32
 """States made of one replay: past them, the events that lie between two are told together."""
 
@@ -116,10 +115,10 @@ def states(
     ends = [_kept(hub, asked, event) for event in (first, last)]
     origin = asked.product.origin_column
     asked_ends = [{table.name: asked.of(rows[table.name]) for table in asked.tables} for rows in ends]
-    differing = {table.name: _differing(table, origin, *(rows[table.name] for rows in asked_ends)) for table in asked.tables}
+    wanted = {table.name: differing(table, origin, *(rows[table.name] for rows in asked_ends)) for table in asked.tables}
 
     def kept(rows: "Rows", *causes: Cause) -> State:
-        return State({table.name: _among(table, asked.of(rows[table.name]), differing[table.name]) for table in asked.tables},
+        return State({table.name: among(table, asked.of(rows[table.name]), wanted[table.name]) for table in asked.tables},
                      causes)  # fmt: skip
 
     def again(event: Event, place: int) -> "Rows":
@@ -281,52 +280,3 @@ def _kept(hub: Hub, asked: Asked, event: Event) -> "Rows":
 
 def _equal(asked: Asked, one: "Rows", other: "Rows") -> bool:
     return all(asked.of(one[table.name]).equals(asked.of(other[table.name])) for table in asked.tables)
-
-
-def numbered(table: Table, rows: "pl.DataFrame") -> "pl.DataFrame":
-    """The rows with ``AGAIN``, their rank among those of the same name, where the keys only number them."""
-    import polars as pl
-
-    if not table.named_by or AGAIN in rows.columns:
-        return rows
-    return rows.sort(table.keys).with_columns(pl.int_range(pl.len(), dtype=pl.Int64).over(table.named_by).alias(AGAIN))
-
-
-def named(table: Table) -> tuple[str, ...]:
-    """The columns that tell a row from another, from one state to the next."""
-    return (*table.named_by, AGAIN) if table.named_by else table.keys
-
-
-def compared(table: Table, origin: str = "") -> list[Column]:
-    """The columns that may tell a change: not those that name or number a row, nor say that something is masked, nor
-    ``origin``, the data that it is made from, which causes say."""
-    return [column for column in table.columns if column.name not in {*named(table), *table.keys, "masked", origin}]
-
-
-def _differing(table: Table, origin: str, one: "pl.DataFrame", other: "pl.DataFrame") -> "pl.DataFrame":
-    """The names of the rows that are not the same in both, in their order."""
-    import polars as pl
-
-    name = list(named(table))
-    sides = [numbered(table, rows).with_columns(there=pl.lit(value=True)) for rows in (one, other)]
-    both = sides[0].join(sides[1], on=name, how="full", coalesce=True, nulls_equal=True, suffix=":after")
-    columns = ["there", *(column.name for column in compared(table, origin))]
-    differ = pl.any_horizontal(pl.col(column).ne_missing(pl.col(f"{column}:after")) for column in columns)
-    return both.filter(differ).select(name).sort(name, nulls_last=True)
-
-
-def _among(table: Table, rows: "pl.DataFrame", wanted: "pl.DataFrame") -> "pl.DataFrame":
-    return numbered(table, rows).join(wanted, on=list(named(table)), how="semi", nulls_equal=True)
-
-
-def shaped(table: Table, rows: "pl.DataFrame | None") -> "pl.DataFrame":
-    """Rows in the columns and types of a contract; a column that they have not is empty."""
-    import polars as pl
-
-    from warehouse.masking import TYPES
-
-    if rows is None:
-        return pl.DataFrame(schema={column.name: TYPES[column.type] for column in table.columns})
-    there = set(rows.columns)
-    empty = [pl.lit(None).alias(column.name) for column in table.columns if column.name not in there]
-    return rows.with_columns(empty).select(pl.col(column.name).cast(TYPES[column.type]) for column in table.columns)

@@ -9,9 +9,10 @@ from typing import Any
 import polars as pl
 import pytest
 
-from contracts_schema.products import Table, product_of
+from contracts_schema.products import Table, product_of, products
 from flows.causes import HIDDEN, SHOWN, Chain, _figures, parts
-from flows.replay import Cause, State, halves, shaped
+from flows.changed_rows import shaped
+from flows.replay import Cause, State, halves
 
 TABLES = {table.name: table for table in product_of("ars-99", "cpom-indicateurs").tables}
 INDICATOR, FINDING = TABLES["indicator"], TABLES["finding"]
@@ -132,3 +133,11 @@ def test_of_deliveries_told_together_each_row_has_those_that_touch_it() -> None:
         [one["text"] for part in figure["parts"] for one in part["causes"]] for figure in _figures(INDICATOR, [before, after])
     ]
     assert told == [["a"], ["b"], ["a", "b"]], "where none says that it touches the row, all are told"
+
+
+def test_where_keys_only_number_the_rows_the_contract_says_what_tells_them_apart() -> None:
+    for product in products().values():
+        for table in product.tables:
+            columns = {column.name for column in table.columns}
+            assert set(table.named_by) <= columns
+            assert bool(table.named_by) == bool({"number", "rank"} & set(table.keys)), f"{product.id} {table.name}"

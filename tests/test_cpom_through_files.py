@@ -28,11 +28,24 @@ from connectors.synthetic_ecars import (
     workbook,
 )
 from contracts_schema.cpom_catalogue import canonical_columns
-from flows import causes, computed, contracts_shown, cpom, cpom_decisions, decisions, deliveries, explanation, publication
+from contracts_schema.products import product_of
+from flows import (
+    causes,
+    computed,
+    contracts_shown,
+    cpom,
+    cpom_decisions,
+    decisions,
+    deliveries,
+    explanation,
+    publication,
+    replay,
+)
 from flows.arrivals import gather
 from flows.deliveries import Report
 from flows.hub import Hub, WrongUsage, init_hub, open_hub
 from flows.published import publications, published_rows
+from warehouse.recipients import recipient
 
 ARS = "ars-99"
 SITE, LEGAL, OTHER = (fictional_finess(number=number) for number in (1, 7, 8))
@@ -382,8 +395,21 @@ def test_the_products_are_published_once_then_why_they_changed_is_told_and_where
     chosen = explanation.explain(later, f"{ARS}/cpom-indicateurs", "contract", {"finess_ej": SITE})["basis"]
     assert len([one for one in chosen if one["text"].startswith("indicateur choisi")]) == len(contract(SITE).chosen)
     assert any(one["kind"] == "rule" for one in chosen)
-    [granted_by] = explanation.explain(later, f"{ARS}/cpom-finances", "subsidy", {"subsidy_id": "S1"})["deliveries"]
-    assert (granted_by["scope"], granted_by["measures"]["lignes"]["ranges"]) == ("ecars/suivi/subventions", [[2, 2]])
+    for product_of_money in ("cpom-finances", "cpts"):
+        [granted_by] = explanation.explain(later, f"{ARS}/{product_of_money}", "subsidy", {"subsidy_id": "S1"})["deliveries"]
+        assert (granted_by["scope"], granted_by["measures"]["lignes"]["ranges"]) == ("ecars/suivi/subventions", [[2, 2]])
+
+
+def test_exports_about_other_contracts_are_one_step_of_a_replay_and_what_is_asked_for_makes_fewer(hub: Hub, take: Take) -> None:
+    for name, export in (("a.csv", contract()), ("b.csv", contract(OTHER)), ("c.csv", contract(name="CH RENOMMÉ"))):
+        assert take(name, canonical([export])).status == "accepted"
+    [*_, event] = hub.log.read()
+    ends = [replace(event, data={"log": {"position": at}, "judged_on": "2026-03-10"}) for at in (0, event.position)]
+    told = product_of(ARS, "cpom-indicateurs")
+    for keys, steps in (({}, [0, 2, 1]), ({"finess_ej": OTHER}, [0, 3]), ({"finess_ej": LEGAL}, [0, 2, 1])):
+        points = list(replay._way(hub, replay.Asked(told, recipient(ARS), told.tables, keys), *ends))
+        assert [len(point.causes) for point in points] == steps
+    assert points[-1].at.position == event.position
 
 
 def test_what_falls_due_is_told_with_the_smallest_horizon(hub: Hub, take: Take) -> None:
