@@ -13,6 +13,7 @@ from contracts_schema.ecds import JOURNALS
 from contracts_schema.products import CAMPAIGN, Table
 from flows import campaigns, computed, law
 from flows.campaign_references import OF_CAISSE, OF_REGION, concerns
+from flows.closings import ADVANCE
 from flows.computed import Moment
 from flows.deliveries import all_heads
 from flows.hub import Hub
@@ -67,7 +68,7 @@ def _steps(hub: Hub, told: "Told", place: str, at: Moment, table: Table, row: Ma
     if table.name == "node":
         names = [row["node"]]
     elif table.name == "centre":
-        names = [f"{row['scheme']}.payable"]
+        names = [f"{row['scheme']}.{end}" for end in (*reversed(ADVANCE), "payable")]
     elif table.name == "comparison":
         names = []
     else:

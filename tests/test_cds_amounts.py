@@ -136,12 +136,13 @@ def test_an_advance_above_the_final_amount_is_to_be_recovered_and_never_a_negati
 def test_nothing_is_to_be_recovered_on_an_amount_that_is_incomplete_held_or_still_open() -> None:
     held = [identity(patientele_mt=""), identity(file_active="1")]
     held.append(lambda one: entry(one, "SI").update(date_acquisition_logiciel="2026-01-01"))
+    held.append(lambda one: entry(one, "DIV").update(code_indicateur="X-1"))
     centres = spoiled([lambda one: None, *held])
     paid = pl.DataFrame([(number, 9_000_000) for number in numbers(centres)], schema=ADVANCES, orient="row")
     for extracted, settled in ((date(2026, 2, 27), 0), (date(2026, 2, 28), 1)):
         found = remunerate(examine(read(centres, extracted), everything()), everything(), advances=paid)
         rows = found.centres.filter(scheme="rfs")
-        assert rows["advance_paid_cents"].to_list() == [9_000_000] * 4
+        assert rows["advance_paid_cents"].to_list() == [9_000_000] * 5
         told = rows.filter(pl.col("recovery_cents").is_not_null() | pl.col("balance_cents").is_not_null())
         assert told["finess_et"].to_list() == numbers(centres)[:settled]
 
