@@ -11,10 +11,10 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import Any
 
-from contracts_schema.products import Column, Table, product_of
+from contracts_schema.products import Column, Table
 from flows.changed_rows import AGAIN, compared, named, numbered
 from flows.hub import Hub, WrongUsage
-from flows.published import publications
+from flows.published import contract_of, publications
 from flows.replay import Asked, Cause, State, states
 from warehouse.log import Event
 
@@ -49,7 +49,7 @@ def causes(
     from warehouse.recipients import recipient
 
     first, last = _ends(hub, product_name, number, since)
-    product = product_of(last.data["recipient"], last.data["product"])
+    product = contract_of(last)
     asked = Asked(product, recipient(last.data["recipient"]), _tables(product.tables, keys or {}, table), keys or {})
     found = states(hub, asked, first, last, progress)
     figures = [figure for one in asked.tables for figure in _figures(one, found, product.origin_column)]
