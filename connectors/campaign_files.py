@@ -71,16 +71,16 @@ def open_file(path: Path, caisse: str | None = None) -> CampaignFile | None:
     source, section = found
     if source == ECDS:
         return _section(path, caisse)
-    return CampaignFile(path, source, section, f"{source}/{_of_ars(path) if source == FIR else _of_form(section, path)}", {})
+    return CampaignFile(path, source, section, f"{source}/{_of_ars(path) if source == FIR else section}/{_named(path)}", {})
 
 
-def _of_form(section: str, path: Path) -> str:
-    """A form is filled again under its name."""
-    return f"{section}/{re.sub(r'[^a-z0-9]+', '-', path.stem.lower())}"
+def _named(path: Path) -> str:
+    """A form is filled again, and commitments exported again, under the same name."""
+    return re.sub(r"[^a-z0-9]+", "-", path.stem.lower()).strip("-") or "sans-nom"
 
 
 def _of_ars(path: Path) -> str:
-    """The ARS and campaigns of an export of commitments, which another export of the same ones takes the place of. Refused."""
+    """The ARS and campaigns of an export of commitments. Refused."""
     from connectors.cpts import read_fir
     from connectors.ecds_table import EcdsRefused
 
@@ -88,7 +88,7 @@ def _of_ars(path: Path) -> str:
         rows = read_fir(path.read_bytes(), path.name).rows
     except EcdsRefused as refusal:
         raise Refused(refusal.rule, f"{refusal} [{refusal.rule}]") from None
-    told = [rows[name].drop_nulls().unique().sort().cast(str).to_list() for name in ("ars_code", "campaign")]
+    told = [rows[name].unique().sort().cast(str).to_list() for name in ("region", "campaign")]
     return "/".join("+".join(values) or "inconnu" for values in told)
 
 

@@ -6,6 +6,7 @@ judge a value: what is wrong in a cell is for the rules; only a file that is no 
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -27,6 +28,7 @@ FL2 = "ecars.FL2"
 FL7 = "ecars.FL7"
 NAMES = ("sheet", "row", "value", "financial_line", "recognition")
 _NIR = r"[1-478][\s.]?\d{2}[\s.]?\d{2}[\s.]?(?:\d{2}|2[ABab])[\s.]?\d{3}[\s.]?\d{3}[\s.]?\d{2}"
+_LIKE_NIR = re.compile(_NIR)
 
 
 @dataclass(frozen=True)
@@ -54,21 +56,28 @@ def read_ecars(content: bytes, file: str, received_on: date, read: Reader = read
     """
     try:
         header = content[:400].split(b"\n", 1)[0].lstrip(b"\xef\xbb\xbf")
-        if header.startswith(b"campagne;"):
-            return _without_patient(_export(read_canonical(content, file, received_on)))
-        workbook = read(content)
-        if workbook.format == "csv" and file.lower().endswith((".xlsx", ".xlsm", ".ods")):
+        is_canonical = header.startswith(b"campagne;")
+        workbook = None if is_canonical else read(content)
+        is_text = workbook is None or workbook.format == "csv"
+        if is_text and file.lower().endswith((".xlsx", ".xlsm", ".ods")):
             raise Unreadable(FL2, "le contenu est un CSV sous un nom de classeur : à enregistrer en XLSX, ou à nommer .csv")
+        if workbook is None:
+            return _without_patient(_export(read_canonical(content, file, received_on)))
         return _without_patient(_workbook(workbook, content, file, received_on))
     except Unreadable as refusal:
-        raise Unreadable(refusal.rule.replace("bordereau.", "ecars."), f"{file} : {refusal}") from None
+        rule = refusal.rule.replace("bordereau.", "ecars.")
+        raise Unreadable(rule, f"{file} : {refusal} (règle {rule})") from None
 
 
 def _without_patient(export: Export) -> Export:
     """The export, unless a text that people typed holds a social-security number: it has no place here and is never shown."""
     for name, column, cell in (("row", "comment", "code_cell"), ("value", "text", "cell"), ("row", "label", "code_cell")):
         rows = getattr(export, name)
-        typed = rows.filter(pl.col(column).str.len_chars() >= 15)
+        texts = rows[column].to_list()
+        places = [place for place, text in enumerate(texts) if text and len(text) >= 15 and _LIKE_NIR.search(text)]
+        if not places:
+            continue
+        typed = rows[places]
         numbers = pl.col(column).str.extract_all(_NIR).list.eval(is_nir(plain(pl.element()))).list.any()
         found = typed.filter(numbers.fill_null(value=False))
         if found.height:
@@ -172,7 +181,7 @@ def _frames(found: Sequence[Block], file: str, sha256: str, received_on: date, n
 
 def _frame(name: str, rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
     columns = schema(name)
-    return pl.DataFrame({column: [row.get(column) for row in rows] for column in columns}, schema=columns)
+    return pl.from_dicts(rows, schema=columns) if rows else pl.DataFrame(schema=columns)
 
 
 def recognition_of(label: str | None, modality: str | None) -> str | None:

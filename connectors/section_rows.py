@@ -187,10 +187,10 @@ def _told(
         where = {"colonne": column.heading}
         if commas:
             lines = frame.filter(texts[f"comma {column.name}"])["line"]
-            yield Finding(CDS57, "decimal_comma", file, section, where | {"lignes": _lines(lines)})
+            yield Finding(CDS57, "decimal_comma", file, section, where | {"lignes": lines_of(lines)})
         if unread > commas:
             lines = frame.filter(pl.col(f"bad_{column.name}") & ~texts[f"comma {column.name}"])["line"]
-            detail = {"lignes": _lines(lines), "detail": "valeur que la colonne ne peut prendre"}
+            detail = {"lignes": lines_of(lines), "detail": "valeur que la colonne ne peut prendre"}
             yield Finding(CDS57, "unreadable_value", file, section, where | detail)
         if noise := counts.get(f"noise {column.name}", 0):
             yield Finding(CDS59, "default", file, section, where | {"nombre": noise, "decimales": column.places})
@@ -199,9 +199,32 @@ def _told(
                 yield Finding(CDS58, "form", file, section, where | {"nombre": number, "detail": detail_fr})
 
 
-def _lines(lines: pl.Series) -> str:
+def lines_of(lines: pl.Series) -> str:
+    """The numbers of these lines, the first ones when they are many."""
     shown = ", ".join(map(str, lines.head(SHOWN)))
     return shown if lines.len() <= SHOWN else f"{shown}… ({counted(lines.len(), 'ligne')})"
+
+
+def set_aside(
+    rows: pl.DataFrame, unusable: Mapping[str, tuple[pl.Expr, str]], section: str, file: str
+) -> tuple[pl.DataFrame, pl.DataFrame, list[Finding]]:
+    """Rows that can be used, the others as ``APART`` (the first heading that spoils each), and what to tell of them.
+
+    ``unusable``: by heading, the rows that it spoils, never null, and why.
+    """
+    first = pl.coalesce(pl.when(bad).then(pl.lit(heading)) for heading, (bad, _) in unusable.items())
+    marked = rows.with_columns(spoilt=first)
+    apart = marked.filter(pl.col("spoilt").is_not_null())
+    raw = pl.struct(pl.exclude("line", "file", "spoilt")).struct.json_encode()
+    kept = apart.select(
+        section=pl.lit(section), file=pl.lit(file), line="line", rule=pl.lit(CDS57), column="spoilt",
+        raw=raw, finess=_finess(apart),
+    )  # fmt: skip
+    told = []
+    for (heading,), part in apart.partition_by("spoilt", as_dict=True, maintain_order=True).items():
+        fields = {"lignes": lines_of(part["line"]), "colonne": heading, "detail": unusable[str(heading)][1]}
+        told.append(Finding(CDS57, "unreadable_value", file, section, fields))
+    return marked.filter(pl.col("spoilt").is_null()).drop("spoilt"), kept, told
 
 
 def _without_doubles(rows: pl.DataFrame, section: ecds.Section, file: str) -> tuple[pl.DataFrame, int, _Doubled]:
@@ -218,7 +241,7 @@ def _without_doubles(rows: pl.DataFrame, section: ecds.Section, file: str) -> tu
         return once, repeated, _Doubled(NOTHING.apart, tuple(findings))
     apart = once.filter(clash)
     columns = ", ".join(column.heading for column in section.columns if column.name in key)
-    findings.append(Finding(CDS60, "default", file, section.name, {"lignes": _lines(apart["line"]), "colonnes": columns}))
+    findings.append(Finding(CDS60, "default", file, section.name, {"lignes": lines_of(apart["line"]), "colonnes": columns}))
     raw = pl.struct(pl.exclude("line", "file")).struct.json_encode()
     headings = {column.name: column.heading for column in section.columns}
     kept = apart.select(
@@ -243,7 +266,7 @@ def _of_ragged(table: TextTable, section: str, file: str) -> list[Finding]:
     if not table.ragged.height:
         return []
     fields = {
-        "lignes": _lines(table.ragged["line"]),
+        "lignes": lines_of(table.ragged["line"]),
         "colonne": "toutes",
         "detail": f"nombre de champs différent de {len(table.headings)}",
     }

@@ -62,6 +62,7 @@ FRAMES: dict[str, dict[str, str]] = {
         "amount_cents": "cents", "amendment_id": "text", "documents_sent_on": "day",
     },
     "payment": {"subsidy_id": "text", "paid_on": "day", "paid_cents": "cents", "payer": "text"},
+    "refund_request": {"subsidy_id": "text", "asked_on": "day", "requested_cents": "cents", "channel": "text"},
     "recognition_report": {
         "recognition_id": "text", "finess_ej": "text", "data_year": "count", "due_on": "day", "received_on": "day",
     },
@@ -74,6 +75,13 @@ FRAMES: dict[str, dict[str, str]] = {
     "notice_event": {
         "procedure_id": "text", "finess_ej": "text", "nature": "text", "event": "text", "happened_on": "day",
         "received_on": "day", "amount_cents": "cents",
+    },
+    "contract_event": {"finess_ej": "text", "event": "text", "happened_on": "day"},
+    "contract_post": {
+        "post_id": "text", "finess_ej": "text", "started_on": "day", "renewed_on": "day", "ended_on": "day",
+    },
+    "long_term_account": {
+        "finess_ej": "text", "year": "count", "document": "text", "due_on": "day", "received_on": "day",
     },
 }  # fmt: skip
 """Name of a frame → column → kind.

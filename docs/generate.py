@@ -26,7 +26,7 @@ from contracts_schema.bordereau_profiles import profiles
 from contracts_schema.datasets import Column, Dataset, datasets
 from contracts_schema.layouts import index, layouts
 from contracts_schema.parameters.record import STATUSES_FR
-from contracts_schema.products import CPOM, RECONCILIATION, VIEWS, Product, products
+from contracts_schema.products import CAMPAIGN, CONTRACTS, CPOM, RECONCILIATION, VIEWS, Product, products
 from contracts_schema.rules import Rule, catalogue
 from flows.cli import app
 from flows.law_shown import gathered, shown
@@ -182,6 +182,16 @@ def snp_dictionary() -> str:
 def cpom_dictionary() -> str:
     """What a recipient gets of the contracts, column by column."""
     return "\n".join(part for product in products().values() if product.made_by == CPOM for part in _product(product))
+
+
+def cds_dictionary() -> str:
+    """What caisses and ARS get of the campaigns, column by column."""
+    return "\n".join(part for product in products().values() if product.made_by == CAMPAIGN for part in _product(product))
+
+
+def cpts_dictionary() -> str:
+    """What an ARS gets of CPTS, FIR and FMIS, column by column."""
+    return "\n".join(part for product in products().values() if product.made_by == CONTRACTS for part in _product(product))
 
 
 def answer_rules() -> str:
@@ -419,6 +429,8 @@ GENERATED: dict[str, Callable[[], str]] = {
         cpom_policies,
         cpom_tables,
         cpom_dictionary,
+        cds_dictionary,
+        cpts_dictionary,
     )
 }
 

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from contracts_schema.families import RESTRICTED
-from flows import computed
+from flows import computed, finess
 from flows.deliveries import heads
 from flows.hub import Hub, WrongUsage
 from warehouse import views
@@ -48,18 +48,24 @@ def build(hub: Hub, until: int | None = None, progress: Callable[[str], None] = 
     standing = heads(hub, position)
     if not standing:
         return BuildReport(position, 0)
-    made = tables(hub, standing, set(views.views()), progress) | _computed(hub, until, computed.MODULES, progress)
+    made = tables(hub, standing, set(views.views()), position, progress) | _computed(hub, until, computed.MODULES, progress)
     built = {name: {"key": t.key, "files": len(t.paths), "built": t.built} for name, t in made.items()}
     return BuildReport(position, len(standing), built)
 
 
 def tables(
-    hub: Hub, standing: "Mapping[str, Head]", names: set[str], progress: Callable[[str], None] = lambda name: None
+    hub: Hub,
+    standing: "Mapping[str, Head]",
+    names: set[str],
+    until: int | None,
+    progress: Callable[[str], None] = lambda name: None,
 ) -> dict[str, views.Table]:
-    """These views and all they are made of, as built from these heads; none when nothing stands."""
+    """These views and all they are made of, as built from the heads that stand at a position; none when nothing does."""
     if not standing:
         return {}
-    return views.build(hub.views_folder, standing, hub.blobs.segment_path, names, progress)
+    read = {name for view in views.closure(names) for name in views.views()[view].inputs}
+    given = finess.references(hub, standing, until) if read & set(finess.MADE) else {}
+    return views.build(hub.views_folder, standing, hub.blobs.segment_path, names, progress, given)
 
 
 def _computed(
@@ -125,12 +131,13 @@ def reading(hub: Hub, names: set[str], until: int | None = None) -> "Iterator[du
     known = {*views.views(), *views.REFERENCES, *segments, *computed.names()}
     if names - known:
         raise WrongUsage(f"table inconnue : {', '.join(sorted(names - known))} ; tables : {', '.join(sorted(known))}")
-    made = tables(hub, standing, names & set(views.views()))
+    made = tables(hub, standing, names & set(views.views()), until)
     made |= _computed(hub, until, [made_by for made_by in computed.MODULES if names & computed.names(made_by)])
     asked = {name: made[name] for name in names & set(made)}
     unmade = {name for name in names & computed.names() if name not in made}
     if empty := sorted(unmade | {name for name, table in asked.items() if not table.paths}):
         raise WrongUsage(f"rien à lire dans {', '.join(empty)} : rien n'a été reçu de ce dont ces tables sont faites")
     others = names - set(asked)
-    with views.reading(hub.views_folder, asked, standing, hub.blobs.segment_path, others) as engine:
+    given = finess.references(hub, standing, until) if others & set(finess.MADE) else {}
+    with views.reading(hub.views_folder, asked, standing, hub.blobs.segment_path, others, given) as engine:
         yield engine

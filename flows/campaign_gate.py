@@ -56,7 +56,10 @@ def gate(hub: Hub, received: Event, progress: Progress = lambda *_: None) -> Jud
         return judged
     progress("contrôle des lignes", file["size"], file["size"])
     judged.tallies[family] = _tally(read)
-    judged.facts |= {"places": _places(section, read.rows) if data["source"] == ECDS else _regions(read.rows)}
+    if data["source"] == ECDS:
+        judged.facts["places"] = _places(section, read.rows)
+    elif "region" in read.rows.columns:  # a form that names contracts alone is of the regions of these, known later
+        judged.facts["places"] = _regions(read.rows)
     judged.tables[table_of(data["source"], section)] = _segment(hub, read.rows)
     judged.tables[f"{data['source']}_{READING}"] = _segment(hub, _readings((*read.findings, *of_centres(read))))
     faults.reached("gate.done")
@@ -98,10 +101,8 @@ def _places(section: str, rows: pl.DataFrame) -> Mapping[str, list[str]]:
 
 
 def _regions(rows: pl.DataFrame) -> Mapping[str, list[str]]:
-    """The regions that commitments or a form are of; none where no column says it."""
-    name = next((name for name in ("ars_code", "region") if name in rows.columns), None)
-    told = rows[name].str.extract(r"^R?([0-9]{2})$").drop_nulls().unique().to_list() if name else []
-    return {"ars": sorted(set(told) & set(geography.regions()))}
+    """The regions that commitments or a form are of."""
+    return {"ars": sorted(rows["region"].unique())}
 
 
 def _tally(read: Rows) -> Tally:

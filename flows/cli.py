@@ -124,7 +124,7 @@ def ingest(
     as_json: AsJson = False,
 ) -> None:
     """Reçoit des exports, contrôle chaque ligne, décide. Les mêmes octets une seconde fois ne changent rien."""
-    from flows import deliveries, display, parallel
+    from flows import deliveries, display, parallel, together
     from flows.hub import WrongUsage, parse_instant
 
     hub = hub_of(context)
@@ -138,7 +138,8 @@ def ingest(
             reports += parallel.ingest_all(hub, found, count, stated, done)
     else:
         with display.progress(quiet=as_json) as progress:
-            reports += [deliveries.ingest(hub, one, stated, progress(one.name)) for one in found]
+            for group in together.groups(found):
+                reports += together.ingest(hub, group, stated, lambda one: progress(one.name))
     left = [path.name for path in deliveries.passed_over(paths)]
     if as_json:
         print_json({"deliveries": [report.as_json() for report in reports], "passed_over": left})
@@ -150,13 +151,21 @@ def ingest(
 
 
 @app.command()
-def status(context: typer.Context, as_of: AsOf = None, as_json: AsJson = False) -> None:
-    """Réglages, transmissions en place, transmissions retenues, publications."""
+def status(
+    context: typer.Context,
+    scope: Annotated[
+        str, typer.Option(metavar="DÉBUT", help="Les seules livraisons dont le périmètre commence ainsi, une par ligne.")
+    ] = "",
+    every: Annotated[bool, typer.Option("--all", help="Une ligne par livraison, aussi nombreuses soient-elles.")] = False,
+    as_of: AsOf = None,
+    as_json: AsJson = False,
+) -> None:
+    """Réglages, livraisons en place (par groupes si elles sont nombreuses), livraisons retenues, publications."""
     from flows import display, state
 
     hub = hub_of(context)
-    answer = state.status(hub, state.position_of(hub, as_of))
-    print_json(answer) if as_json else display.status(answer)
+    answer = state.status(hub, state.position_of(hub, as_of), scope)
+    print_json(answer) if as_json else display.status(answer, every=every or bool(scope))
 
 
 @app.command()
@@ -453,13 +462,13 @@ Caisse = Annotated[str | None, typer.Option(metavar="CAISSE", help="Pour cette c
 def law(
     context: typer.Context,
     parameter: Annotated[
-        str | None, typer.Argument(metavar="[PARAMÈTRE]", help="Un seul paramètre, par ex. snp.tariff.")
+        str | None, typer.Argument(metavar="[PARAMÈTRE]", help="Un paramètre (snp.tariff), ou un début (cds., cds.rfs.).")
     ] = None,
     on: Annotated[datetime | None, typer.Option(formats=DAY, help="Valeurs de ce jour de référence.")] = None,
     known_on: Annotated[datetime | None, typer.Option(formats=DAY, help="D'après les textes publiés à cette date.")] = None,
     organisation: Annotated[str | None, typer.Option(metavar="ORGANISME", help="Avec ce qu'il atteste : cpam-311.")] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="CSV", help="Table à écrire, à relire puis à attester.")
+        Path | None, typer.Option("--output", "-o", metavar="CSV", help="Table à écrire, à compléter puis à attester.")
     ] = None,
     as_of: AsOf = None,
     as_json: AsJson = False,
@@ -471,7 +480,7 @@ def law(
     days = (_day(on), _day(known_on))
     answer = law_shown.show(hub, parameter, *days, organisation, state.position_of(hub, as_of))
     if output:
-        law_table.write_table(answer["values"], output)
+        law_table.write_table(answer["values"], answer["missing"], output)
     print_json(answer) if as_json else display.law(answer, output)
 
 
@@ -507,7 +516,8 @@ def attest(
     elif file:
         if parameter or value:
             raise WrongUsage("--file donne paramètres et valeurs : ne les donnez pas aussi à part")
-        answer = decisions.attest(hub, law_table.read_table(file, reference), organisation, role, reason)
+        left = law_table.unfilled(file)
+        answer = decisions.attest(hub, law_table.read_table(file, reference), organisation, role, reason) | {"unfilled": left}
     elif parameter and start:
         days = _day(end), _day(journal_officiel)
         rows = law_table.stated(parameter, value, start.date(), days[0], dimension or [], reference, days[1])
@@ -638,6 +648,8 @@ def _told_decision(answer: dict[str, Any], what: str, *, retired: bool) -> None:
     state = "déjà inscrite" if answer["already"] else "inscrite"
     whose = "tout le hub" if answer["organisation"] == "hub" else answer["organisation"]
     typer.echo(f"{done} ({what}, {whose}) : {state} (position {answer['position']})")
+    if answer.get("unfilled"):
+        typer.echo(f"lignes sans valeur, dont rien n'est attesté : {answer['unfilled']}")
 
 
 if __name__ == "__main__":

@@ -68,7 +68,10 @@ def close(hub: Hub, year: int, deadline: str) -> dict[str, Any]:
     days = _deadlines(hub, year)
     cutoff, last = days.cutoff(deadline), days.last_day(deadline)
     if cutoff is None or last is None:
-        raise WrongUsage(f"campagne {year} : aucun texte ne donne sa date butoir ({DEADLINES[deadline]}) ; attestez-la")
+        raise WrongUsage(
+            f"campagne {year} : aucun texte ne donne sa date butoir ({DEADLINES[deadline]}) ; attestez-la : "
+            f"ecluse attest cds.campaign.day --dimension deadline={deadline} --from {year}-01-01 --to {year + 1}-01-01 …"
+        )
     if hub.clock() < cutoff:
         raise WrongUsage(f"campagne {year}, {DEADLINES[deadline]} : ouverte jusqu'au {last:%d/%m/%Y} inclus")
     latest = {sender: group[-1].day for (sender, own), group in extractions(all_heads(hub)).items() if own == year}
@@ -152,10 +155,15 @@ def _closing(event: Event) -> dict[str, Any]:
 
 
 def _deadlines(hub: Hub, year: int, until: int | None = None) -> "Deadlines":
-    """The days of a campaign, as the files and the whole hub's attestations have them."""
-    from checks.cds.journal import deadlines
+    """The days of a campaign as the files have them; one that they lack is the last that an organisation attests."""
+    from checks.cds.journal import Deadlines, deadlines
 
-    return deadlines(year, law.law_of(hub, None, until).parameters)
+    written = vars(deadlines(year))
+    attested = [vars(deadlines(year, law.law_of(hub, name, until).parameters)) for name in law.organisations(hub, until)]
+    told = {name: [one[name] for one in attested if one[name]] for name in written}
+    return Deadlines(**{
+        name: value or max(told[name], key=lambda one: one.value, default=None) for name, value in written.items()
+    })  # fmt: skip
 
 
 def _has_passed(hub: Hub, year: int, deadline: str) -> bool:

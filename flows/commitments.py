@@ -1,17 +1,21 @@
-"""Contracts of CPTS and FIR commitments: from the exports and forms that stand to what each region's ARS is told.
+"""Contracts of CPTS, FIR commitments and FMIS subsidies: from what stands to what each region's ARS is told.
 
-Every amount is a simulation until that ARS attests the payer's figures. Of a contract in several forms the last one counts, and
-of the commitments of one ARS and campaign those of the last export: nothing is counted twice, nothing merged.
+Every amount of a contract is a simulation until that ARS attests the payer's figures. Of what several files give under one key
+the last file counts, and what other keys give stays: nothing is counted twice, nothing merged, nothing lost.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from connectors.campaign_files import CPTS, FIR
-from flows import law
+from connectors.campaign_files import CPTS, ECDS, FIR
+from contracts_schema import cpts_facts
+from contracts_schema.cpts_facts import FIR_KEY
+from contracts_schema.geography import region_of
+from flows import cpom_decisions, law
+from flows.campaigns import extractions
 from flows.computed import Moment, key_of
 from flows.hub import Hub
-from warehouse.heads import Head
+from warehouse.heads import ECARS, Head
 
 if TYPE_CHECKING:
     import polars as pl
@@ -19,35 +23,53 @@ if TYPE_CHECKING:
     from contracts_schema.parameters import Attestation
 
 INTERNAL = ()
-SOURCES = frozenset({CPTS, FIR})
-KINDS = frozenset({"attestation"})
+SOURCES = frozenset({CPTS, FIR, ECARS, ECDS})
+KINDS = frozenset({"attestation", cpom_decisions.POLICY})
 LAW = "cpts."
-COMMITMENTS, CONTRACTS, MISSIONS, FINANCINGS = "fir_fir", "cpts_contrats", "cpts_missions", "cpts_financements"
-ONCE = {COMMITMENTS: ("ars_code", "campaign"), CONTRACTS: ("contract_id",), MISSIONS: ("contract_id", "mission"),
-        FINANCINGS: ("region", "beneficiary")}  # fmt: skip
+COMMITMENTS, CONTRACTS, MISSIONS, ENTRIES, FINANCED = (
+    "fir_fir", "cpts_contrats", "cpts_missions", "cpts_saisie", "cpts_financements",
+)  # fmt: skip
+SUBSIDIES, PAYMENTS, REQUESTS = "ecars_subsidy", "ecars_payment", "ecars_refund_request"
+IDENTITIES, ANSWERS = "ecds_identification", "ecds_rfs"
+BESIDE = (SUBSIDIES, PAYMENTS, REQUESTS, IDENTITIES, ANSWERS)
+"""Tables of other sources: subsidies as the CPOM follows them, what centres of the accord are and answered."""
+ONCE = {COMMITMENTS: FIR_KEY, CONTRACTS: ("contract_id",), MISSIONS: ("contract_id", "mission"),
+        ENTRIES: ("contract_id", "mission", "part", "contract_year", "indicator", "entered_at"),
+        FINANCED: ("region", "beneficiary")}  # fmt: skip
 """What the last head that gives it is believed for."""
+FINESS = 9
 CONTRACT_YEARS = 5
 
 
 def shares(hub: Hub, known: Mapping[str, Head], at: Moment) -> dict[str, str]:
-    """The key of the tables of each region that a contract, a financing or a commitment is of."""
+    """The key of the tables of each region that a contract, a financing, a commitment or a FMIS subsidy is of."""
     heads = _heads(known)
-    places = {place for head in heads for place in head.data.get("places", {}).get("ars", [])}
+    places = {place for head in heads for place in head.data.get("places", {}).get("ars", [])} | _subsidised(hub, known)
     segments = [dict(head.tables) for head in heads]
-    made_of = {"segments": segments, "on": at.on.isoformat(), "rules": key_of("cds", {})}
-    return {
-        f"ars-{code}": key_of("cpts", made_of | {"region": code, "law": _attested(hub, code, at)[1]}) for code in sorted(places)
+    beside = [head.tables[name] for name in BESIDE for head in _with(known, name)] if places else []
+    made_of = {
+        "segments": segments,
+        "beside": beside,
+        "on": at.on.isoformat(),
+        "rules": [key_of("cds", {}), key_of("cpom", {})],
     }
+
+    def laws(code: str) -> list[Any]:
+        return [
+            _attested(hub, code, at)[1],
+            cpom_decisions.law_of(hub, f"ars-{code}", at.position).digest() if beside else None,
+        ]
+
+    return {f"ars-{code}": key_of("cpts", made_of | {"region": code, "law": laws(code)}) for code in sorted(places)}
 
 
 def computed(hub: Hub, known: Mapping[str, Head], place: str, at: Moment) -> "dict[str, pl.DataFrame]":
-    """The tables of a region."""
+    """The tables of a region. What rests on the claimed source is a finding (cds.CDS68), which holds the publication."""
     import polars as pl
 
     from checks.cpts import product
     from checks.cpts.agreement import CONTRACTS as CONTRACT_ROWS
     from checks.cpts.agreement import MISSIONS as MISSION_ROWS
-    from checks.cpts.rules import FINANCINGS as FINANCING_ROWS
     from checks.cpts.rules import Network, examine_network
 
     code = place.removeprefix("ars-")
@@ -56,20 +78,130 @@ def computed(hub: Hub, known: Mapping[str, Head], place: str, at: Moment) -> "di
     contracts = _of(given[CONTRACTS], CONTRACT_ROWS, pl.col("region") == code)
     missions = _of(given[MISSIONS], MISSION_ROWS, pl.lit(value=True))
     missions = missions.join(contracts, on="contract_id", how="semi", maintain_order="left")
-    commitments = given[COMMITMENTS]
+    commitments, entries, form = given[COMMITMENTS], given[ENTRIES], given[FINANCED]
     if commitments is not None:
-        commitments = commitments.filter(pl.col("ars_code").str.extract(r"^R?([0-9]{2})$") == code)
-    financings = given[FINANCINGS]
-    if financings is not None:
-        financings = _of(financings, FINANCING_ROWS, pl.col("region") == code)
+        commitments = commitments.filter(pl.col("region") == code)
+    if entries is not None:
+        entries = entries.join(contracts, on="contract_id", how="semi", maintain_order="left")
+    if form is not None:
+        form = form.filter(pl.col("region") == code)
+    subsidies = _subsidies(hub, known, code, at)
+    financings = _financings(hub, known, contracts, missions, commitments, form, subsidies)
     years = [_years(contracts, missions, number, at, own) for number in range(1, CONTRACT_YEARS + 1)]
     network = Network(
         contracts if given[CONTRACTS] is not None else None,
         missions if given[MISSIONS] is not None else None,
         commitments, financings, own,
     )  # fmt: skip
-    said = pl.concat([examine_network(network), *_readings(hub, known, code)])
-    return product.tables(contracts, pl.concat(years), commitments, said, code)
+    said = pl.concat([examine_network(network), _replaced(hub, known, code), *_readings(hub, known, code, contracts)])
+    return product.tables(
+        product.Region(code, at.on, contracts, pl.concat(years), said, commitments, entries, subsidies, financings, own)
+    )
+
+
+def _subsidised(hub: Hub, known: Mapping[str, Head]) -> set[str]:
+    """The regions of the FMIS subsidies that are followed."""
+    from checks.cpts.subsidies import FUND
+
+    rows = _rows(hub, known, SUBSIDIES)
+    numbers = [] if rows is None else rows.filter(fund=FUND)["finess_ej"].drop_nulls().unique().to_list()
+    return {region for number in numbers if len(number) == FINESS and (region := region_of(number))}
+
+
+def _subsidies(hub: Hub, known: Mapping[str, Head], code: str, at: Moment) -> "pl.DataFrame | None":
+    """The FMIS subsidies of a region, followed; None when no table of subsidies came."""
+    import polars as pl
+
+    from checks.cpts import subsidies
+    from contracts_schema.cpom_frames import schema
+
+    frames = {}
+    for frame, table in (("subsidy", SUBSIDIES), ("payment", PAYMENTS), ("refund_request", REQUESTS)):
+        rows = _rows(hub, known, table)
+        frames[frame] = pl.DataFrame(schema=schema(frame)) if rows is None else rows.match_to_schema(schema(frame))
+    if not _with(known, SUBSIDIES):
+        return None
+    numbers = frames["subsidy"]["finess_ej"].drop_nulls().unique()
+    mine = [number for number in numbers if len(number) == FINESS and region_of(number) == code]
+    law = cpom_decisions.law_of(hub, f"ars-{code}", at.position)
+    own = frames["subsidy"].filter(pl.col("finess_ej").is_in(mine))
+    return subsidies.follow(own, frames["payment"], frames["refund_request"], law, at.on)
+
+
+def _financings(
+    hub: Hub,
+    known: Mapping[str, Head],
+    contracts: "pl.DataFrame",
+    missions: "pl.DataFrame",
+    commitments: "pl.DataFrame | None",
+    form: "pl.DataFrame | None",
+    subsidies: "pl.DataFrame | None",
+) -> "pl.DataFrame | None":
+    """All that is financed in a region, by whom; of centres, those alone that something else finances. None: nothing came."""
+    import polars as pl
+
+    from checks.cpts import financings
+
+    parts = [
+        *([] if form is None else [financings.of_form(form)]),
+        *([] if commitments is None else [financings.of_commitments(commitments)]),
+        *([] if subsidies is None else [financings.of_subsidies(subsidies)]),
+    ]
+    if not parts:
+        return None
+    keys = pl.concat(parts)["keys"].explode().drop_nulls().unique()
+    parts.append(financings.of_missions(contracts, missions))
+    parts += [_of_accord(hub, heads, keys) for heads in _last_extractions(known)]
+    return financings.identified(parts)
+
+
+def _of_accord(hub: Hub, heads: Mapping[str, Head], keys: "pl.Series") -> "pl.DataFrame":
+    """What the accord pays to the centres of an extraction that have one of these numbers."""
+    import polars as pl
+
+    from checks.cpts import financings
+
+    wanted = keys.implode()
+    centres = pl.scan_parquet(hub.blobs.segment_path(heads["identification"].tables[IDENTITIES]))
+    mine = centres.filter(pl.col("finess_et").is_in(wanted) | pl.col("siret").is_in(wanted)).unique("finess_et").collect()
+    answers = pl.scan_parquet(hub.blobs.segment_path(heads["rfs"].tables[ANSWERS]))
+    return financings.of_centres(mine, answers.filter(pl.col("finess_et").is_in(mine["finess_et"].implode())).collect())
+
+
+def _last_extractions(known: Mapping[str, Head]) -> Iterator[Mapping[str, Head]]:
+    """The sections of the last extraction of each sender and year that says who centres are and what they answered."""
+    for group in extractions(known).values():
+        whole = [one.heads for one in group if {"identification", "rfs"} <= set(one.heads)]
+        yield from whole[-1:]
+
+
+def _replaced(hub: Hub, known: Mapping[str, Head], code: str) -> "pl.DataFrame":
+    """Commitments that lines of another file take the place of, with other amounts (rule cds.CDS60)."""
+    import polars as pl
+
+    from checks.cds.ruling import findings
+    from checks.cpts.rules import cents
+    from contracts_schema.rules import catalogue
+
+    rows = _all(hub, known, COMMITMENTS)
+    none = pl.lit(None, pl.String)
+    schema = {"region": pl.String, "head": pl.Int64, "file": pl.String, "notified_cents": pl.Int64} | dict.fromkeys(
+        FIR_KEY, pl.String
+    )
+    mine = pl.DataFrame(schema=schema) if rows is None else rows.filter(pl.col("region") == code)
+    worth = mine.group_by(*FIR_KEY, "head", maintain_order=True).agg(
+        pl.col("file").first(), amount=pl.col("notified_cents").sum(), each=pl.col("notified_cents").sort()
+    )
+    last = worth.filter(pl.col("head") == pl.col("head").max().over(FIR_KEY))
+    pairs = last.join(worth, on=list(FIR_KEY), suffix="_before", nulls_equal=True, maintain_order="left_right").filter(
+        pl.col("head_before") < pl.col("head"), pl.col("each") != pl.col("each_before")
+    )
+    told = pairs.select(
+        finess_et=none, section=pl.lit("fir"), item="order_number", line=pl.lit(None, pl.Int64), case=pl.lit("other_file"),
+        arrete="order_number", mesure="measure_3", fichier="file", montant=cents(pl.col("amount")), autre="file_before",
+        autre_montant=cents(pl.col("amount_before")),
+    )  # fmt: skip
+    return findings(catalogue()["cds.CDS60"], told)
 
 
 def _years(
@@ -84,11 +216,18 @@ def _years(
     return amounts(contracts.filter(pl.Series(begun, dtype=pl.Boolean)), missions, number, own)
 
 
-def _readings(hub: Hub, known: Mapping[str, Head], code: str) -> "list[pl.DataFrame]":
-    """What the reading said of the files about a region."""
+def _readings(hub: Hub, known: Mapping[str, Head], code: str, contracts: "pl.DataFrame") -> "list[pl.DataFrame]":
+    """What the reading said of the files about a region, or about a contract of it."""
     import polars as pl
 
-    mine = [head for head in _heads(known) if code in head.data.get("places", {}).get("ars", [])]
+    def is_mine(head: Head) -> bool:
+        if places := head.data.get("places", {}).get("ars"):
+            return code in places
+        [segment] = [segment for name, segment in head.tables.items() if not name.endswith("_reading")]
+        named = pl.scan_parquet(hub.blobs.segment_path(segment)).select("contract_id")
+        return not named.join(contracts.lazy(), on="contract_id", how="semi").collect().is_empty()
+
+    mine = [head for head in _heads(known) if is_mine(head)]
     return [pl.read_parquet(hub.blobs.segment_path(head.tables[f"{head.source}_reading"])) for head in mine]
 
 
@@ -96,14 +235,31 @@ def _once(hub: Hub, known: Mapping[str, Head], table: str) -> "pl.DataFrame | No
     """The rows of a table over all heads, each key from the last head that gives it; None when none ever came."""
     import polars as pl
 
-    heads = [head for head in _heads(known) if table in head.tables]
+    rows = _all(hub, known, table)
+    return None if rows is None else rows.filter(pl.col("head") == pl.col("head").max().over(ONCE[table])).drop("head")
+
+
+def _all(hub: Hub, known: Mapping[str, Head], table: str) -> "pl.DataFrame | None":
+    """The rows of a table over all heads, each with the position of its head."""
+    import polars as pl
+
     parts = [
-        pl.read_parquet(hub.blobs.segment_path(head.tables[table])).with_columns(head=pl.lit(head.position)) for head in heads
+        pl.read_parquet(hub.blobs.segment_path(head.tables[table])).with_columns(head=pl.lit(head.position, pl.Int64))
+        for head in _with(known, table)
     ]
     if not parts:
         return None
     rows = pl.concat(parts, how="diagonal")
-    return rows.filter(pl.col("head") == pl.col("head").max().over(ONCE[table])).drop("head")
+    return rows.with_columns(region=cpts_facts.region_of(pl.col("ars_code"))) if table == COMMITMENTS else rows
+
+
+def _rows(hub: Hub, known: Mapping[str, Head], table: str) -> "pl.DataFrame | None":
+    rows = _all(hub, known, table)
+    return None if rows is None else rows.drop("head")
+
+
+def _with(known: Mapping[str, Head], table: str) -> list[Head]:
+    return [head for _, head in sorted(known.items()) if table in head.tables]
 
 
 def _of(rows: "pl.DataFrame | None", schema: "pl.Schema", mine: "pl.Expr") -> "pl.DataFrame":
@@ -115,7 +271,7 @@ def _of(rows: "pl.DataFrame | None", schema: "pl.Schema", mine: "pl.Expr") -> "p
 
 
 def _heads(known: Mapping[str, Head]) -> list[Head]:
-    return [head for _, head in sorted(known.items()) if head.source in SOURCES]
+    return [head for _, head in sorted(known.items()) if head.source in (CPTS, FIR)]
 
 
 def _attested(hub: Hub, code: str, at: Moment) -> "tuple[tuple[Attestation, ...], list[int]]":

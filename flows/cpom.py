@@ -7,18 +7,21 @@ replace it. Tables are kept with the views, under the same promise. Decides noth
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
+from datetime import UTC, datetime, time
+from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from contracts_schema.geography import region_of
 from contracts_schema.products import CPOM, products
-from flows import building, cpom_decisions
+from flows import building, cpom_decisions, finess
 from flows import computed as tables_computed
 from flows.computed import Moment, key_of
 from flows.hub import PARIS, Hub, WrongUsage
 from flows.published import publications, published_rows
 from warehouse import views
-from warehouse.heads import DATASET, ECARS, FOLDED, PMSI, Head
+from warehouse.heads import DATASET, ECARS, PMSI, Head
+from warehouse.log import Event
 
 if TYPE_CHECKING:
     import polars as pl
@@ -30,17 +33,18 @@ if TYPE_CHECKING:
     from checks.cpom.obligations import Watch
 
 COMPARED, CONTEXT, REACHED = "int_cpom__compared", "int_cpom__context", "int_cpom__reached"
-OBLIGATION = "int_cpom__obligation"
-INTERNAL = (COMPARED, CONTEXT, REACHED, OBLIGATION)
+OBLIGATION, TRAJECTORY = "int_cpom__obligation", "int_cpom__trajectory"
+INTERNAL = (COMPARED, CONTEXT, REACHED, OBLIGATION, TRAJECTORY)
 SOURCES = frozenset({ECARS, DATASET, PMSI})
 KINDS = frozenset({"attestation"}) | cpom_decisions.KINDS
 INDICATOR = "out_ars__cpom_indicator"
+HIDDEN = {INDICATOR: (("numerator", "denominator", "recomputed", "gap", "completeness"), "result"),
+          "out_ars__cpom_trajectory": (("numerator", "denominator", "recomputed", "gap"), "reached")}  # fmt: skip
+"""Published tables that hold recomputed figures: these, and the word that would tell of them."""
 RECOMPUTED_VIEW, PMSI_PRODUCT = "out_ars__pmsi_indicator", "pmsi-activity"
 EXPORT_FRAMES = ("sheet", "row", "value", "financial_line", "recognition")
 OF_ALL = ("legal_entity", "establishment")
 """Frames that hold for every région: who is whose."""
-UNKNOWN_START = date(1900, 1, 1)
-"""Since when a link holds whose start is not known: the stock of FINESS tells what is open, not since when."""
 
 
 @dataclass(frozen=True)
@@ -55,8 +59,25 @@ class Contracts:
 
 
 def shares(hub: Hub, known: Mapping[str, Head], at: Moment) -> dict[str, str]:
-    """The key of the tables of each région."""
-    return {region: _key(hub, known, region, at) for region in regions(known)}
+    """The key of the tables of each région: of what concerns it, so that nothing else makes them again."""
+    sent, followed = _transmissions(hub, known, at), _followed(hub, known)
+    return {
+        region: _key(hub, known, region, at, sent.get(region, []), followed[None] + followed.get(region, []))
+        for region in regions(known)
+    }
+
+
+def touched(hub: Hub, event: Event) -> Mapping[str, frozenset[str]] | None:
+    """The contracts that an event may change: an export changes those that it names; all else may change any (None)."""
+    if event.type != "DeliveryAccepted" or event.data["source"] != ECARS or "regions" not in event.data:
+        return None
+    import polars as pl
+
+    from flows.ecars_segments import WHOLE
+
+    held = [segment for table, segment in event.data["tables"].items() if table in (_table("sheet"), WHOLE)]
+    rows = [pl.read_parquet(hub.blobs.segment_path(segment), columns=["finess_ej"]) for segment in held]
+    return {"finess_ej": frozenset(pl.concat(rows)["finess_ej"].drop_nulls())} if rows else None
 
 
 def regions(known: Mapping[str, Head]) -> list[str]:
@@ -72,9 +93,11 @@ def computed(hub: Hub, known: Mapping[str, Head], region: str, at: Moment) -> "d
 
     found = judged(hub, known, region, at)
     inside = {COMPARED: found.comparison.compared, CONTEXT: found.comparison.context, REACHED: found.comparison.reached,
-              OBLIGATION: found.watch.obligations}  # fmt: skip
+              OBLIGATION: found.watch.obligations, TRAJECTORY: found.comparison.trajectory}  # fmt: skip
     made = tables(found.facts, found.judgement, found.comparison, found.watch, found.law)
-    made[INDICATOR] = _as_hidden(made[INDICATOR], found.comparison.compared, _hidden(hub, known, region, at))
+    away = _hidden(hub, known, region, at)
+    behind = {INDICATOR: found.comparison.compared}
+    made |= {name: _as_hidden(name, made[name], behind.get(name, found.comparison.trajectory), away) for name in HIDDEN}
     return made | {name: rows.with_columns(region=pl.lit(region)) for name, rows in inside.items()}
 
 
@@ -88,8 +111,10 @@ def judged(hub: Hub, known: Mapping[str, Head], region: str, at: Moment, only: s
     law = cpom_decisions.law_of(hub, ars, at.position)
     instant = datetime.combine(at.on, time(), PARIS).astimezone(UTC)
     facts = facts_of(hub, known, region, at, law, only)
-    judgement = judge(facts, law, at.on, instant)
-    comparison = compare(judgement, recomputed(hub, known, facts), cpom_decisions.definitions(hub, ars, at.position), law)
+    closed = only is None and cpom_decisions.is_closed(hub, ars, at.position)  # one contract alone is not the campaign
+    judgement = judge(facts, law, at.on, instant, closed=closed)
+    given = recomputed(hub, known, facts, at)
+    comparison = compare(judgement, given, cpom_decisions.definitions(hub, ars, at.position), law, disputed(given, facts))
     return Contracts(facts, law, judgement, comparison, watch(facts, judgement, law, at.on))
 
 
@@ -104,11 +129,13 @@ def facts_of(hub: Hub, known: Mapping[str, Head], region: str, at: Moment, law: 
     frames = {
         name: _rows(hub, [head.tables[_table(name)] for head in _tables(known) if _table(name) in head.tables])
         for name in FRAMES
-        if name not in EXPORT_FRAMES
+        if name not in (*EXPORT_FRAMES, *OF_ALL)
     }
     found = {name: rows.match_to_schema(schema(name)) for name, rows in frames.items() if rows is not None}
-    for name, rows in _finess(hub, known, at.position).items():
-        found.setdefault(name, rows)
+    for name, rows in (("establishment", finess.establishments(hub, known, at.position)),
+                       ("legal_entity", finess.legal_entities(hub, known))):  # fmt: skip
+        if rows is not None:
+            found[name] = rows
 
     def mine(rows: "pl.DataFrame") -> "pl.DataFrame":
         if "finess_ej" not in rows.columns:
@@ -124,28 +151,33 @@ def facts_of(hub: Hub, known: Mapping[str, Head], region: str, at: Moment, law: 
     return facts(told | ({"earlier_proof": proof} if proof is not None else {}))
 
 
-def recomputed(hub: Hub, known: Mapping[str, Head], facts: "Facts") -> "pl.DataFrame":
-    """The variants that the PMSI gives, as ``checks.cpom.compare.RECOMPUTED``, each with its legal entity on 31 December."""
+def recomputed(hub: Hub, known: Mapping[str, Head], facts: "Facts", at: Moment) -> "pl.DataFrame":
+    """The variants that the PMSI gives, as ``checks.cpom.compare.RECOMPUTED``, with the legal entity that the view gives.
+
+    A number that no link resolves and that signed a contract is its own legal entity: it transmits for itself.
+    """
     import polars as pl
 
     from checks.cpom.compare import RECOMPUTED
 
-    table = building.tables(hub, _standing(known), {RECOMPUTED_VIEW}).get(RECOMPUTED_VIEW)
+    table = building.tables(hub, _standing(known), {RECOMPUTED_VIEW}, at.position).get(RECOMPUTED_VIEW)
     if table is None or not table.paths:
         return pl.DataFrame(schema=RECOMPUTED)
-    rows = pl.read_parquet(list(table.paths)).drop("finess_ej")
-    pairs = rows.select("finess", "exit_year").unique()
-    legal = pl.concat([facts.sheet["finess_ej"], facts.frame("legal_entity")["finess_ej"],
-                       facts.frame("establishment")["finess_ej"]]).drop_nulls().unique()  # fmt: skip
-    own = pairs.filter(pl.col("finess").is_in(legal.implode())).with_columns(finess_ej="finess")
-    last_day = pl.date(pl.col("exit_year"), 12, 31)
-    links = facts.frame("establishment").rename({"finess_et": "finess"})
-    held = (pl.col("valid_from") <= last_day) & (last_day < pl.col("valid_to")).fill_null(value=True)
-    linked = pairs.join(own, on=["finess", "exit_year"], how="anti").join(links, on="finess").filter(held)
-    linked = linked.unique(["finess", "exit_year", "finess_ej"]).filter(pl.len().over("finess", "exit_year") == 1)
-    places = pl.concat([own, linked.select(own.columns)])
-    named = rows.join(places, on=["finess", "exit_year"], how="left", maintain_order="left")
+    rows = pl.read_parquet(list(table.paths))
+    signed = pl.when(pl.col("finess").is_in(facts.sheet["finess_ej"].drop_nulls().implode())).then("finess")
+    named = rows.with_columns(finess_ej=pl.coalesce("finess_ej", signed))
     return named.select(pl.col(name).cast(kind) for name, kind in RECOMPUTED.items())
+
+
+def disputed(rows: "pl.DataFrame", facts: "Facts") -> "pl.DataFrame":
+    """finess_ej, year: the legal entities that links give to a transmission together with another one, on 31 December."""
+    import polars as pl
+
+    unsure = rows.filter(pl.col("finess_ej").is_null()).select(finess_et="finess", year="exit_year").unique()
+    links = unsure.join(facts.frame("establishment"), on="finess_et")
+    last_day = pl.date(pl.col("year"), 12, 31)
+    held = (pl.col("valid_from") <= last_day) & (last_day < pl.col("valid_to")).fill_null(value=True)
+    return links.filter(held).select("finess_ej", "year").unique()
 
 
 def rows(hub: Hub, name: str, until: int | None = None) -> "pl.DataFrame":
@@ -163,7 +195,7 @@ def _hidden(hub: Hub, known: Mapping[str, Head], region: str, at: Moment) -> "pl
     from warehouse.masking import masked
 
     product, keys = products()["ars", PMSI_PRODUCT], ["finess", "exit_year", "definition_id", "variant"]
-    made = building.tables(hub, _standing(known), {table.view for table in product.tables})
+    made = building.tables(hub, _standing(known), {table.view for table in product.tables}, at.position)
     if not all(name in made and made[name].paths for name in (table.view for table in product.tables)):
         return pl.DataFrame(
             schema={"finess": pl.String, "exit_year": pl.Int64, "definition_id": pl.String, "variant": pl.String}
@@ -174,24 +206,26 @@ def _hidden(hub: Hub, known: Mapping[str, Head], region: str, at: Moment) -> "pl
     return masked(product, frames, region, at.on, earlier)["indicator"].filter("masked").select(keys)
 
 
-def _as_hidden(rows: "pl.DataFrame", compared: "pl.DataFrame", hidden: "pl.DataFrame") -> "pl.DataFrame":
-    """Without the figures that the product of the PMSI hides from the same ARS, nor the result, which would tell of them."""
+def _as_hidden(name: str, rows: "pl.DataFrame", compared: "pl.DataFrame", hidden: "pl.DataFrame") -> "pl.DataFrame":
+    """Without the figures that the product of the PMSI hides from the same ARS, nor the word that would tell of them."""
     import polars as pl
 
     from checks.cpom.product import ROLES
 
-    keys = {"finess_ej": "finess_ej", "indicator_id": "id", "year": "year", "role": "role"}
+    keys = {"finess_ej": "finess_ej", "indicator_id": "id", "year": "year"}
+    keys |= {"role": "role"} if "role" in rows.columns else {}
     made_of = compared.drop_nulls("finess").with_columns(pl.col("finess").str.split(" ")).explode("finess")
     kept_back = made_of.join(
         hidden, left_on=["finess", "year", "definition_id", "variant"], right_on=hidden.columns, how="semi"
     )
     away = kept_back.select(**{name: pl.col(column) for name, column in keys.items()}).unique()
-    away = away.with_columns(role=pl.col("role").replace_strict(ROLES))
+    if "role" in keys:
+        away = away.with_columns(role=pl.col("role").replace_strict(ROLES))
     told = rows.join(away.with_columns(away=pl.lit(value=True)), on=list(keys), how="left", maintain_order="left")
     shown = pl.col("away").is_null()
-    figures = ("numerator", "denominator", "recomputed", "gap", "completeness")
-    told = told.with_columns(*(pl.when(shown).then(pl.col(name)).alias(name) for name in figures),
-                             result=pl.when(shown).then("result").otherwise(pl.lit("Masqué")))  # fmt: skip
+    figures, word = HIDDEN[name]
+    told = told.with_columns(*(pl.when(shown).then(pl.col(figure)).alias(figure) for figure in figures),
+                             pl.when(shown).then(pl.col(word)).otherwise(pl.lit("Masqué")).alias(word))  # fmt: skip
     return told.drop("away")
 
 
@@ -234,13 +268,10 @@ def _read_exports(hub: Hub, known: Mapping[str, Head], region: str) -> "dict[str
     """All that exports with a contract of a région say; ``sheet`` with the order of reception of its export."""
     import polars as pl
 
-    from contracts_schema.cpom_frames import schema
+    from flows import ecars_segments
 
     heads = [head for head in _exports(known) if region in head.data["regions"]]
-    found = {}
-    for name in EXPORT_FRAMES:
-        rows = _rows(hub, [head.tables[_table(name)] for head in heads if _table(name) in head.tables])
-        found[name] = pl.DataFrame(schema=schema(name)) if rows is None else rows.match_to_schema(schema(name))
+    found = ecars_segments.read(hub, heads)
     order = pl.DataFrame(
         [(head.scope.rpartition("/")[2], place) for place, head in enumerate(heads)],
         schema={"export": pl.String(), "received": pl.Int64()}, orient="row",
@@ -293,41 +324,50 @@ def _earlier_proof(
     return pl.concat(found) if found else None
 
 
-def _finess(hub: Hub, known: Mapping[str, Head], until: int) -> "dict[str, pl.DataFrame]":
-    """Legal entities and links as the stocks of FINESS give them: used where no table of the CPOM says it."""
-    import polars as pl
-
-    from checks.dataset_facts import establishment_links
-    from contracts_schema.cpom_frames import schema
-
-    found = {}
-    stocks = [(day, pl.read_parquet(hub.blobs.segment_path(segment))) for day, segment in _extractions(hub, "finess_et", until)]
-    if stocks:
-        links = establishment_links(stocks).rename({"finess": "finess_et"})
-        found["establishment"] = links.with_columns(pl.col("valid_from").fill_null(UNKNOWN_START)).match_to_schema(
-            schema("establishment")
-        )
-    legal = _rows(hub, [head.tables["dataset_finess_ej"] for head in known.values() if "dataset_finess_ej" in head.tables])
-    if legal is not None:
-        found["legal_entity"] = legal.select(
-            "finess_ej", legal_name="name", valid_from=pl.lit(UNKNOWN_START), valid_to=pl.lit(None, pl.Date)
-        )
+def _transmissions(hub: Hub, known: Mapping[str, Head], at: Moment) -> dict[str | None, list[Any]]:
+    """By région, the transmissions of its establishments, and of those that were ever linked to a legal entity of it."""
+    heads = [head for head in _standing(known).values() if head.source == PMSI]
+    places = {head.data["finess"]: {_region(head.data["finess"])} for head in heads}
+    links = finess.establishments(hub, known, at.position, set(places)) if places else None
+    for number, legal in () if links is None else links.select("finess_et", "finess_ej").drop_nulls().iter_rows():
+        places.get(number, set()).add(_region(legal))
+    found: dict[str | None, list[Any]] = {}
+    for head in heads:
+        for region in places[head.data["finess"]]:
+            found.setdefault(region, []).append([head.scope, head.delivery_id, head.position])
     return found
 
 
-def _extractions(hub: Hub, dataset: str, until: int) -> list[tuple[date, str]]:
-    """Every accepted extraction of a stock, oldest first: its day, else that of its decision, and its segment."""
-    found: dict[str, tuple[date, str]] = {}
-    for event in hub.log.read(stream=f"reference/{dataset}", types=FOLDED, until=until):
-        data = event.data
-        found.pop(data["delivery_id"], None)
-        if event.type == "DeliveryAccepted":
-            told = data.get("stamp") or event.recorded_at[:10].replace("-", "")
-            found[data["delivery_id"]] = datetime.strptime(told[:8], "%Y%m%d").date(), data["tables"][f"dataset_{dataset}"]  # noqa: DTZ007
-    return sorted(found.values())
+def _followed(hub: Hub, known: Mapping[str, Head]) -> dict[str | None, list[Any]]:
+    """What follow-up tables say of each région, by hashes; under None what they say of all."""
+    found: dict[str | None, list[Any]] = {None: []}
+    for head in _tables(known):
+        for table, segment in head.tables.items():
+            of_all = table in map(_table, OF_ALL)
+            for region, told in _hashes(hub.blobs.segment_path(segment), of_all=of_all).items():
+                found.setdefault(region, []).append([table, told])
+    return found
 
 
-def _key(hub: Hub, known: Mapping[str, Head], region: str, at: Moment) -> str:
+@lru_cache(maxsize=256)
+def _hashes(path: Path, *, of_all: bool) -> dict[str | None, str]:
+    """A hash of the rows about each région; under None that of a table about all, else of its columns alone."""
+    import polars as pl
+
+    rows = pl.read_parquet(path)
+    if of_all or "finess_ej" not in rows.columns:
+        return {None: _hash(rows)}
+    places = {number: _region(number) for number in rows["finess_ej"].drop_nulls().unique()}
+    told = rows.with_columns(place=pl.col("finess_ej").replace_strict(places, default=None, return_dtype=pl.String))
+    parts = told.drop_nulls("place").partition_by("place", as_dict=True, include_key=False)
+    return {None: _hash(rows.clear()), **{str(region): _hash(part) for (region,), part in parts.items()}}
+
+
+def _hash(rows: "pl.DataFrame") -> str:
+    return hashlib.sha256(rows.write_csv().encode()).hexdigest()
+
+
+def _key(hub: Hub, known: Mapping[str, Head], region: str, at: Moment, sent: list[Any], followed: list[Any]) -> str:
     """A hash of all that the tables of a région are made of."""
     ars = f"ars-{region}"
     exports = [head for head in _exports(known) if region in head.data["regions"]]
@@ -335,10 +375,10 @@ def _key(hub: Hub, known: Mapping[str, Head], region: str, at: Moment) -> str:
         "region": region,
         "on": at.on.isoformat(),
         "exports": [[head.scope, head.tables] for head in exports],
-        "tables": [head.tables for head in _tables(known)],
-        "finess": [[f"{day}", segment] for day, segment in _extractions(hub, "finess_et", at.position)],
+        "tables": followed,
+        "finess": [[f"{day}", segment] for day, segment in finess.extractions(hub, "finess_et", at.position)],
         "legal": [head.tables["dataset_finess_ej"] for head in known.values() if "dataset_finess_ej" in head.tables],
-        "pmsi": [[scope, head.delivery_id, head.position] for scope, head in _standing(known).items() if head.source == PMSI],
+        "pmsi": sent,
         "views": _views(),
         "shown": [event.position for event in publications(hub, ars, PMSI_PRODUCT, at.position)],
         "law": cpom_decisions.law_of(hub, ars, at.position).digest(),

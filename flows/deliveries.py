@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date, datetime
+from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
 from threading import Thread
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from checks.deliveries import Judgement, Standing
     from flows.gate import Judged, Progress
+    from warehouse.log import Log
 
 READ_BYTES = 16 << 20
 """Bytes of a file read at a time: bounds memory."""
@@ -108,9 +110,8 @@ def receive(
 ) -> Report | str:
     """Land a delivery's exact bytes and record its reception; gives its id, or a report when there is no more to do."""
     try:
-        received = [_described(found, path, progress) for path in found.received]
-        identity = found.identity(received)
-        identity["received"] = sorted(file["sha256"] for file in received)
+        received = [described(found, path, progress) for path in found.received]
+        identity = identity_of(found, received)
         delivery_id, known = _known(hub, identity)
         if known and (wrong := found.correction(known.data)):
             if verdict_of(known) == "accepted":
@@ -121,22 +122,28 @@ def receive(
         hub.blobs.sweep()
         key = f"received/{delivery_id}"
         if hub.log.find(key) is None:
-            day = received_at.astimezone(PARIS).date() if received_at else hub.today()
-            facts = found.facts(received, day)
-            files = _members(found, received)
+            event = reception_of(hub, found, delivery_id, received, received_at)
             # compressing leaves the interpreter free: what judges is imported meanwhile
-            Thread(target=import_module, args=(GATES[facts["source"]],)).start()
+            Thread(target=import_module, args=(GATES[event.data["source"]],)).start()
             for path, file in zip(found.received, received, strict=True):
-                _land(hub, found, path, file["sha256"], progress)
-            data = {"delivery_id": delivery_id, **facts, "received": received, "files": files}
-            if received_at:
-                data["received_at"] = received_at.isoformat()
-            _append_once(hub, NewEvent(facts["scope"], "DeliveryReceived", data, key), hub.meta())
+                land(hub, found, path, file["sha256"], progress)
+            _append_once(hub, event, hub.meta())
         return delivery_id
     except transmissions.Refused as refusal:
         return refusal_report(found.name, refusal)
     except OSError as error:
         return refusal_report(found.name, transmissions.unreadable(error))
+
+
+def reception_of(
+    hub: Hub, found: Arrival, delivery_id: str, received: list[dict[str, Any]], received_at: datetime | None
+) -> NewEvent:
+    """The event that records a reception. Refused."""
+    facts = found.facts(received, received_at.astimezone(PARIS).date() if received_at else hub.today())
+    data = {"delivery_id": delivery_id, **facts, "received": received, "files": _members(found, received)}
+    if received_at:
+        data["received_at"] = received_at.isoformat()
+    return NewEvent(facts["scope"], "DeliveryReceived", data, f"received/{delivery_id}")
 
 
 def decide(hub: Hub, delivery_id: str, progress: "Progress" = lambda *_: None) -> Report:
@@ -156,9 +163,9 @@ def judge_again(hub: Hub, received: Event, progress: "Progress" = lambda *_: Non
         last = decision(hub, received.stream, received.data["delivery_id"])
         if last and last != before:  # decided elsewhere in the meantime, or withdrawn
             return report(hub, last, already=True)
-        event = _decision(hub, received, judged, version, before)
+        event = decision_of(hub, received, judged, version, before)
         try:
-            decided, ours = hub.log.append(event, hub.meta(caused_by=received.position))
+            decided, ours = hub.log.append(event, hub.meta())
             return report(hub, decided, already=not ours)
         except (VersionConflict, KeyConflict):
             continue  # another event of this scope came in between: what stands may have changed
@@ -183,12 +190,19 @@ def decision(hub: Hub, scope: str, delivery_id: str) -> Event | None:
 
 def heads(hub: Hub, until: int | None = None) -> dict[str, Head]:
     """The heads that stand, by scope, now or as of a position of the log."""
-    return fold(hub.log.read(until=until, types=FOLDED))
+    return {scope: head for scope, head in all_heads(hub, until).items() if head.superseded_by is None}
 
 
 def all_heads(hub: Hub, until: int | None = None, under: str | None = None) -> dict[str, Head]:
     """The same with those that others supersede; ``under`` is how the scopes asked for begin (``bordereau/``)."""
-    return fold_all(hub.log.read(until=until, types=FOLDED, under=under))
+    last = hub.log.head()[0]
+    return dict(_folded(hub.log, last if until is None else min(until, last), under))
+
+
+@lru_cache(maxsize=4)
+def _folded(log: "Log", until: int, under: str | None) -> dict[str, Head]:
+    """What stood at a position stands there for ever."""
+    return fold_all(log.read(until=until, types=FOLDED, under=under))
 
 
 def report(hub: Hub, decided: Event, *, already: bool) -> Report:
@@ -271,7 +285,8 @@ def verdict_of(decided: Event) -> str:
     return "accepted" if decided.type == "DeliveryAccepted" else "withdrawn"
 
 
-def _described(found: Arrival, path: Path, progress: "Progress") -> dict[str, Any]:
+def described(found: Arrival, path: Path, progress: "Progress" = lambda *_: None) -> dict[str, Any]:
+    """A file as received: name, sha256, size."""
     digest, size, total = hashlib.sha256(), 0, path.stat().st_size
     for chunk in found.content(path) or _chunks(path):
         digest.update(chunk)
@@ -299,13 +314,24 @@ def _chunks(path: Path) -> Iterator[bytes]:
             yield chunk
 
 
+def identity_of(found: Arrival, received: list[dict[str, Any]]) -> dict[str, Any]:
+    """What makes it this delivery and no other. Refused."""
+    return found.identity(received) | {"received": sorted(file["sha256"] for file in received)}
+
+
+def id_of(identity: Mapping[str, Any]) -> str:
+    """The id of the delivery of this identity."""
+    return hashlib.sha256(canonical(identity).encode()).hexdigest()
+
+
 def _known(hub: Hub, identity: Mapping[str, Any]) -> tuple[str, Event | None]:
     """The id of the delivery of this identity, and the last decision on it, if any."""
-    delivery_id = hashlib.sha256(canonical(identity).encode()).hexdigest()
+    delivery_id = id_of(identity)
     return delivery_id, decision(hub, identity["scope"], delivery_id)
 
 
-def _land(hub: Hub, found: Arrival, path: Path, sha256: str, progress: "Progress") -> None:
+def land(hub: Hub, found: Arrival, path: Path, sha256: str, progress: "Progress" = lambda *_: None) -> None:
+    """Keep the bytes of a file, which must be those of this hash. WrongUsage when they changed since they were read."""
     total = path.stat().st_size
 
     def counted() -> Iterator[bytes]:
@@ -329,7 +355,7 @@ def _append_once(hub: Hub, event: NewEvent, meta: dict[str, Any]) -> None:
             raise
 
 
-def _decision(hub: Hub, received: Event, judged: "Judged", version: int, before: Event | None) -> NewEvent:
+def decision_of(hub: Hub, received: Event, judged: "Judged", version: int, before: Event | None = None) -> NewEvent:
     """The event that decides, given what stands for the scope at this version of its stream."""
     data = received.data
     source = import_module(GATES[data["source"]])
@@ -355,7 +381,7 @@ def _decision(hub: Hub, received: Event, judged: "Judged", version: int, before:
         decided |= {"held": judgement.outcome == "held", "reasons": list(judgement.rules), "resembles": judged.resembles}
     # contracts may go back to what they were: what is replaced is part of the fact
     key = f"decided/{data['delivery_id']}/{fingerprint()}" + (f"/{before.position}" if before else "")
-    return NewEvent(received.stream, kind, decided, key, expected_version=version, unmoved=judged.unmoved)
+    return NewEvent(received.stream, kind, decided, key, version, judged.unmoved, caused_by=received.position)
 
 
 def totals(judged: "Judged") -> dict[str, Any]:

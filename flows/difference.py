@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from contracts_schema.families import RESTRICTED
 from contracts_schema.products import VIEWS, Table, products
+from flows import building
 from flows.deliveries import heads
 from flows.hub import Hub, WrongUsage
 from warehouse import views
@@ -70,7 +71,7 @@ def difference(
         "scope": scope,
         "moves": [_told(move) for move in moves],
         "scopes": [_rows(hub, *ends, progress) for ends in _ends(moves)],
-        "figures": _figures(hub, heads(hub, before), moves, progress),
+        "figures": _figures(hub, before, moves, progress),
     }
 
 
@@ -181,13 +182,14 @@ def _ranges(lines: "npt.NDArray[np.int64]") -> list[list[int]]:
     return [[int(run[0]), int(run[-1])] for run in runs]
 
 
-def _figures(hub: Hub, standing: dict[str, Head], moves: list[Move], progress: Callable[[str], None]) -> list[dict[str, Any]]:
-    """Every published figure that changed, with what each delivery contributed. PartsDoNotSum."""
+def _figures(hub: Hub, before: int, moves: list[Move], progress: Callable[[str], None]) -> list[dict[str, Any]]:
+    """Every published figure that changed since a position, with what each delivery contributed. PartsDoNotSum."""
+    standing = heads(hub, before)
     parts: dict[Figure, list[dict[str, Any]]] = {}
-    first = then = _build(hub, standing, progress)
+    first = then = _build(hub, standing, before, progress)
     for move in moves:
         standing = {scope: head for scope, head in ({**standing, move.scope: move.right}).items() if head}
-        now = _build(hub, standing, progress)
+        now = _build(hub, standing, move.event.position, progress)
         moved_by = {"position": move.event.position, "delivery_id": move.event.data["delivery_id"]}
         for figure, left, right in _changed(then, now):
             parts.setdefault(figure, []).append(moved_by | {"contribution": _worth(right) - _worth(left)})
@@ -203,10 +205,9 @@ def _figures(hub: Hub, standing: dict[str, Head], moves: list[Move], progress: C
     return found
 
 
-def _build(hub: Hub, standing: Mapping[str, Head], progress: Callable[[str], None]) -> dict[str, views.Table]:
+def _build(hub: Hub, standing: Mapping[str, Head], until: int, progress: Callable[[str], None]) -> dict[str, views.Table]:
     names = {table.view for product in products().values() if product.made_by == VIEWS for table in product.tables}
-    in_order = dict(sorted(standing.items()))
-    return views.build(hub.views_folder, in_order, hub.blobs.segment_path, names, progress) if standing else {}
+    return building.tables(hub, dict(sorted(standing.items())), names, until, progress)
 
 
 def _changed(left: Mapping[str, views.Table], right: Mapping[str, views.Table]) -> Iterator[tuple[Figure, Value, Value]]:

@@ -6,7 +6,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ from contracts_schema.french import counted as counted
 from contracts_schema.french import number as number
 from contracts_schema.parameters.record import STATUSES_FR
 from contracts_schema.rules import label
+from flows import display_status
 from flows.deliveries import names_of
 from flows.grids import grid as grid
 
@@ -114,7 +115,15 @@ def spinner(title: str, *, quiet: bool = False) -> Iterator[Callable[[str], None
 def ingested(reports: "Sequence[Report]") -> None:
     out = console()
     table = grid("fichier", "état", "lignes >", "acceptées >", "à l'écart >")
-    for report in reports:
+    alone, many = display_status.reports(reports)
+    for status, some in many.items():
+        word, colour = STATUS[status]
+        sums = (
+            sum(counts)
+            for counts in zip(*((one.rows_in, one.rows_accepted, one.rows_quarantined) for one in some), strict=True)
+        )
+        table.add_row(counted(len(some), "fichier"), Text(word, colour), *map(number, sums))
+    for report in alone:
         word, colour = STATUS[report.status]
         table.add_row(plain(names_of(report.files)), Text(word, colour), number(report.rows_in),
                       number(report.rows_accepted), number(report.rows_quarantined))  # fmt: skip
@@ -135,7 +144,8 @@ def passed_over(names: Sequence[str]) -> None:
         console().print(Text(f"nom non reconnu, non lu ({count}) : {plain(shown)}", "yellow"), soft_wrap=True)
 
 
-def status(answer: Mapping[str, Any]) -> None:
+def status(answer: Mapping[str, Any], *, every: bool = False) -> None:
+    """``every``: a line a delivery, however many there are."""
     out = console()
     settings = answer["settings"]
     for name, title in (("home", "hub"), ("database_url", "journal"), ("store_url", "octets"), ("warehouse_url", "tables")):
@@ -145,13 +155,21 @@ def status(answer: Mapping[str, Any]) -> None:
     log = answer["log"]
     out.print(f"position {log['as_of']} sur {log['position']}, empreinte {log['hash'][:16]}…")
     heads = grid("id", "en place", "période >", "lignes >", "à l'écart >", "alertes")
-    for head in answer["heads"]:
-        counts = (str(head["period"] or ""), number(head["rows"]), number(head["rows_quarantined"]))
-        told = [*map(label, head["alerts"]), *(["laissée entrer par dérogation"] if head["waived"] else [])]
-        heads.add_row(head["delivery_id"][:SHORT], head["scope"], *counts, "\n".join(told))
-    out.print(heads if answer["heads"] else "Aucune transmission en place.")
-    if answer["bordereaux"]:
-        _bordereaux(out, answer["bordereaux"])
+    lines, grouped = display_status.heads(answer["heads"], every=every)
+    for delivery, name, *rest in lines:
+        heads.add_row(delivery, "\n".join(map(plain, name.split("\n"))), *rest)
+    out.print(heads if lines else "Aucune transmission en place.")
+    many, alone = display_status.bordereaux(answer["bordereaux"], every=every)
+    if many:
+        table = grid("bordereaux", "en place >", "remplacés >", "lignes >", "à l'écart >", "réclamé >")
+        for name, *counts, cents in many:
+            table.add_row(name, *map(number, counts), euros(cents))
+        out.print(table)
+    if alone:
+        _bordereaux(out, alone, answer["bordereaux"])
+    if grouped or many:
+        out.print("Livraisons nombreuses, par groupes : « --scope DÉBUT » montre celles d'un périmètre, « --all » toutes.",
+                  soft_wrap=True)  # fmt: skip
     for entry in answer["held"]:
         out.print(Text.assemble(("retenue", "yellow"), f" {entry['delivery_id'][:SHORT]}  {plain(entry['file'])}"))
         for rule in entry["reasons"]:
@@ -162,9 +180,10 @@ def status(answer: Mapping[str, Any]) -> None:
         out.print(f"publié   {made} → {plain(entry['folder'])}", soft_wrap=True)
 
 
-def _bordereaux(out: Console, found: Sequence[Mapping[str, Any]]) -> None:
+def _bordereaux(out: Console, found: Sequence[Mapping[str, Any]], known: Sequence[Mapping[str, Any]]) -> None:
     """One line a bordereau, those that others supersede included, named by the start of their delivery's id."""
-    ids = {one["scope"]: one["delivery_id"][:SHORT] for one in found}
+    ids = {one["scope"]: one["delivery_id"][:SHORT] for one in known}
+    ids |= {scope: scope for one in found for scope in (one["superseded_by"], one["replaces"]) if scope and scope not in ids}
     table = grid("id", "bordereau", "lignes >", "à l'écart >", "réclamé >", "état")
     for one in found:
         told = [f"remplacé par {ids[one['superseded_by']]}"] if one["superseded_by"] else ["en place"]
@@ -485,7 +504,8 @@ def law(answer: Mapping[str, Any], output: Path | None) -> None:
 
     out = console()
     if output:
-        out.print(f"{counted(len(answer['values']), 'valeur écrite', 'valeurs écrites')} dans {plain(output)}")
+        lacking = f", et {number(len(answer['missing']))} à compléter" if answer["missing"] else ""
+        out.print(f"{counted(len(answer['values']), 'valeur écrite', 'valeurs écrites')} dans {plain(output)}{lacking}")
         return
     table = grid("paramètre", "pour", "du", "au (exclu)", "valeur >", "statut", "référence")
     for one in gathered(answer["values"]):
@@ -498,7 +518,9 @@ def law(answer: Mapping[str, Any], output: Path | None) -> None:
         table.add_row(what, one["dimensions"], *days, amount, status, Text(plain(one["reference"]) + decided))
     out.print(table)
     for lack in gathered(answer["missing"]):
-        out.print(Text(f"manque : {lack['parameter']} {lack['dimensions']} ({lack['why']})"))
+        out.print(Text(f"manque : {lack['parameter']} {lack['dimensions']} ({lack['why']}{_days(lack)})"))
+    for one in answer["decisions"]:
+        out.print(Text(plain(_attested(one)), "dim" if one["withdrawn"] else ""))
     if answer["policies"]:
         table = grid("politique", "ce qu'elle règle", "valeur", "par défaut", "décision")
         for one in answer["policies"]:
@@ -509,6 +531,31 @@ def law(answer: Mapping[str, Any], output: Path | None) -> None:
         out.print(Text(plain(f"lien : {one['from_key']} se lit {one['to_key']} (décision {one['position']})")))
     for told in answer["to_review"]:
         out.print(told)
+
+
+def _days(lack: Mapping[str, Any]) -> str:
+    start, end = lack["valid_from"], lack["valid_to"]
+    return (f", depuis le {start:%d/%m/%Y}" if start else "") + (f", avant le {end:%d/%m/%Y}" if end else "")
+
+
+def _day_of(recorded_at: str) -> str:
+    """The day in Paris of an instant of the log."""
+    from flows.hub import PARIS
+
+    return f"{datetime.fromisoformat(recorded_at).astimezone(PARIS):%d/%m/%Y}"
+
+
+def _attested(one: Mapping[str, Any]) -> str:
+    """A decision: what, when, by whom, why; and how it was withdrawn, or can be."""
+    who = f"{one['role']} (compte {one['actor']})"
+    told = (
+        f"décision {one['position']} du {_day_of(one['recorded_at'])} : {one['values']} valeurs de {one['subject']}, par {who}"
+    )
+    told += f", motif : {one['reason']}" if one["reason"] else ""
+    gone = one["withdrawn"]
+    if not gone:
+        return f"{told} ; se retire par ecluse attest --withdraw {one['position']}"
+    return f"{told} ; retirée le {_day_of(gone['recorded_at'])} par le compte {gone['actor']} : {gone['reason']}"
 
 
 def euros(cents: int) -> str:

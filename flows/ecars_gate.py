@@ -7,6 +7,7 @@ place. Records nothing; whoever calls it decides.
 import atexit
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import cache
 from threading import Lock
 
@@ -20,8 +21,9 @@ from connectors.sheet_batch import sheet_reader
 from connectors.sheets import Unreadable, Workbook
 from contracts_schema.geography import region_of
 from flows.bordereau_gate import received_on
+from flows.ecars_segments import keep, segment, table_of
 from flows.gate import Judged, Progress
-from flows.gate import settle as settle
+from flows.gate import settle as settle_table
 from flows.hub import Hub
 from warehouse import faults
 from warehouse.log import Event
@@ -31,11 +33,6 @@ UNPLACED = "cpom.R01"
 """What is said of a file with a number of no known région: no ARS can be told of it, whoever runs the hub must be."""
 REFUSAL = pl.Schema({"rule": pl.String(), "message_fr": pl.String()})
 _reading = Lock()
-
-
-def table_of(frame: str) -> str:
-    """The table of a frame of ``contracts_schema.cpom_frames``."""
-    return f"{SOURCE}_{frame}"
 
 
 def gate(hub: Hub, received: Event, progress: Progress = lambda *_: None) -> Judged:
@@ -50,20 +47,30 @@ def gate(hub: Hub, received: Event, progress: Progress = lambda *_: None) -> Jud
             found = read_ecars(content, file["name"], received_on(received), _read)
             frames, rows = {name: getattr(found, name) for name in NAMES}, found.value.height + found.financial_line.height
             judged.facts |= _about(found)
+            if judged.facts["unplaced"]:
+                said = pl.DataFrame([(UNPLACED, _nowhere(found, file["name"]))], schema=REFUSAL, orient="row")
+                judged.facts |= {"refusal": segment(hub, said)}
         else:
             name, rows_of = read_table(content, file["name"])
             frames, rows = {name: rows_of}, rows_of.height
     except Unreadable as refusal:
         said = pl.DataFrame([(refusal.rule, str(refusal))], schema=REFUSAL, orient="row")
-        judged.facts |= {"refusal": _segment(hub, said), "refused_by": refusal.rule}
+        judged.facts |= {"refusal": segment(hub, said), "refused_by": refusal.rule}
         faults.reached("gate.done")
         return judged
     progress("lecture e-CARS", file["size"], file["size"])
     judged.tallies[SOURCE] = Tally(lines=rows, accepted=rows)
     alone = received.data["layout"] != EXPORT  # an emptied table is one that says that nothing holds
-    judged.tables |= {table_of(name): _segment(hub, frame) for name, frame in frames.items() if alone or frame.height}
+    judged.tables |= {table_of(name): segment(hub, rows_of) for name, rows_of in frames.items()} if alone else keep(hub, frames)
     faults.reached("gate.done")
     return judged
+
+
+def settle(hub: Hub, received: Event, judged: Judged) -> Judged:
+    """What the log makes of it: an export is a scope of its own, named by its bytes, equal to no other."""
+    if received.data["layout"] == EXPORT:
+        return replace(judged, facts=judged.facts | {"same_content": None})
+    return settle_table(hub, received, judged)
 
 
 def judge(hub: Hub, received: Event, judged: Judged) -> Judgement:
@@ -73,11 +80,30 @@ def judge(hub: Hub, received: Event, judged: Judged) -> Judgement:
     return Judgement("accepted", (), (UNPLACED,) if judged.facts.get("unplaced") else ())
 
 
-def _about(export: Export) -> dict[str, object]:
-    """What the decision says of an export: its contracts, counted, the régions that they are of, how many are of none."""
-    places = {
+def _regions(export: Export) -> dict[str, str | None]:
+    """The région of each number of an export."""
+    return {
         number: region_of(number) if len(number) == 9 else None for number in export.sheet["finess_ej"].fill_null("").unique()
     }
+
+
+def _nowhere(export: Export, file: str) -> str:
+    """Where the numbers of no known région stand: file, sheet and cell, or line of the canonical form; never the numbers."""
+    nowhere = [number for number, region in _regions(export).items() if region is None]
+    first = export.row.group_by("sheet_id").agg(line=pl.col("row").min())
+    rows = export.sheet.filter(pl.col("finess_ej").fill_null("").is_in(nowhere)).join(first, on="sheet_id", how="left")
+    places = []
+    for one in rows.head(5).iter_rows(named=True):
+        sheet = f"feuille « {one['sheet']} », " if one["sheet"] else ""
+        places.append(sheet + (f"cellule {one['finess_cell']}" if one["finess_cell"] else f"ligne {one['line'] or 1}"))
+    more = f" et {rows.height - len(places)} autres" if rows.height > len(places) else ""
+    told = "numéro FINESS EJ absent, mal formé ou d'aucune région connue : le contrat n'est donné à aucune ARS"
+    return f"{file} : {' ; '.join(places)}{more} : {told} (règle {UNPLACED})"
+
+
+def _about(export: Export) -> dict[str, object]:
+    """What the decision says of an export: its contracts, counted, the régions that they are of, how many are of none."""
+    places = _regions(export)
     known = sorted({region for region in places.values() if region})
     return {"contracts": len(places), "regions": known, "unplaced": sum(region is None for region in places.values())}
 
@@ -94,10 +120,3 @@ def _reader() -> Callable[[bytes], Workbook]:
     held = ExitStack()
     atexit.register(held.close)
     return held.enter_context(sheet_reader())
-
-
-def _segment(hub: Hub, frame: pl.DataFrame) -> str:
-    """Keep a frame as a segment; gives its hash. Small frames by thousands: no thread is started for each."""
-    with hub.blobs.scratch(".parquet") as path:
-        frame.write_parquet(path, compression="zstd", compression_level=1)
-        return hub.blobs.adopt_segment(path)

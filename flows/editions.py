@@ -19,7 +19,7 @@ from flows.deliveries import heads
 from flows.hub import Hub, WrongUsage
 from flows.published import publications, published_rows
 from warehouse import views
-from warehouse.heads import BORDEREAU, ECARS, FOLDED, PMSI
+from warehouse.heads import BORDEREAU, DATASET, ECARS, FOLDED, PMSI
 from warehouse.log import Event
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def tables_of(
 ) -> dict[str, views.Table]:
     """The tables of a product as of a moment, by view, built now if they are not yet; ``of``: those a recipient is told of."""
     if product.made_by == VIEWS:
-        return building.tables(hub, heads(hub, at.position), {table.view for table in product.tables}, progress)
+        return building.tables(hub, heads(hub, at.position), {table.view for table in product.tables}, at.position, progress)
     own = {of.name, of.territory} if of else frozenset[str]()
     made = computed.tables(hub, product.made_by, at, progress, own)
     return {table.view: made[table.view] for table in product.tables if table.view in made}
@@ -242,6 +242,8 @@ def _is_from(edition: Edition, head: "Head") -> bool:
         return head.source == PMSI and is_of(product, head.data["finess"], recipient.territory)
     if head.source not in computed.maker(product.made_by).SOURCES:
         return False
+    if head.source == DATASET and hasattr(computed.maker(product.made_by), "reads"):
+        return bool(computed.maker(product.made_by).reads(head.scope, recipient.name))
     if head.source == ECARS and "regions" in head.data:
         return recipient.territory in head.data["regions"]
     if head.source == PMSI:

@@ -91,6 +91,40 @@ def law_of(hub: Hub, organisation: str | None = None, until: int | None = None) 
     )
 
 
+def organisations(hub: Hub, until: int | None = None) -> list[str]:
+    """Those that have decided anything about the law."""
+    streams = {event.stream for event in hub.log.read(until=until, under="law/", types={"DecisionTaken"})}
+    return sorted(name for stream in streams if (name := stream.removeprefix("law/")) != WHOLE_HUB)
+
+
+def attestations(hub: Hub, organisation: str, until: int | None = None) -> list[dict[str, Any]]:
+    """Every attestation of an organisation, in the order of the log: when, by whom, why, of what, and what withdrew it."""
+    stream = f"law/{organisation_of(organisation)}"
+    events = [
+        one for one in hub.log.read(until=until, stream=stream, types={"DecisionTaken"}) if one.data["kind"] == "attestation"
+    ]
+    gone = {event.data["withdraws"]: event for event in events if _withdraws(event)}
+    return [
+        {
+            "position": event.position,
+            "recorded_at": event.recorded_at,
+            "actor": event.meta.get("actor"),
+            "role": event.data["role"],
+            "reason": event.data["reason"],
+            "subject": event.data["subject"],
+            "values": len(event.data["value"]),
+            "withdrawn": _withdrawal(gone[event.position]) if event.position in gone else None,
+        }
+        for event in events
+        if not _withdraws(event)
+    ]
+
+
+def _withdrawal(event: Event) -> dict[str, Any]:
+    told = {"position": event.position, "recorded_at": event.recorded_at, "reason": event.data["reason"]}
+    return told | {"actor": event.meta.get("actor")}
+
+
 def attest(hub: Hub, rows: Iterable[Attestation], organisation: str, role: str, reason: str | None = None) -> dict[str, Any]:
     """Record that an organisation, which holds the text, confirms values: one decision for all of them, or none.
 

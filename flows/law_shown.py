@@ -9,7 +9,7 @@ from contracts_schema import parameters
 from contracts_schema.parameters import policies
 from contracts_schema.parameters.record import Cell, Parameter, said
 from flows.hub import Hub, WrongUsage
-from flows.law import Attested, law_of
+from flows.law import Attested, attestations, law_of
 
 
 def show(
@@ -20,14 +20,17 @@ def show(
     organisation: str | None = None,
     until: int | None = None,
 ) -> dict[str, Any]:
-    """Values with their status and reference (all of them, or those of a day), what is missing, policies and links."""
+    """Values with their status and reference (all of them, or those of a day), what is missing, policies and links.
+
+    ``parameter``: one by its id, or all those under a beginning that ends with a dot (``cds.``, ``cds.rfs.``).
+    """
     own = law_of(hub, organisation, until)
-    chosen = list(parameters.parameters()) if parameter is None else [_parameter(parameter).id]
+    chosen = list(parameters.parameters()) if parameter is None else _chosen(parameter)
     values, missing = [], []
     for name in chosen:
         found = [one for one in parameters.timeline(name, own.parameters, known_on) if on is None or _holds(one, on)]
         values += [shown(one) for one in found if one.value is not None]
-        missing += [_lacks(name, one.cell, "texte non trouvé") for one in found if one.value is None]
+        missing += [_lacks(name, one.cell, "texte non trouvé", one) for one in found if one.value is None]
         told = {one.cell for one in found}
         cells = parameters.parameter(name).cells
         missing += [_lacks(name, cell, "aucune valeur") for cell in cells if cell not in told]
@@ -39,8 +42,18 @@ def show(
         "missing": missing,
         "policies": [] if parameter else [_policy_shown(own, one) for one in policies.catalogue().values()],
         "aliases": [] if parameter else [vars(one) for one in own.aliases],
+        "decisions": attestations(hub, organisation, until) if organisation else [],
         "to_review": parameters.to_review(hub.today()),
     }
+
+
+def _chosen(name: str) -> list[str]:
+    if not name.endswith("."):
+        return [_parameter(name).id]
+    found = [one for one in parameters.parameters() if one.startswith(name)]
+    if not found:
+        raise WrongUsage(f"aucun paramètre ne commence par {name} ; il y a {', '.join(parameters.parameters())}")
+    return found
 
 
 def _parameter(name: str) -> Parameter:
@@ -75,8 +88,18 @@ def shown(one: parameters.Value) -> dict[str, Any]:
     }
 
 
-def _lacks(name: str, cell: Cell, why: str) -> dict[str, Any]:
-    return {"parameter": name, "dimensions": said(cell), "cell": dict(cell), "why": why}
+def _lacks(name: str, cell: Cell, why: str, one: parameters.Value | None = None) -> dict[str, Any]:
+    """A value that is missing: on all days, or on those of an entry that says so."""
+    return {
+        "parameter": name,
+        "dimensions": said(cell),
+        "cell": dict(cell),
+        "why": why,
+        "unit": parameters.parameter(name).unit,
+        "valid_from": one and one.valid_from,
+        "valid_to": one and one.valid_to,
+        "reference": one.reference if one else "",
+    }
 
 
 def _policy_shown(own: Attested, policy: policies.Policy) -> dict[str, Any]:

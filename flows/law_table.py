@@ -1,6 +1,7 @@
 """Values to attest as a person writes them: options of the command line, or a table in CSV or YAML. Checked, or refused whole.
 
-The CSV is the one that ``ecluse law --output`` writes, so that an agent may take it, correct it and attest it.
+The CSV is the one that ``ecluse law --output`` writes, so that an agent may take it, correct and fill it, and attest it. A row
+whose value is left empty attests nothing.
 """
 
 import csv
@@ -19,7 +20,7 @@ from contracts_schema.parameters.record import Parameter
 from flows.hub import WrongUsage
 
 COLUMNS = ("parametre", "dimensions", "debut", "fin", "valeur", "reference", "journal_officiel")
-IGNORED = frozenset({"unite", "statut", "nom", "source_lue"})
+IGNORED = frozenset({"unite", "statut", "nom", "source_lue", "libelle"})
 """Written for the reader, not read back."""
 MOST = 1_000_000
 """Bytes of a table, at most."""
@@ -56,12 +57,11 @@ def as_published(names: Iterable[str], reference: str) -> list[Attestation]:
 
 def read_table(path: Path, reference: str | None) -> list[Attestation]:
     """The values of a CSV or YAML table; ``reference`` is that of the rows that give none. WrongUsage names each bad row."""
-    if path.stat().st_size > MOST:
-        raise WrongUsage(f"{path.name} est trop grand pour une table de valeurs")
-    rows = _yaml_rows(path) if path.suffix.lower() in (".yaml", ".yml") else _csv_rows(path)
     found: list[Attestation] = []
     problems = []
-    for place, row in rows:
+    for place, row in _rows(path):
+        if not _is_filled(row):
+            continue
         try:
             found += _of_row(row, reference)
         except WrongUsage as error:
@@ -72,18 +72,40 @@ def read_table(path: Path, reference: str | None) -> list[Attestation]:
     return found
 
 
-def write_table(values: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """The values that ``flows.law_shown.show`` gives, as a CSV for spreadsheets (semicolons, UTF-8 with its mark).
+def unfilled(path: Path) -> int:
+    """How many rows of a table give no value: nothing is attested of them."""
+    return sum(not _is_filled(row) for _, row in _rows(path))
 
-    ``reference`` is left for the organisation's own text: what the project read is ``source_lue``, which nobody attests.
+
+def write_table(values: Sequence[Mapping[str, Any]], missing: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """What ``flows.law_shown.show`` gives, values then those that are missing, as a CSV (semicolons, UTF-8 with its mark).
+
+    ``reference`` is left for the organisation's own text: what the project read is ``source_lue``, which nobody attests. A
+    missing value has its row, to be filled: which text should give it is ``source_lue``.
     """
+    labels = {name: one.label_fr for name, one in parameters.parameters().items()}
     with path.open("w", encoding="utf-8-sig", newline="") as file:
         writer = csv.writer(file, delimiter=";")
-        writer.writerow([*COLUMNS, "unite", "statut", "nom", "source_lue"])
+        writer.writerow([*COLUMNS, "unite", "statut", "nom", "source_lue", "libelle"])
         for one in values:
             own, read = (one["reference"], "") if one["status"] == "attested" else ("", one["reference"])
             told = [one["parameter"], one["dimensions"], one["valid_from"], one["valid_to"], one["value"], own]
-            writer.writerow([*told, one["journal_officiel"], one["unit"], one["status"], one["name"], read])
+            label = labels[one["parameter"]]
+            writer.writerow([*told, one["journal_officiel"], one["unit"], one["status"], one["name"], read, label])
+        for lack in missing:
+            told = [lack["parameter"], lack["dimensions"], lack["valid_from"], lack["valid_to"], None, None, None]
+            writer.writerow([*told, lack["unit"], "missing", None, lack["reference"], labels[lack["parameter"]]])
+
+
+def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    if path.stat().st_size > MOST:
+        raise WrongUsage(f"{path.name} est trop grand pour une table de valeurs")
+    return _yaml_rows(path) if path.suffix.lower() in (".yaml", ".yml") else _csv_rows(path)
+
+
+def _is_filled(row: Mapping[str, Any]) -> bool:
+    value = row.get("valeur")
+    return value is not None and bool(str(value).strip())
 
 
 def _of_row(row: Mapping[str, Any], reference: str | None) -> list[Attestation]:

@@ -6,15 +6,15 @@ half-way, the same call goes on where it was, since what is decided is known.
 
 import multiprocessing
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from datetime import datetime
-from itertools import groupby
 from pathlib import Path
 
+from flows import together
 from flows.arrivals import Arrival
-from flows.deliveries import Report, ingest
+from flows.deliveries import Report
 from flows.hub import Hub, open_hub
 
 FEW_SCOPES = 4
@@ -22,8 +22,8 @@ FEW_SCOPES = 4
 
 
 def workers(found: Sequence[Arrival], jobs: int | None) -> int:
-    """How many processes to use: as asked, else one per core, never more than there are establishments."""
-    scopes = len({one.lane for one in found})
+    """How many processes to use: as asked, else one per core, never more than there are groups to share."""
+    scopes = len(list(together.groups(found)))
     if jobs is None:
         jobs = 1 if scopes < FEW_SCOPES else os.cpu_count() or 1
     return max(1, min(jobs, scopes))
@@ -37,11 +37,10 @@ def ingest_all(
     done: Callable[[Arrival, Report], None] = lambda *_: None,
 ) -> list[Report]:
     """Ingest transmissions over ``count`` processes; reports in the order given. The first error is raised at the end."""
-    by_scope = [list(group) for _, group in groupby(found, key=lambda one: one.lane)]
     reports: dict[str, Report] = {}
     with _single_threaded_polars(), _pool(count) as pool:
         arguments = (hub.settings.home, hub.actor, received_at)
-        futures = {pool.submit(_ingest_scope, *arguments, group): group for group in by_scope}
+        futures = {pool.submit(_ingest_scope, *arguments, group): group for group in together.groups(found)}
         for future in as_completed(futures):
             for one, report in zip(futures[future], future.result(), strict=True):
                 reports[_name(one)] = report
@@ -49,9 +48,8 @@ def ingest_all(
     return [reports[_name(one)] for one in found]
 
 
-def _ingest_scope(home: Path, actor: str, received_at: datetime | None, group: Iterable[Arrival]) -> list[Report]:
-    hub = open_hub(home, actor)
-    return [ingest(hub, one, received_at) for one in group]
+def _ingest_scope(home: Path, actor: str, received_at: datetime | None, group: Sequence[Arrival]) -> list[Report]:
+    return together.ingest(open_hub(home, actor), group, received_at)
 
 
 def _name(one: Arrival) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from checks.cds.facts import CRISES, KNOWN_HOURS, PATIENTS, REGISTER, RELEASES, Campaign, counts
+from checks.cds.facts import CRISES, KNOWN_HOURS, PATIENTS, REGISTER, RELEASES, SITES, Campaign, counts
 from connectors import ecds, synthetic_ecds
 from connectors.synthetic_ecds import Centre, Row
 from contracts_schema import parameters
@@ -46,7 +46,7 @@ def numbers(centres: Sequence[Centre]) -> list[str]:
 def surroundings(centres: Sequence[Centre]) -> dict[str, Any]:
     """What other sources say, all of it in agreement with sound centres."""
     own = numbers(centres)
-    register = [(number, "ET", "124", synthetic_ecds.finess(800_000 + int(number[2:8]) // 4), None, None) for number in own]
+    register = [(number, "ET", "124", synthetic_ecds.finess(800_000 + int(number[2:8]) // 4), None) for number in own]
     hours = [
         (row["finess_et"], row["jour"].lower(), minutes(row["ouverture"]), minutes(row["fermeture"]))
         for row in sound(5)["horaires"]
@@ -55,9 +55,10 @@ def surroundings(centres: Sequence[Centre]) -> dict[str, Any]:
     before = read([sound(int(number[2:8]), 2024) for number in own], date(2025, 3, 1), 2024)
     return {
         "register": pl.DataFrame(register, schema=REGISTER, orient="row"),
-        "computed_patients": pl.DataFrame([(number, 4000) for number in own], schema=PATIENTS, orient="row"),
+        "computed_patients": pl.DataFrame([(number, 4000, 5000) for number in own], schema=PATIENTS, orient="row"),
         "known_hours": pl.DataFrame(known, schema=KNOWN_HOURS, orient="row"),
         "crises": pl.DataFrame(schema=CRISES),
+        "sites": pl.DataFrame(schema=SITES),
         "releases": pl.DataFrame([("Logiciel fictif", date(2017, 1, 1))], schema=RELEASES, orient="row"),
         "before": before,
         "counts_before": counts(before),

@@ -4,7 +4,8 @@ import csv
 import shutil
 import zipfile
 from collections.abc import Sequence
-from datetime import date
+from dataclasses import replace
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,22 +18,50 @@ from test_cpts import HEAD, line
 from connectors import synthetic_ecds
 from connectors.synthetic_ecds import Centre
 from contracts_schema.families import RESTRICTED
-from contracts_schema.products import CAMPAIGN, CONTRACTS
+from contracts_schema.parameters.record import said
+from contracts_schema.products import CAMPAIGN, CONTRACTS, products
 from contracts_schema.rules import catalogue
-from flows import campaigns, causes, closings, computed, decisions, deliveries, explanation, law, publication
+from flows import (
+    campaigns,
+    causes,
+    closings,
+    computed,
+    decisions,
+    deliveries,
+    explanation,
+    law,
+    law_table,
+    origins,
+    publication,
+)
 from flows.deliveries import Report, all_heads
-from flows.hub import TEST_CLOCK, Hub, WrongUsage, init_hub, open_hub
+from flows.hub import PARIS, TEST_CLOCK, Hub, WrongUsage, init_hub, open_hub
 
 CENTRES, NODES = "out_cpam__cds_centre", "out_cpam__cds_node"
 
 
-def put(folder: Path, centres: Sequence[Centre] | None = None, day: date = synthetic_ecds.EXTRACTED, **files: bytes) -> Path:
+def at(hub: Hub, instant: str) -> Hub:
+    """The same hub at an instant of Paris."""
+    return replace(hub, clock=lambda: datetime.fromisoformat(instant).replace(tzinfo=PARIS))
+
+
+def put(
+    folder: Path, centres: Sequence[Centre] | None = None, day: date = synthetic_ecds.EXTRACTED,
+    year: int = synthetic_ecds.YEAR, **files: bytes,
+) -> Path:  # fmt: skip
     """An extraction of these centres (the twelve of the demonstration); ``rfs=…`` gives the bytes of a section."""
     folder.mkdir(parents=True, exist_ok=True)
-    made = synthetic_ecds.demo() if centres is None else synthetic_ecds.files(centres, day)
+    made = synthetic_ecds.demo() if centres is None else synthetic_ecds.files(centres, day, year)
     for name, content in made.items():
         (folder / name).write_bytes(files.get(name.split("_")[1], content))
     return folder
+
+
+def lines_of(hub: Hub, table: str, row: dict[str, Any]) -> dict[str, int]:
+    """How many lines of each delivery a row of the product about CPTS rests on."""
+    [found] = [one for one in products()["ars", "cpts"].tables if one.name == table]
+    told = origins.of(hub, CONTRACTS, found, row, hub.log.head()[0]).lines
+    return {scope: sum(one["lines"] for one in counted.values()) for scope, counted in told.items()}
 
 
 def take(hub: Hub, *paths: Path, caisse: str | None = None) -> dict[str, Report]:
@@ -193,18 +222,25 @@ def test_a_table_attested_from_a_file_makes_the_amounts_of_that_caisse_firm_and_
     take(hub, put(tmp_path / "in", in_caisse("311", "312")))
     assert rows(hub, CENTRES)["payable_cents"].sum() == 0
     table = tmp_path / "annexes.csv"
+    assert ecluse("law", "cds.", "--output", table).code == 0
+    with table.open(encoding="utf-8-sig", newline="") as file:
+        lines = list(csv.DictReader(file, delimiter=";"))
+    known = {(one.parameter, said(one.cell)): one.value for one in everything()}
+    for one in lines:  # what the annexes say, typed into the rows that the hub left empty
+        one["valeur"] = one["valeur"] or known.get((one["parametre"], one["dimensions"]), "")
     with table.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, delimiter=";")
-        writer.writerow(["parametre", "dimensions", "debut", "fin", "valeur"])
-        for one in everything():
-            cell = ",".join(f"{name}={chosen}" for name, chosen in one.cell)
-            writer.writerow([one.parameter, cell, one.valid_from, one.valid_to, one.value])
+        writer = csv.DictWriter(file, lines[0], delimiter=";")
+        writer.writeheader()
+        writer.writerows(lines)
     before = hub.log.head()[0]
     arguments = ("--organisation", "cpam-311", "--file", table, "--reference", "Annexes", "--role", "service des centres")
     assert ecluse("attest", *arguments).code == 0
     assert hub.log.head()[0] == before + 1, "one decision"
     paid = dict(rows(hub, CENTRES).filter(scheme="rfs").select("caisse", "payable_cents").iter_rows())
     assert (paid["311"] > 0, paid["312"]) == (True, 0)
+    nodes = rows(hub, NODES).filter(caisse="311")
+    assert nodes.filter(node="rfs.amount")["firm"].all()
+    assert "Annexes" in nodes.filter(node="rfs.amount")["parameters"].item()
     assert rows(hub, CENTRES, until=before)["payable_cents"].sum() == 0, "as known before it was attested"
     [event] = hub.log.read(stream="law/cpam-311")
     law.withdraw_attestation(hub, event.position, "cpam-311", "essai")
@@ -272,6 +308,86 @@ def test_what_is_computed_is_kept_until_something_that_matters_changes(hub: Hub,
     assert {place for place in keys if keys[place] != again[place]} == {"cpam-311"}
 
 
+def test_an_extraction_makes_again_the_tables_of_the_places_of_its_centres_and_of_no_other(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, work, centres = list[str](), campaigns.computed, in_caisse("311", "312", "313")
+
+    def counted(hub: Hub, known: Any, place: str, at: Any) -> Any:
+        made.append(place)
+        return work(hub, known, place, at)
+
+    monkeypatch.setattr(campaigns, "computed", counted)
+    for caisse, centre in zip(("311", "312", "313"), centres, strict=True):
+        take(hub, put(tmp_path / f"cpam-{caisse}", [centre]))
+    rows(hub, CENTRES)
+    assert sorted(made) == ["ars-99", "cpam-311", "cpam-312", "cpam-313"]
+    made.clear()
+    identity(raison_sociale="Nom changé")(centres[1])
+    take(hub, put(tmp_path / "mars" / "cpam-312", centres[1:2], date(2026, 3, 3)))
+    assert rows(hub, CENTRES).filter(caisse="312")["legal_name"].unique().to_list() == ["Nom changé"]
+    assert sorted(made) == ["ars-99", "cpam-312"]
+
+
+# --- what others say
+
+OTHERS = {
+    "patients.csv": "caisse;finess;annee_exercice;patientele_mt;file_active\n311;{0};2025;4201;5000\n311;{1};2025;1;1\n",
+    "avances.csv": "N° de paiement;Caisse;FINESS;Année;Avance;Payé le\nA1;311;{0};2025;1000,00;30/06/2025\n"
+    "A2;311;{0};2025;500,00;30/09/2025\nA3;311;{0};2024;9,00;30/09/2024\n",
+    "horaires.csv": "Région;FINESS;Jour;Ouverture;Fermeture\n99;{0};LUN;08:00;20:30\n",
+    "antennes.csv": "Région;Antenne;Site principal;Début;Fin exclue\n99;{1};{0};;2025-12-31\n",
+    "crises.csv": "ars_region;date_debut;date_fin;texte\n99;2024-12-01;2025-01-01;froid\n",
+    "codes.csv": "code_source;section;code_hub;date_debut;date_fin\nacc 1;rfs;CDS15-A1-HOR;2015-01-01;\n"
+    "X;rfs;AUCUN;2015-01-01;\n",
+    "logiciels.csv": "Logiciel;Première version\nLogiciel fictif;2019-01-01\n",
+}
+
+
+def test_what_others_say_is_delivered_as_datasets_and_answers_the_rules_that_ask_for_it(hub: Hub, tmp_path: Path) -> None:
+    centres = in_caisse("311", "312")
+    for row in centres[0]["rfs"]:
+        row["actions_crise"] = "OUI" if row["code_indicateur"] == "CDS15-A1-CRISE" else row["actions_crise"]
+        row["code_indicateur"] = "ACC1" if row["code_indicateur"] == "CDS15-A1-HOR" else row["code_indicateur"]
+    one, other = numbers(centres)
+    take(hub, put(tmp_path / "in", centres))
+    law.attest(hub, everything(), "cpam-311", "service des centres")
+
+    def states(rule: str, finess: str | None = one) -> list[str]:
+        told = rows(hub, "out_cpam__cds_finding").filter(rule=f"cds.{rule}")
+        return told.filter(pl.col("finess").eq_missing(finess), caisse="311")["state"].to_list()
+
+    silent = [name for name in ("CDS03", "CDS09", "CDS32", "CDS49", "CDS64") if states(name, None) == ["Non vérifiable"]]
+    assert silent == ["CDS03", "CDS09", "CDS32", "CDS49", "CDS64"]
+    assert states("CDS23") == ["Bloquant"], "its code has no mapping yet"
+    before = hub.log.head()[0]
+    for name, content in OTHERS.items():
+        (tmp_path / name).write_text(content.format(one, other), encoding="utf-8")
+    assert {name: said.status for name, said in take(hub, *(tmp_path / name for name in OTHERS)).items()} == dict.fromkeys(
+        OTHERS, "accepted"
+    )
+    assert (states("CDS23"), states("CDS49"), states("CDS32")) == ([], [], ["Alerte"])
+    assert (states("CDS29"), states("CDS35"), states("CDS09", None)) == (["Alerte"], [], [])
+    paid = rows(hub, CENTRES).filter(scheme="rfs", finess=one).row(0, named=True)
+    assert paid["advance_paid_cents"] == 150000, "of that year only"
+    assert paid["balance_cents"] == paid["payable_cents"] - 150000
+    compared = rows(hub, "out_cpam__cds_comparison").filter(finess=one)
+    assert set(compared["source"]) == {"Assurance Maladie", "ARS"}
+    assert (
+        rows(hub, "out_ars__cds_comparison").filter(finess=other, source="Assurance Maladie")["other"].to_list() == [None] * 2
+    ), "what caisse 311 says of a centre of 312 is not read"
+    assert rows(hub, CENTRES, until=before).filter(scheme="rfs", finess=one)["advance_paid_cents"].to_list() == [None]
+
+
+def test_a_dataset_is_told_as_a_source_to_whom_it_concerns_only() -> None:
+    assert campaigns.reads("centre_advances/311", "cpam-311")
+    assert not campaigns.reads("centre_advances/311", "cpam-312")
+    assert campaigns.reads("centre_advances/311", "ars-99")
+    assert campaigns.reads("reference/finess_et", "cpam-311")
+    assert not campaigns.reads("payments/311", "cpam-311")
+    assert not campaigns.reads("declarations/1234", "ars-99")
+
+
 # --- closings
 
 
@@ -300,6 +416,45 @@ def test_closing_needs_a_known_deadline_and_an_extraction(hub: Hub, tmp_path: Pa
             closings.close(hub, year, deadline)
     take(hub, put(tmp_path, in_caisse("311"), date(2026, 2, 20)))
     assert closings.close(hub, 2025, "rfs")["before_the_end"] == ["commun"], "no extraction after the deadline: told"
+
+
+def test_a_prerequisite_without_an_answer_is_told_on_the_days_of_alert_and_on_no_other(hub: Hub, tmp_path: Path) -> None:
+    centres = in_caisse("311")
+    centres[0]["rfs"] = [row for row in centres[0]["rfs"] if row["code_indicateur"] != "CDS15-A1-HOR"]
+    take(hub, put(tmp_path, centres, date(2026, 2, 10)))
+
+    def told(instant: str) -> list[str]:
+        found = rows(at(hub, instant), "out_cpam__cds_finding").filter(
+            pl.col("rule") == "cds.CDS21", pl.col("state") != "Non vérifiable"
+        )
+        return found["reason"].to_list()
+
+    assert told("2026-02-11T12:00") == []
+    for day, left in (("2026-02-12", 15), ("2026-02-20", 7), ("2026-02-26", 1)):
+        [reason] = told(f"{day}T12:00")
+        assert f"{left} jour" in reason
+    assert told("2026-02-27T12:00") == []
+
+
+def test_a_deadline_that_no_text_gives_is_the_last_one_that_an_organisation_attests(hub: Hub, tmp_path: Path) -> None:
+    hub = at(hub, "2027-03-01T23:59:59")
+    centres = in_caisse("311", "312")
+    for one in centres:
+        for section in one.values():
+            for row in section:
+                row["annee_exercice"] = "2026"
+    take(hub, put(tmp_path, centres, date(2027, 2, 1), year=2026))
+    assert closings.due(hub) == []
+    with pytest.raises(WrongUsage, match=r"ecluse attest cds\.campaign\.day"):
+        closings.close(hub, 2026, "rfs")
+    for caisse, last in (("cpam-311", "2027-02-26"), ("cpam-312", "2027-03-01")):
+        own = ("cds.campaign.day", last, date(2026, 1, 1), date(2027, 1, 1), ["deadline=rfs"], "Lettre")
+        law.attest(hub, law_table.stated(*own), caisse, "service des centres")
+    with pytest.raises(WrongUsage, match="ouverte jusqu'au 01/03/2027 inclus"):
+        closings.close(hub, 2026, "rfs")
+    hub = at(hub, "2027-03-02T00:00:00")
+    assert closings.due(hub) == [(2026, "rfs")]
+    assert closings.close(hub, 2026, "rfs")["last_day"] == "2027-03-01"
 
 
 def test_a_centre_is_a_tree_down_to_what_was_entered(hub: Hub, ecluse: Ecluse, tmp_path: Path) -> None:
@@ -364,15 +519,86 @@ def test_fir_and_contracts_come_in_by_their_headings_and_are_told_to_their_regio
     assert {"cds.CDS66", "cds.CDS70", "cds.CDS71"} <= told
 
 
-def test_another_export_of_the_same_campaign_takes_the_place_of_the_first_and_counts_once(hub: Hub, tmp_path: Path) -> None:
+def test_commitments_of_several_files_add_up_and_the_last_file_counts_for_the_same_key(hub: Hub, tmp_path: Path) -> None:
+    def put_fir(folder: str, name: str, *lines: str) -> Path:
+        (tmp_path / folder).mkdir(exist_ok=True)
+        (tmp_path / folder / name).write_text("\n".join([HEAD, *lines, ""]))
+        return tmp_path / folder / name
+
+    def standing() -> list[tuple[Any, ...]]:
+        found = rows(hub, "out_ars__fir_commitment", CONTRACTS)
+        return found.select("file", "order_number", "notified_cents").sort("order_number", "notified_cents").rows()
+
+    first, second = put_fir("a", "HAPI_1.txt", line(), line(order="A2")), put_fir("a", "HAPI_2.txt", line(order="A3"))
+    take(hub, first, second)
+    both = [("HAPI_1.txt", "A1", 100050), ("HAPI_1.txt", "A2", 100050), ("HAPI_2.txt", "A3", 100050)]
+    assert standing() == both, "two parts of one export: neither takes the place of the other"
+    take(hub, put_fir("a", "autre.txt", line(notified="7"), line(order="A2")))
+    assert standing() == [("autre.txt", "A1", 700), ("autre.txt", "A2", 100050), both[2]]
+    told = rows(hub, "out_ars__cpts_finding", CONTRACTS).filter(rule="cds.CDS60")
+    assert told["item"].to_list() == ["A1"], "the same amounts again are nothing to tell"
+    assert "autre.txt (7,00 €) prennent la place de celles de HAPI_1.txt (1000,50 €)" in told["reason"].item()
+    take(hub, put_fir("b", "HAPI_1.txt", line(order="A4")), put_fir("b", "autre.txt", line(order="A2", notified="3")))
+    assert standing() == [("autre.txt", "A2", 300), both[2], ("HAPI_1.txt", "A4", 100050)], "its name again: the whole file"
+
+
+def test_itaos_is_listed_and_not_computed_and_what_is_entered_on_a_contract_is_shown(hub: Hub, tmp_path: Path) -> None:
     folder = forms(tmp_path)
+    (folder / "saisie.csv").write_text(
+        "contrat_id;finess_ej;siret;mission;part;annee_contrat;indicateur_libelle;valeur_texte;valeur_num;unite;date_piece;"
+        "horodatage_saisie\n"
+        "C1;;1;ACCES;VARIABLE;2;Patients reçus;;7;patients;2021-06-30;2021-07-01T10:00:00\n"
+        "C1;;1;ACCES;VARIABLE;2;Patients reçus;;9;patients;2021-06-30;2021-07-02T10:00:00\n"
+        "C1;;1;FONCTIONNEMENT;FIXE;2;Rapport d'activité;reçu;;;2021-07-15;2021-07-16T10:00:00\n"
+        "AILLEURS;;1;ACCES;FIXE;1;Autre;;1;;;2021-07-16T10:00:00\n"
+    )
     take(hub, folder)
-    (folder / "HAPI_ARS_2024.txt").unlink()
-    (folder / "autre_nom.csv").write_text("\n".join([HEAD, line(), line(campaign=2023), ""]))
-    take(hub, folder)
-    fir = rows(hub, "out_ars__fir_commitment", CONTRACTS)
-    assert fir["campaign"].to_list() == [2024, 2023]
-    assert fir["file"].unique().to_list() == ["autre_nom.csv"]
+    listed = rows(hub, "out_ars__cpts_contract", CONTRACTS).select("contract_id", "kind", "computed", "tier", "expected_tier")
+    assert listed.rows() == [("C1", "ACI_CPTS", True, "1", "2"), ("I1", "ITAOS", False, None, None)]
+    entered = rows(hub, "out_ars__cpts_indicator", CONTRACTS).select("indicator", "value", "part")
+    assert entered.rows() == [("Patients reçus", "9,00", "VARIABLE"), ("Rapport d'activité", "reçu", "FIXE")]
+    [first, _] = rows(hub, "out_ars__cpts_indicator", CONTRACTS).to_dicts()
+    assert lines_of(hub, "indicator", first) == {"cpts/saisie/saisie": 1}
+    reports = rows(hub, "out_ars__cpts_part", CONTRACTS).select("contract_year", "report_on").unique().sort("contract_year")
+    assert reports.rows()[:3] == [(1, None), (2, date(2021, 7, 15)), (3, None)], "its absence is shown and blocks nothing"
+
+
+def test_a_fmis_subsidy_is_followed_in_a_region_that_has_no_contract(hub: Hub, tmp_path: Path) -> None:
+    centres = in_caisse("311")
+    finess = numbers(centres)[0]
+    take(hub, put(tmp_path / "ecds", centres))
+    for name, text in {
+        "subventions.csv": "subvention_id;finess_ej;fonds;mode_versement;date_notification;montant_cents;avenant_id;"
+        f"date_envoi_pieces\nS1;{finess};FMIS;;2024-10-03;100000;AV1;\n",
+        "demandes.csv": "subvention_id;date_demande;montant_cents;canal\nS1;2025-01-05;40000;PLATEFORME_CDC\n",
+        "versements.csv": "subvention_id;date_versement;montant_cents;payeur\nS1;2025-02-05;10000;CDC\n",
+    }.items():
+        (tmp_path / name).write_text(text)
+        assert [one.status for one in take(hub, tmp_path / name).values()] == ["accepted"]
+    [row] = rows(hub, "out_ars__fmis_subsidy", CONTRACTS).to_dicts()
+    assert (row["state"], row["last_day"], row["left_to_request_cents"], row["left_to_pay_cents"]) == (
+        "En cours", date(2028, 12, 31), 60000, 30000,
+    )  # fmt: skip
+    [pair] = rows(hub, "out_ars__cpts_overlap", CONTRACTS).to_dicts()
+    assert (pair["beneficiary"], pair["verdict"]) == (finess, "Non vérifiable : une action n'est pas dite")
+    assert "Accord national" in pair["other_funding"]
+    assert lines_of(hub, "subsidy", row) == {"ecars/suivi/subventions": 1, "ecars/suivi/demandes_remboursement": 1,
+                                             "ecars/suivi/versements": 1}  # fmt: skip
+    assert lines_of(hub, "overlap", pair) == {"ecars/suivi/subventions": 1, "ecds/commun/2025/2026-03-02/identification": 1}
+
+
+def test_an_amount_attested_by_the_claimed_source_holds_the_publication(hub: Hub, tmp_path: Path) -> None:
+    take(hub, forms(tmp_path))
+    [claimed] = law_table.stated(
+        "cpts.operating_grant", "9500000", date(2020, 1, 1), None, ["tier=1"], "003_f23b308d1cf6b0ce.txt"
+    )
+    decided = law.attest(hub, [claimed], "ars-99", "direction de l'offre de soins")
+    held = rows(hub, "out_ars__cpts_finding", CONTRACTS).filter(effect_fr="publication retenue")
+    assert held["rule"].to_list() == ["cds.CDS68"]
+    [finding] = [one for one in products()["ars", "cpts"].tables if one.name == "finding"]
+    assert [one.sql for one in finding.checks] == ["effect_fr <> 'publication retenue'"], "the table gate refuses"
+    law.withdraw_attestation(hub, decided["position"], "ars-99", "source contestée")
+    assert rows(hub, "out_ars__cpts_finding", CONTRACTS).filter(effect_fr="publication retenue").is_empty()
 
 
 # --- published
@@ -399,8 +625,14 @@ def test_a_campaign_is_published_to_its_caisse_and_its_region_and_made_again_as_
     number = synthetic_ecds.rpps(201)[:9].encode()
     assert not any(number in path.read_bytes() for path in folder.iterdir() if path.is_file())
     law.attest(hub, everything(), "cpam-311", "service des centres")
+    later = in_caisse("311")
+    identity(raison_sociale="Nom d'après")(later[0])
+    take(hub, put(tmp_path / "cpam-311", later, date(2026, 3, 20)))
+    assert "Nom d'après" in rows(hub, CENTRES)["legal_name"].to_list()
     [again] = publication.recreate(hub, closed["position"], tmp_path / "alors", "cpam-311")
     assert again.known_as == 1
+    bytes_of = [{path.name: path.read_bytes() for path in one.iterdir()} for one in (folder, Path(again.folder))]
+    assert bytes_of[0] == bytes_of[1], "the state at the deadline, to the byte, whatever came since"
     shutil.rmtree(tmp_path / "alors")
     explained(hub)
     [attested] = [event.position for event in hub.log.read(types={"DecisionTaken"}) if event.data["kind"] == "attestation"]

@@ -14,9 +14,10 @@ from cds_facts import CODES, attested, entry, everything, identity, numbers, rea
 from checks.cds import achievement, registered_doctor
 from checks.cds.bill import Bill, verify
 from checks.cds.examine import examine
+from checks.cds.facts import ADVANCES
 from checks.cds.figures import Figures
 from checks.cds.forfait import NODES
-from checks.cds.remuneration import ADVANCES, CENTRES, ITEMS, Remuneration, remunerate
+from checks.cds.remuneration import CENTRES, ITEMS, Remuneration, remunerate
 from connectors import synthetic_ecds
 from connectors.synthetic_ecds import Centre
 from contracts_schema.parameters import Attestation
@@ -163,7 +164,7 @@ def test_the_advance_is_a_node_with_its_figures_and_its_status_and_is_not_known_
     found = worth(golden(4000, 10))
     row = found.nodes.filter(node="rfs.advance").row(0, named=True)
     assert (row["numerator"], row["status"], row["firm"]) == (3465000, "recalled", False)
-    assert "cds.rfs.advance_percent = 60 [analogue]" in row["parameters"]
+    assert "cds.rfs.advance_percent = 60 [par analogie]" in row["parameters"]
     assert row["inputs"].startswith("rfs.CDS15-")
     blind = golden(4000, 10)
     identity(patientele_mt="")(blind)
@@ -189,8 +190,8 @@ def test_whoever_attests_that_a_missing_prerequisite_does_not_stop_the_rest_is_f
     own = [one for one in everything() if one.parameter != "cds.rfs.prerequisites_condition"]
     assert amounts(worth(one, own))["payable_cents"] == 0
     freed = worth(one, [*own, attested("cds.rfs.prerequisites_condition", 0)])
-    assert amounts(freed)["payable_cents"] == 5775000 - 560000
-    assert "cds.rfs.prerequisites_condition = 0 [attested]" in freed.nodes.filter(node="rfs.payable")["parameters"].item()
+    assert (amounts(freed)["payable_cents"], amounts(freed)["blocked_cents"]) == (5775000 - 560000, 560000)
+    assert "cds.rfs.prerequisites_condition = 0 [attesté]" in freed.nodes.filter(node="rfs.payable")["parameters"].item()
 
 
 @pytest.mark.parametrize("section", ["rfs", "rosp"])
@@ -228,12 +229,14 @@ def test_one_figure_that_is_not_attested_keeps_what_it_feeds_under_reserve() -> 
         assert (row["payable_cents"], row["firm"]) == (0, False), missing
 
 
-@pytest.mark.parametrize(("answer", "rules"), [("NON", "cds.CDS22"), ("VIDE", "cds.CDS22, cds.CDS23")])
-def test_a_missing_prerequisite_leaves_the_amount_computed_and_nothing_payable(answer: str, rules: str) -> None:
+@pytest.mark.parametrize(
+    ("answer", "rules", "computed"), [("NON", "cds.CDS22", 5775000), ("VIDE", "cds.CDS22, cds.CDS23", 5775000 - 560000)]
+)
+def test_a_missing_prerequisite_leaves_the_amount_computed_and_nothing_payable(answer: str, rules: str, computed: int) -> None:
     one = golden(4000, 10)
     entry(one, "HOR").update(reponse=answer)
     row = amounts(worth(one, everything()))
-    assert (row["payable_cents"], row["blocked_cents"], row["rules"]) == (0, 5775000 - 560000, rules)
+    assert (row["computed_cents"], row["payable_cents"], row["blocked_cents"], row["rules"]) == (computed, 0, computed, rules)
     assert ("INCOMPLET" if answer == "VIDE" else "NON_SATISFAIT") in row["reason_fr"]
 
 
@@ -266,12 +269,21 @@ def test_the_reference_year_chooses_the_rules_and_never_the_day_of_entry() -> No
     assert found.items.filter(scheme="rfs").is_empty()
 
 
-def test_an_agreement_in_the_year_is_paid_from_its_first_day_and_is_not_firm() -> None:
-    one = golden(4000, 10)
+def test_an_agreement_in_the_year_is_paid_from_its_first_day_and_is_firm_once_the_proration_is_attested() -> None:
+    one, share = golden(4000, 10), round(Fraction(5775000 * 183, 365))
     identity(date_conventionnement="2025-07-02")(one)
+    own = [one for one in everything() if one.parameter != "cds.rfs.prorata"]
+    row = amounts(worth(one, own))
+    assert (row["computed_cents"], row["payable_cents"], row["firm"]) == (share, 0, False), "derived: no text was read"
     row = amounts(worth(one, everything()))
-    assert row["computed_cents"] == round(Fraction(5775000 * 183, 365))
-    assert (row["payable_cents"], row["firm"]) == (0, False), "the proration is derived, no text was read"
+    assert (row["payable_cents"], row["firm"]) == (share, True)
+    found = worth(one, [*own, attested("cds.rfs.prorata", 0)])
+    assert (amounts(found)["payable_cents"], amounts(found)["firm"]) == (5775000, True)
+    assert "cds.rfs.prorata = 0 [attesté]" in found.nodes.filter(node="rfs.amount")["parameters"].item()
+    proof = verify(
+        Bill(examine(read([one])), found, Figures(date(2025, 12, 31), (*own, attested("cds.rfs.prorata", 0))), "1", (1,))
+    )
+    assert proof.filter(status="fired").is_empty()
 
 
 def test_an_item_that_a_rule_sets_aside_is_worth_nothing_and_the_others_stay() -> None:
@@ -350,6 +362,15 @@ def test_a_declared_indicator_with_attested_figures_is_firm_and_a_late_one_is_no
     assert (row["payable_cents"], row["firm"], row["reason_fr"]) == (23625, True, "ferme")
     assert amounts(found, "rosp")["payable_cents"] == 23625
     assert amounts(found, "rosp")["complete"] is False, "the six others have no figures"
+
+
+@pytest.mark.parametrize("seen", OBSERVED)
+def test_the_golden_achievement_comes_out_of_the_whole_computation(seen: tuple[int, int]) -> None:
+    one = sound()
+    identity(patientele_mt="1200")(one)
+    entry(one, "AD-PREV-TABAC", "rosp").update(numerateur=str(seen[0]), denominateur=str(seen[1]))
+    found = worth(one, of_rosp("AD-PREV-TABAC"))
+    assert found.items.filter(indicator="AD-PREV-TABAC")["payable_cents"].to_list() == [OBSERVED[seen]]
 
 
 def test_a_neutralised_indicator_has_no_amount_and_leaves_the_rest_complete() -> None:

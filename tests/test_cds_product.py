@@ -7,17 +7,22 @@ from typing import Any
 
 import polars as pl
 import pytest
-from cds_facts import entry, everything, identity, numbers, read, sound, spoiled
+from cds_facts import entry, everything, identity, numbers, read, sound, spoiled, surroundings
 from test_cpts import contracts, fir, line, missions
 
 from checks.cds.examine import examine
 from checks.cds.facts import Campaign
 from checks.cds.product import tables, unplaced
 from checks.cds.remuneration import remunerate
+from checks.cpom.law import default_law
 from checks.cpts import product as of_cpts
 from checks.cpts.agreement import amounts
+from checks.cpts.financings import identified, of_commitments, of_subsidies
 from checks.cpts.rules import Network, examine_network
+from checks.cpts.subsidies import follow
+from connectors import cpts as cpts_files
 from connectors import ecds, synthetic_ecds
+from contracts_schema.cpom_frames import schema
 from contracts_schema.products import CAMPAIGN, CONTRACTS, Table, products
 
 MADE = {table.view: table for one in products().values() if one.made_by in (CAMPAIGN, CONTRACTS) for table in one.tables}
@@ -30,14 +35,25 @@ def made(campaign: Campaign, own: Any = ()) -> dict[str, pl.DataFrame]:
 
 def cpts() -> dict[str, pl.DataFrame]:
     parts = amounts(contracts(), missions(("ACCES", date(2020, 4, 1), None, 50, None)), 1)
-    commitments = fir(line("X1"), line(notified="", order="A2")).rows
-    return of_cpts.tables(contracts(), parts, commitments, examine_network(Network(commitments=commitments)), "99")
+    commitments = fir(line(), line("X1"), line(notified="", order="A2")).rows
+    head = "contrat_id;finess_ej;siret;mission;part;annee_contrat;indicateur_libelle;valeur_texte;valeur_num;unite;date_piece;"
+    entries = f"{head}horodatage_saisie\nC1;;1;ACCES;VARIABLE;1;Adhérents;;4;;;2021-07-01T10:00:00\n"
+    subsidy = {"subsidy_id": "S", "finess_ej": "990000010", "fund": "FMIS", "notified_on": date(2024, 1, 1), "amount_cents": 5}
+    frames = [pl.DataFrame(rows, schema=schema(name)) for name, rows in
+              (("subsidy", [subsidy]), ("payment", []), ("refund_request", []))]  # fmt: skip
+    followed = follow(*frames, default_law(), date(2026, 1, 1))
+    financed = identified([of_commitments(commitments), of_subsidies(followed)])
+    region = of_cpts.Region(
+        "99", date(2026, 1, 1), contracts(), parts, examine_network(Network(commitments=commitments)), commitments,
+        cpts_files.read_form(entries.encode(), "saisie.csv").rows, followed, financed,
+    )  # fmt: skip
+    return of_cpts.tables(region)
 
 
 @pytest.fixture(scope="module")
 def demo() -> dict[str, pl.DataFrame]:
-    found = ecds.read_extraction(synthetic_ecds.demo())
-    return made(Campaign(found.year, found.extracted_on, **found.frames())) | cpts()
+    found, before = ecds.read_extraction(synthetic_ecds.demo()), read(synthetic_ecds.centres(12, 2, year=2024), year=2024)
+    return made(Campaign(found.year, found.extracted_on, **found.frames(), before=before)) | cpts()
 
 
 def broken(table: Table, found: dict[str, pl.DataFrame]) -> list[str]:
@@ -83,7 +99,7 @@ def test_a_cent_too_many_is_told_by_the_checks_of_the_contract(demo: dict[str, p
 
 
 def test_an_amount_without_its_proof_holds_the_publication_of_that_recipient(demo: dict[str, pl.DataFrame]) -> None:
-    for view in ("out_cpam__cds_finding", "out_ars__cds_finding"):
+    for view in ("out_cpam__cds_finding", "out_ars__cds_finding", "out_ars__cpts_finding"):
         held = demo | {view: demo[view].head(1).with_columns(effect_fr=pl.lit("publication retenue"))}
         assert broken(MADE[view], held) == ["nothing_holds_the_publication"]
 
@@ -107,6 +123,18 @@ def test_a_value_typed_too_late_stands_beside_the_one_that_counts() -> None:
     row = made(read([one]))["out_cpam__cds_indicator"].filter(indicator="AD-CHR-PIEDS").row(0, named=True)
     assert (row["answer"], row["later_answer"]) == ("40 / 100", "99 / 100")
     assert row["later_entered"] == "10/02/2026 09:00:00"
+
+
+def test_what_is_declared_stands_beside_the_other_sources_as_people_write_it() -> None:
+    centres = spoiled([identity(patientele_mt="4201")])
+    rows = made(read(centres, **surroundings(centres)))["out_cpam__cds_comparison"]
+    told = {(row["subject"], row["source"]): row for row in rows.iter_rows(named=True)}
+    shown = ("declared", "other", "unit", "verdict")
+    assert [told["patient_list", "Assurance Maladie"][name] for name in shown] == ["4201", "4000", "patients", "Écart"]
+    assert [told["opening", "ARS"][name] for name in shown] == ["63 h 00", "63 h 00", "par semaine", "Concordant"]
+    assert [told["AD-CHR-PIEDS", "campagne précédente"][name] for name in shown] == ["40,0", "40,0", "%", "Concordant"]
+    assert told["fte", "campagne précédente"]["unit"] == "ETP"
+    assert "," in told["fte", "campagne précédente"]["declared"]
 
 
 def test_a_finding_about_the_whole_extraction_is_told_to_every_caisse() -> None:

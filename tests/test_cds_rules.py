@@ -11,8 +11,9 @@ from cds_facts import CODES, Spoil, answer, attested, entry, identity, numbers, 
 from checks.cds import bill
 from checks.cds import examine as examined
 from checks.cds.examine import STOPPING, examine
-from checks.cds.facts import COUNTS, CRISES, counts, identity_mapping
+from checks.cds.facts import COUNTS, CRISES, SITES, counts, identity_mapping
 from checks.cds.journal import combined, deadlines, journal
+from checks.cds.register import nearest, registered
 from checks.cds.ruling import CHECKS, FINDINGS, filled
 from connectors import ecds, ecds_table, section_rows
 from connectors.synthetic_ecds import Centre
@@ -291,14 +292,54 @@ def test_a_finess_that_the_register_does_not_have_or_has_as_ej_stops_every_other
     assert [fired(found, number) for number in own] == [{"03"}, {"03 legal_entity"}, {"51"}]
 
 
+ON, DECLARED = date(2025, 12, 31), date(2026, 3, 2)
+LIVES = {
+    "held": ("2016-04-01", ""),
+    "absent": ("2016-04-01", ""),
+    "closed after the year": ("2016-04-01", "2026-01-20"),
+    "opened in the year": ("2025-10-01", ""),
+}
+
+
+@pytest.mark.parametrize(
+    ("days", "told"),
+    [
+        ([date(2026, 2, 1)], {"closed after the year": "INCONNU"}),
+        ([date(2025, 9, 1)], {"opened in the year": "INCONNU"}),
+        ([date(2025, 9, 1), date(2026, 2, 1)], {}),
+        ([date(2025, 12, 1)], {}),
+        ([date(2026, 6, 1)], dict.fromkeys(LIVES, "INCONNU")),
+    ],
+)
+def test_a_stock_of_finess_proves_an_absence_only_where_the_centre_says_that_it_was_open(
+    days: list[date], told: dict[str, str]
+) -> None:
+    number = {name: f"99000{place}" for place, name in enumerate(LIVES)}
+    lives = [(number[name], *(date.fromisoformat(day) if day else None for day in LIVES[name])) for name in LIVES]
+    schema = {"finess_et": pl.String, "opened_on": pl.Date, "closed_on": pl.Date}
+    centres = pl.DataFrame([*lives, ("75001", None, None), ("99EJ", None, None)], schema=schema, orient="row")
+    rows = pl.DataFrame([(number["held"], "99EJ", "124")], schema=["finess", "finess_ej", "category"], orient="row")
+    near = [(day, rows) for day in nearest(days, ON)]
+    found = dict(registered(near, centres, ON, DECLARED).select("finess", "kind").iter_rows())
+    expected = {number[name]: kind for name, kind in told.items()} | {number["held"]: "ET", "99EJ": "EJ", "75001": "INCONNU"}
+    assert found == expected, "no row: absent"
+
+
+def test_of_several_stocks_the_one_before_and_the_one_after_are_read_the_nearer_first() -> None:
+    days = [date(2025, 1, 1), date(2025, 11, 1), date(2026, 1, 5), date(2026, 6, 1)]
+    assert nearest(days, ON) == [date(2026, 1, 5), date(2025, 11, 1)]
+    assert nearest(days[:1], ON) == days[:1]
+    assert nearest([], ON) == []
+
+
 def test_an_antenne_that_claims_with_its_main_site_is_told() -> None:
     centres = spoiled([lambda f: None] * 2)
     known = surroundings(centres)
     site, main = numbers(centres)
-    register = known["register"].with_columns(main_site=pl.when(pl.col("finess") == site).then(pl.lit(main)))
-    found = examine(read(centres, **(known | {"register": register}))).findings
+    sites = pl.DataFrame([(site, main)], schema=SITES, orient="row")
+    found = examine(read(centres, **(known | {"sites": sites}))).findings
     assert [fired(found, number) for number in (site, main)] == [{"09"}, set()]
-    blind = examine(read(centres, **known)).findings.filter(rule="cds.CDS09")
+    blind = examine(read(centres, **(known | {"sites": None}))).findings.filter(rule="cds.CDS09")
     assert blind["status"].to_list() == ["not_evaluable"], "no link at all was given: that is no answer"
 
 
@@ -395,6 +436,8 @@ def test_a_year_whose_deadlines_no_text_gives_has_no_entry_in_time() -> None:
     one = sound(year=2024)
     found = examine(read([one], date(2025, 3, 1), 2024))
     assert set(found.prerequisites["outcome"]) == {"DELAI_NON_VERIFIABLE"}
+    for rule in ("cds.CDS16", "cds.CDS17", "cds.CDS18", "cds.CDS19", "cds.CDS53"):
+        assert found.findings.filter(rule=rule)["status"].to_list() == ["not_evaluable"], "told once, not for each entry"
     days = [
         attested("cds.campaign.day", day, deadline=name)
         for name, day in (("rfs", date(2025, 2, 28)), ("rosp", date(2025, 1, 31)))

@@ -1,7 +1,7 @@
 """CPTS and FIR: the export read without loss, tiers and parts in simulation, sources side by side, financings that overlap."""
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any
 
 import polars as pl
@@ -10,11 +10,15 @@ from cds_facts import attested
 from test_cds_rules import BY_CPTS, fired
 
 from checks.cds.ruling import CHECKS
+from checks.cpom.law import default_law
 from checks.cpts.agreement import CONTRACTS, MISSIONS, amounts, side_by_side, tier_of, tiers, year_of
-from checks.cpts.rules import FINANCINGS, Network, examine_network
+from checks.cpts.financings import FINANCINGS, WITH_KEYS, identified, of_centres, of_commitments, overlaps
+from checks.cpts.rules import Network, examine_network
+from checks.cpts.subsidies import follow
 from connectors import cpts
 from connectors.ecds_table import EcdsRefused
 from contracts_schema import cpts_facts
+from contracts_schema.cpom_frames import schema
 
 HEAD = (
     "NOM_ARS|CODE_ARS|CAMPAGNE|ID_BENEFICIAIRE|CODE_SIBC|RAISON_SOCIALE|SIRET|SIREN|ENVELOPPE|MESURE_NIV3|PAYEUR|NUM_ARRETE_DA|"
@@ -25,7 +29,7 @@ FILE = "HAPI_ARS_2024.csv"
 
 def line(beneficiary: str = "990000010", notified: str = "1000.5", campaign: int = 2024, order: str = "A1") -> str:
     return (
-        f"ARS fictive|R99|{campaign}|{beneficiary}|S1|Centre fictif|99000001000019|990000010|FIR|Coordonnateur|CPAM|{order}|"
+        f"ARS fictive|R99|{campaign}|{beneficiary}|S1|Centre fictif|99000001000019|990000019|FIR|Coordonnateur|CPAM|{order}|"
         f"03/02/2024 10:00:00|1000.50|1000.50|1000.50|{notified}|01/03/2024 00:00:00|P1"
     )
 
@@ -97,6 +101,47 @@ def test_the_manual_form_is_read_like_the_other_journals() -> None:
     found = cpts.read_form(f"{head}\n{rows}\n".encode(), "saisie.csv")
     row = found.rows.row(0, named=True)
     assert (row["mission"], row["part"], row["value_centi"], row["finess_ej"]) == ("ACCES", "fixe", 4200, None)
+
+
+def test_a_line_that_no_ars_can_be_told_of_is_aside_and_spoils_no_other() -> None:
+    found = fir(line(), line().replace("R99", "R00"), line(campaign=1999), line().replace("R99", ""))
+    assert found.rows["line"].to_list() == [2]
+    assert found.apart.select("line", "column").rows() == [(3, "code_ars"), (4, "campagne"), (5, "code_ars")]
+    assert [one.reason_fr for one in found.findings if one.rule == "cds.CDS57"] == [
+        f"{FILE} : code d'aucune région connue, ligne(s) 3, 5, colonne code_ars ; ces lignes sont mises à l'écart.",
+        f"{FILE} : campagne absente ou d'aucune année du FIR, ligne(s) 4, colonne campagne ; ces lignes sont mises à l'écart.",
+    ]
+
+
+def test_capitals_are_the_headings_of_the_flow_and_unknown_ones_are_told_once() -> None:
+    body = f"{HEAD}|AUTRE_1|AUTRE_2\n{line()}|x|y\n"
+    told = [one.reason_fr for one in cpts.read_fir(body.encode(), FILE).findings]
+    assert told == [f"{FILE} : colonne inconnue « CODE_SIBC, AUTRE_1, AUTRE_2 », gardée à part."]
+
+
+def test_a_siren_is_no_finess() -> None:
+    found = fir(line(), line().replace("|990000019|FIR", "|990000010|FIR"), line().replace("|990000019|FIR", "||FIR")).rows
+    assert found["beneficiary_kind"].to_list() == ["finess", None, "finess"]
+
+
+@pytest.mark.parametrize(
+    ("section", "head", "row", "column"),
+    [
+        ("contrats", "contrat_id;type_contrat;siret;population;palier;date_signature;region", "C;ACI;1;2;1;2024-01-01;99",
+         "type_contrat"),
+        ("contrats", "contrat_id;type_contrat;siret;population;palier;date_signature;region", "C;ITAOS;1;2;1;2024-01-01;zz",
+         "region"),
+        ("missions", "contrat_id;mission;date_demarrage;date_deploiement;taux_atteinte;premier_versement", "C;SOINS;;;;",
+         "mission"),
+        ("financements", "beneficiaire;region;action;financement;date_debut;date_fin", "1;99;a;DON;2024-01-01;",
+         "financement"),
+    ],
+)  # fmt: skip
+def test_a_code_that_is_none_of_the_forms_is_told_with_its_line_and_column(
+    section: str, head: str, row: str, column: str
+) -> None:
+    found = cpts.read_form(f"{head}\n{row}\n".encode(), "f.csv", section)
+    assert (found.rows.height, found.apart.select("line", "column").rows()) == (0, [(2, column)])
 
 
 # --- contracts
@@ -187,7 +232,8 @@ def test_what_the_claimed_source_says_stands_beside_the_others_and_is_never_usab
     found = side_by_side()
     assert found.height == 9
     assert not found["usable"].any()
-    assert found.filter(point="operating_grant")["default"].item() == "refused as a parameter (cds.CDS68)"
+    assert found.filter(point="operating_grant")["default"].item().startswith("refusé comme valeur du droit (cds.CDS68)")
+    assert found.filter(point="parties")["elsewhere_source"].item() == cpts_facts.titles()["PAPS_HDF"]
 
 
 # --- rules
@@ -255,6 +301,7 @@ def financed(*rows: Sequence[Any]) -> pl.DataFrame:
     ("other", "expected"),
     [
         (("B1", "coordinateur ", "ACI", date(2024, 6, 30), None), {"71"}),
+        (("B1", "COORDINATEUR (mi-temps)", "FMIS", date(2024, 6, 30), None), {"71"}),
         (("B1", "Coordinateur", "ACI", date(2024, 7, 1), None), set()),
         (("B1", "Coordinateur", "FIR", date(2024, 3, 1), None), set()),
         (("B2", "Coordinateur", "ACI", date(2024, 3, 1), None), set()),
@@ -271,3 +318,96 @@ def test_nothing_delivered_is_not_evaluable_and_never_fires() -> None:
     found = examine_network(Network())
     assert fired(found) == set()
     assert set(found["rule"].str.strip_prefix("cds.CDS")) == {"66", "67", "69", "70", "71"}
+
+
+# --- who is financed twice, across sources
+
+
+def test_financings_of_one_beneficiary_are_found_by_any_number_they_share() -> None:
+    keys = [["990000010"], ["99000001000019", "990000010"], ["99000001000019"], ["990000028"], []]
+    rows = [(own, "a", "FIR", date(2024, 1, 1), None) for own in keys]
+    made = identified([pl.DataFrame(rows, schema=WITH_KEYS, orient="row")])
+    assert made["beneficiary"].to_list() == ["990000010"] * 3 + ["990000028", None]
+
+
+def test_a_notified_commitment_runs_to_the_end_of_its_campaign_and_one_not_notified_finances_nothing() -> None:
+    rows = fir(line(), line(notified=""), line(notified="-5"), line(notified="7").replace("01/03/2024 00:00:00", "")).rows
+    made = of_commitments(rows)
+    assert made.select("starts_on", "ends_on").rows() == [
+        (date(2024, 3, 1), date(2024, 12, 31)), (date(2024, 1, 1), date(2024, 12, 31)),
+    ]  # fmt: skip
+
+
+def test_other_words_for_the_action_are_shown_and_told_by_no_rule_and_an_action_not_said_is_not_verifiable() -> None:
+    rows = financed(
+        ("B1", "Coordination", "FIR", date(2024, 1, 1), date(2024, 12, 31)),
+        ("B1", "Fonction de coordination", "ACCORD", date(2024, 1, 1), date(2024, 12, 31)),
+        ("B1", "Accueil", "ACCORD", date(2024, 6, 1), date(2024, 12, 31)),
+        ("B1", None, "FMIS", date(2024, 12, 31), None),
+        ("B1", "Coordination", "FIR", date(2025, 1, 1), date(2025, 12, 31)),
+    )
+    found = {(row["funding"], row["other_funding"]): row for row in overlaps(rows).iter_rows(named=True)}
+    assert set(found) == {("FIR", "ACCORD"), ("FIR", "FMIS"), ("FMIS", "ACCORD")}
+    assert found["FIR", "ACCORD"]["verdict"] == "other"
+    assert found["FIR", "ACCORD"]["other_action"] == "Accueil ; Fonction de coordination"
+    assert (found["FIR", "FMIS"]["verdict"], found["FIR", "FMIS"]["starts_on"]) == ("unknown", date(2024, 12, 31))
+    judged = examine_network(Network(financings=rows)).filter(rule="cds.CDS71")
+    assert (fired(judged), judged["status"].unique().to_list()) == (set(), ["not_evaluable"])
+
+
+def test_a_centre_is_financed_by_the_accord_for_what_it_answered_last() -> None:
+    identity = pl.DataFrame({"finess_et": ["990000010"], "siret": ["99000001000019"]})
+    entered = [datetime(2026, 1, 5, tzinfo=UTC), datetime(2026, 1, 6, tzinfo=UTC), datetime(2026, 1, 5, tzinfo=UTC)]
+    rfs = pl.DataFrame({
+        "finess_et": ["990000010"] * 3, "year": [2025] * 3, "code": ["CDS15-A2-COORD"] * 2 + ["CDS15-A1-HOR"],
+        "answer": ["non", "oui", "vide"], "entered_at": entered, "line": [2, 3, 4],
+    })  # fmt: skip
+    made = of_centres(identity, rfs)
+    assert made.select("action", "starts_on", "ends_on").rows() == [
+        ("Fonction de coordination", date(2025, 1, 1), date(2025, 12, 31))
+    ]
+    assert made["keys"].to_list() == [["990000010", "99000001000019"]]
+
+
+# --- FMIS
+
+
+@pytest.mark.parametrize(
+    ("changes", "on", "state", "reason"),
+    [
+        ({}, date(2028, 12, 31), "En cours", None),
+        ({}, date(2029, 1, 1), "Déchéance proche", None),
+        ({}, date(2029, 12, 31), "Déchéance proche", None),
+        ({}, date(2030, 1, 1), "Déchue", None),
+        ({"documents_sent_on": date(2029, 12, 31)}, date(2030, 1, 1), "Pièces envoyées", None),
+        ({"documents_sent_on": date(2030, 1, 1)}, date(2030, 1, 2), "Déchue", "pièces envoyées après le dernier jour utile"),
+        ({"amendment_id": None}, date(2026, 1, 1), "En cours", "aucun avenant connu"),
+    ],
+)
+def test_a_fmis_subsidy_lapses_four_years_after_the_first_of_january_that_follows(
+    changes: dict[str, Any], on: date, state: str, reason: str | None
+) -> None:
+    row = followed(on, **changes)
+    assert (row["last_day"], row["lapses_on"]) == (date(2029, 12, 31), date(2030, 1, 1)), "example of the guide"
+    assert (row["state"], row["reason"]) == (state, reason)
+
+
+def test_refunds_go_through_the_caisse_des_depots_and_what_is_left_is_counted() -> None:
+    asked = [("S", date(2026, 5, 1), 600_00, "PLATEFORME_CDC"), ("S", date(2030, 5, 1), 500_00, "AUTRE")]
+    paid = [("S", date(2026, 6, 1), 200_00, "Caisse des dépôts"), ("S", date(2026, 7, 1), 100_00, "ARS")]
+    row = followed(date(2026, 12, 1), asked, paid, amendment_id=None)
+    assert (row["requests"], row["requested_cents"], row["paid_cents"]) == (2, 1100_00, 300_00)
+    assert (row["left_to_request_cents"], row["left_to_pay_cents"]) == (0, 700_00)
+    for told in ("cpom.R45", "après le dernier jour utile", "plus que la subvention", "versé par ARS, et non par la Caisse"):
+        assert told in row["reason"]
+
+
+def followed(
+    on: date, asked: Sequence[Sequence[Any]] = (), paid: Sequence[Sequence[Any]] = (), **changes: Any
+) -> dict[str, Any]:
+    row = {"subsidy_id": "S", "finess_ej": "990000010", "fund": "FMIS", "payment_mode": None, "notified_on": date(2025, 10, 3),
+           "amount_cents": 1000_00, "amendment_id": "A1", "documents_sent_on": None} | changes  # fmt: skip
+    frames = [pl.DataFrame(rows, schema=schema(name), orient="row") for name, rows in
+              (("subsidy", [row]), ("payment", paid), ("refund_request", asked))]  # fmt: skip
+    other = pl.concat([frames[0], frames[0].with_columns(fund=pl.lit("FIR"))])
+    return follow(other, *frames[1:], default_law(), on).row(0, named=True)

@@ -55,6 +55,13 @@ SAMPLES = {
     "declarations": synthetic.declarations(synthetic.dossier("101", "2022-07-20T10:00+02:00", synthetic.siret(1), ["PH1"])),
     "payments": "N° de paiement;Caisse;SIRET;Ligne;Montant payé;Payé le\nP1;C01;99900001100018;;25,00;03/10/2022\n".encode(),
     "common_law": "Caisse;Clé patient;RPPS;Jour;Nature\nC01;p1;99900000011;2024-04-03;ordinaire\n".encode(),
+    "centre_patients": "Caisse;FINESS;Année;Patientèle;File active\n311;990000051;2025;4000;5000\n".encode(),
+    "centre_advances": "N° de paiement;Caisse;FINESS;Année;Avance;Payé le\nA1;311;990000051;2025;12,00;30/06/2025\n".encode(),
+    "centre_hours": "Région;FINESS;Jour;Ouverture;Fermeture\n99;990000051;LUN;08:00;20:00\n".encode(),
+    "centre_sites": "Région;Antenne;Site principal\n99;990000051;990000101\n".encode(),
+    "crises": b"ars_region;date_debut;date_fin;texte\n99;2025-08-01;2025-08-31;canicule\n",
+    "ecds_codes": b"code_source;section;code_hub;date_debut;date_fin;source\nACC1;rfs;CDS15-A1-HOR;2015-01-01;;guide\n",
+    "software_releases": "Logiciel;Première version\nLogiciel fictif;2017-01-01\n".encode(),
     "indicators": "SIRET;Année;Patients pris en charge\n99900001100018;2023;12\n".encode(),
 }
 

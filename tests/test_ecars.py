@@ -406,12 +406,7 @@ def changed(rows: list[list[Value]], row: int, column: int, value: Value) -> lis
     [
         ("year", (7, 8), "Cible finale", "colonne 2029 absente ou renommée"),
         ("twice", (7, 8), Decimal(2028), "l'année 2028 est en tête de deux colonnes"),
-        (
-            "indicators",
-            (5, 2),
-            "Items",
-            "cellule C6 : colonne « Indicateurs » absente ou renommée (en-tête lu ici : « Items »)",
-        ),
+        ("indicators", (5, 2), "Items", "C6 : colonne « Indicateurs » absente ou renommée (en-tête lu ici : « Items »)"),
         ("objectives", (5, 1), "Buts", "cellule B6 : colonne « Objectifs opérationnels » absente ou renommée"),
         ("engagements", (5, 0), "Axes", "cellule A6 : colonne « Engagements » absente ou renommée"),
         ("years", (7, 3), None, "aucune ligne ne porte 2024 et 2025"),

@@ -156,7 +156,7 @@ def test_several_values_of_a_dimension_attest_every_combination() -> None:
 def whole(hub: Hub, tmp_path: Path) -> Path:
     """Every SNP value, in the table that an agent takes, reads again and attests."""
     values = [one for name in (snp.TARIFF, snp.WINDOW) for one in law_shown.show(hub, name)["values"]]
-    law_table.write_table(values, tmp_path / "law.csv")
+    law_table.write_table(values, [], tmp_path / "law.csv")
     return tmp_path / "law.csv"
 
 
@@ -363,6 +363,38 @@ def test_the_table_goes_out_and_comes_back_by_the_command_line(ecluse: Ecluse, t
         rows = list(csv.DictReader(file, delimiter=";"))
     assert {(row["reference"], row["statut"]) for row in rows} == {("", "secondary")}
     assert all(row["source_lue"] for row in rows)
+
+
+def test_a_table_goes_out_with_what_is_missing_and_only_what_is_filled_is_attested(ecluse: Ecluse, tmp_path: Path) -> None:
+    path = tmp_path / "annexes.csv"
+    said = ecluse("law", "cds.rfs.", "--output", path)
+    assert "211 à compléter" in said.out
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        rows = list(csv.DictReader(file, delimiter=";"))
+    empty = [row for row in rows if not row["valeur"]]
+    assert {row["statut"] for row in empty} == {"missing"}
+    assert all(row["debut"] and row["source_lue"] and row["libelle"] for row in empty if row["parametre"] == "cds.rfs.points")
+    assert {row["parametre"].rpartition(".")[0] for row in rows} == {"cds.rfs"}
+    next(row for row in empty if row["parametre"] == "cds.rfs.points")["valeur"] = "800"
+    filled = [row for row in rows if row["valeur"]]
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, rows[0], delimiter=";")
+        writer.writeheader()
+        writer.writerows(rows)
+    before = len(ecluse("law", "cds.rfs.", "--json").json["missing"])
+    told = ecluse("attest", "--file", path, "--organisation", CPAM, "--role", ROLE, "--reference", TEXT, "--reason", "annexes")
+    assert f"lignes sans valeur, dont rien n'est attesté : {len(rows) - len(filled)}" in told.out
+    answer = ecluse("law", "cds.rfs.", "--organisation", CPAM, "--json").json
+    assert len(answer["missing"]) == before - 1
+    own = [one for one in answer["values"] if one["parameter"] == "cds.rfs.points" and one["value"] == 800]
+    assert [(one["status"], one["firm"], one["position"]) for one in own] == [("attested", True, 1)]
+    shown = ecluse("law", "cds.rfs.point_value", "--organisation", CPAM).out.replace("\n", " ")
+    assert "décision 1 du" in shown
+    assert f"par {ROLE} (compte " in shown
+    assert "motif : annexes ; se retire par ecluse attest --withdraw 1" in shown
+    ecluse("attest", "--withdraw", 1, "--organisation", CPAM, "--reason", "texte abrogé")
+    assert ": texte abrogé" in ecluse("law", "cds.rfs.point_value", "--organisation", CPAM).out.replace("\n", " ")
+    assert ecluse("law", "cds.rien.").code == 2
 
 
 def test_one_value_is_attested_and_withdrawn_by_the_command_line(ecluse: Ecluse) -> None:

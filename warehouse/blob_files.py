@@ -123,7 +123,7 @@ def place_all(finished: Sequence[tuple[Path, Path]]) -> None:
         faults.reached("blob.temp_written")
         sync_all([path for path, _ in finished])
         faults.reached("blob.synced")
-        folders = {}
+        folders: dict[Path, None] = {}
         for path, final in finished:
             if not final.exists():
                 final.parent.mkdir(parents=True, exist_ok=True)

@@ -50,7 +50,8 @@ class Blobs:
 
         The disk is asked once for all of it: many small blobs take a tenth of the time.
         """
-        self._together = waiting = []
+        waiting: list[tuple[Kind, str, Path]] = []
+        self._together = waiting
         try:
             yield
             self._together = None

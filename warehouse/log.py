@@ -154,9 +154,8 @@ class Log:
                 continue
             stream, version = row["stream"], versions.get(row["stream"], 0)
             if event.expected_version is not None and event.expected_version != version:
-                raise VersionConflict(
-                    f"le flux {stream} en est à la version {version}, non {event.expected_version} : à relire"
-                )
+                told = f"le flux {stream} en est à la version {version}, non {event.expected_version} : à relire"
+                raise VersionConflict(told)
             if event.unmoved and _moved(connection, new, *event.unmoved):
                 raise VersionConflict(f"un flux {event.unmoved[0]}… a bougé depuis la position {event.unmoved[1]} : à relire")
             position, versions[stream] = position + 1, version + 1

@@ -5,7 +5,6 @@ again, so one folder is cache, version and rollback at once. A view with ``-- gr
 transmission costs its own rows only. Everything here can be deleted and built again, to the same bytes.
 """
 
-import csv
 import hashlib
 import json
 import os
@@ -17,6 +16,7 @@ from functools import cache
 from graphlib import TopologicalSorter
 from importlib.resources import files
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -42,6 +42,8 @@ REFERENCES = (HEAD_REFERENCE, ZONE_REFERENCE, HPR_SITE_REFERENCE, FINESS_LINK_RE
 
 UNFINISHED = "tmp"
 """Folder, within that of the views, of what is in the making."""
+
+NOTHING: Mapping[str, "Reference"] = MappingProxyType({})
 
 MEMORY_LIMIT = "1GB"
 """What DuckDB may hold before it spills to the views' folder."""
@@ -111,10 +113,12 @@ def build(
     segment_path: Callable[[str], Path],
     names: Iterable[str] | None = None,
     progress: Callable[[str], None] = lambda name: None,
+    given: Mapping[str, "Reference"] = NOTHING,
 ) -> dict[str, Table]:
     """Build what is missing of these views (all by default) from these heads.
 
-    Gives the tables by name, with those they are made of. ``segment_path`` finds the local file of a segment by its hash.
+    Gives the tables by name, with those they are made of. ``segment_path`` finds the local file of a segment by its hash;
+    ``given``: references that others make (links of FINESS, labelled sites), as ``reference`` lays them out.
     """
     tables: dict[str, Table] = {}
     partitions: dict[str, dict[str, Path]] = {}
@@ -130,10 +134,10 @@ def build(
                 parts = []
             for scopes in parts:
                 within = {scope: heads[scope] for scope in scopes}
-                key = _key(view, within, partitions, tables)
+                key = _key(view, within, partitions, tables, given)
                 path = folder / name / f"{key}.parquet"
                 if not path.exists():
-                    _read_inputs(engine, view, within, partitions, tables, segment_path)
+                    _read_inputs(engine, view, within, partitions, tables, segment_path, given)
                     _write(engine, view.sql, path, folder / UNFINISHED)
                     built += 1
                 keys.append(key)
@@ -176,6 +180,7 @@ def reading(
     heads: Mapping[str, Head],
     segment_path: Callable[[str], Path],
     others: Iterable[str] = (),
+    given: Mapping[str, "Reference"] = NOTHING,
 ) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection that reads these tables, and ``others`` (references, segment tables), and nothing else on the machine."""
     with _engine(folder) as engine:
@@ -183,7 +188,7 @@ def reading(
         sources = {table.name: table.paths for table in tables.values()}
         for name in others:
             if name in REFERENCES:
-                create_reference(engine, name, heads)
+                create_reference(engine, name, heads, given)
             else:
                 sources[name] = _segment_paths(name, heads, segment_path)
         for name, paths in sources.items():
@@ -223,11 +228,14 @@ def _parser() -> duckdb.DuckDBPyConnection:
     return duckdb.connect(":memory:", config={"threads": 1})
 
 
-def reference(name: str, heads: Mapping[str, Head]) -> Reference:
-    """A reference table for these heads."""
+def reference(name: str, heads: Mapping[str, Head], given: Mapping[str, Reference] = NOTHING) -> Reference:
+    """A reference table for these heads; of one that is given, the rows that name a transmission of theirs."""
     if name == HEAD_REFERENCE:
         return head_rows(heads)
-    return {ZONE_REFERENCE: zone_fields, HPR_SITE_REFERENCE: hpr_sites, FINESS_LINK_REFERENCE: finess_links}[name]()
+    if name not in given:
+        return {ZONE_REFERENCE: zone_fields, HPR_SITE_REFERENCE: hpr_sites, FINESS_LINK_REFERENCE: finess_links}[name]()
+    numbers = {head.data["finess"] for head in heads.values() if head.source == PMSI}
+    return Reference(given[name].columns, tuple(row for row in given[name].rows if numbers & {*row[:2]}))
 
 
 def head_rows(heads: Mapping[str, Head]) -> Reference:
@@ -263,25 +271,25 @@ def zone_fields() -> Reference:
 def hpr_sites() -> Reference:
     """The labelled HPR sites, all columns text: finess_epmsi, finess_geo, valid_from, valid_to (excluded), status, source.
 
-    The list is the ARS's to give: without a line, no figure is made for a site.
+    Empty until the ARS gives its list: no figure is then made for a site.
     """
-    text = files("contracts_schema").joinpath("pmsi", "hpr_sites.csv").read_text(encoding="utf-8")
-    header, *lines = csv.reader(text.splitlines(), strict=True)
-    return Reference(dict.fromkeys(header, "varchar"), tuple(tuple(cell or None for cell in line) for line in lines))
+    return Reference(dict.fromkeys(("finess_epmsi", "finess_geo", "valid_from", "valid_to", "status", "source"), "varchar"), ())
 
 
 @cache
 def finess_links() -> Reference:
     """Which legal entity (EJ) an establishment (ET) belongs to, from a day to another (excluded): et, ej, valid_from, valid_to.
 
-    Empty as long as no FINESS reference is loaded: every EJ is then unresolved.
+    A legal entity is its own. Empty until links are received: every EJ is then unresolved.
     """
     return Reference(dict.fromkeys(("et", "ej", "valid_from", "valid_to"), "varchar"), ())
 
 
-def create_reference(engine: duckdb.DuckDBPyConnection, name: str, heads: Mapping[str, Head]) -> None:
+def create_reference(
+    engine: duckdb.DuckDBPyConnection, name: str, heads: Mapping[str, Head], given: Mapping[str, Reference] = NOTHING
+) -> None:
     """Make a reference table in this engine."""
-    made = reference(name, heads)
+    made = reference(name, heads, given)
     columns = ", ".join(f'"{column}" {kind}' for column, kind in made.columns.items())
     engine.execute(f"create or replace temp table {name} ({columns})")
     cells = ", ".join(f"unnest(${place}::{kind}[])" for place, kind in enumerate(made.columns.values(), start=1))
@@ -296,14 +304,18 @@ def _lacks_input(view: View, heads: Mapping[str, Head], tables: Mapping[str, Tab
 
 
 def _key(
-    view: View, heads: Mapping[str, Head], partitions: Mapping[str, Mapping[str, Path]], tables: Mapping[str, Table]
+    view: View,
+    heads: Mapping[str, Head],
+    partitions: Mapping[str, Mapping[str, Path]],
+    tables: Mapping[str, Table],
+    given: Mapping[str, Reference],
 ) -> str:
     def input_key(name: str) -> object:
         if name.startswith(SEGMENT):
             table = name.removeprefix(SEGMENT)
             return [head.tables[table] for head in heads.values() if table in head.tables]
         if name in REFERENCES:
-            return reference(name, heads).rows
+            return reference(name, heads, given).rows
         if view.per_head:
             return [partitions[name][scope].stem for scope in heads if scope in partitions[name]]
         return tables[name].key
@@ -319,10 +331,11 @@ def _read_inputs(
     partitions: Mapping[str, Mapping[str, Path]],
     tables: Mapping[str, Table],
     segment_path: Callable[[str], Path],
+    given: Mapping[str, Reference],
 ) -> None:
     for name in view.inputs:
         if name in REFERENCES:
-            create_reference(engine, name, heads)
+            create_reference(engine, name, heads, given)
         elif name.startswith(SEGMENT):
             _create_view(engine, name, _segment_paths(name, heads, segment_path))
         elif name in tables:

@@ -27,7 +27,7 @@ COMPARED = pl.Schema(
 """``declared`` and ``other``: in ``unit``. ``verdict``: concordant, ecart_tolere, ecart or non_verifiable."""
 
 AGREED, TOLERATED, APART, UNKNOWN = "concordant", "ecart_tolere", "ecart", "non_verifiable"
-BEFORE_FR = "campagne précédente"
+BEFORE_FR, COMPUTED_FR, HOURS_FR = "campagne précédente", "Assurance Maladie", "ARS"
 
 SUBJECTS_FR = {
     "persons": "Professionnels présents dans l'année",
@@ -38,23 +38,26 @@ SUBJECTS_FR = {
     "patient_list": "Patientèle médecin traitant",
     "active_patients": "File active",
 }
-UNITS_FR = {"persons": "personnes", "opening": "minutes par semaine"}
-UNITS_FR |= dict.fromkeys(("nurse_fte", "gp_fte", "fte"), "centièmes d'ETP")
+FTE, RATE, WEEKLY = "centièmes d'ETP", "dixièmes de point", "minutes par semaine"
+UNITS_FR = {"persons": "personnes", "opening": WEEKLY}
+UNITS_FR |= dict.fromkeys(("nurse_fte", "gp_fte", "fte"), FTE)
 UNITS_FR |= dict.fromkeys(("patient_list", "active_patients"), "patients")
 
 
 def compared(found: Scene) -> pl.DataFrame:
-    """``COMPARED`` of every centre: with the campaign before, the patients that were computed, the hours that the ARS knows."""
-    campaign = found.campaign
-    before = found.before
-    now = figures(found)
-    parts = [_beside(found, now, None if before is None else figures(before), BEFORE_FR, SUBJECTS_FR)]
-    computed = campaign.computed_patients
-    told = None if computed is None else computed.select("finess_et", subject=pl.lit("patient_list"), value="patient_list")
-    parts.append(_beside(found, now, told, "patientèle calculée", ["patient_list"]))
-    known = None if campaign.known_hours is None else _opening(campaign.known_hours)
-    parts.append(_beside(found, now, known, "horaires connus de l'ARS", ["opening"]))
-    return pl.concat([*parts, _rates(found, before)]).sort("finess_et", "source_fr", "subject", maintain_order=True)
+    """``COMPARED`` of every centre with the sources that were received: the campaign before, the patients that were computed,
+    the hours that the ARS knows. A centre of which a source says nothing is ``non_verifiable`` there."""
+    campaign, now = found.campaign, figures(found)
+    parts = [pl.DataFrame(schema=COMPARED)]
+    if (before := found.before) is not None:
+        parts += [_beside(found, now, figures(before), BEFORE_FR, SUBJECTS_FR), _rates(found, before)]
+    if (computed := campaign.computed_patients) is not None:
+        counts = ["patient_list", "active_patients"]
+        told = computed.unpivot(counts, index="finess_et", variable_name="subject")
+        parts.append(_beside(found, now, told, COMPUTED_FR, counts))
+    if (hours := campaign.known_hours) is not None:
+        parts.append(_beside(found, now, _opening(hours), HOURS_FR, ["opening"]))
+    return pl.concat(parts).sort("finess_et", "source_fr", "subject", maintain_order=True)
 
 
 def figures(found: Scene) -> pl.DataFrame:
@@ -78,11 +81,10 @@ def _opening(hours: pl.DataFrame) -> pl.DataFrame:
     return spans.select("finess_et", subject=pl.lit("opening"), value=pl.col("value").cast(pl.Int64))
 
 
-def _beside(found: Scene, now: pl.DataFrame, other: pl.DataFrame | None, source: str, subjects: Iterable[str]) -> pl.DataFrame:
+def _beside(found: Scene, now: pl.DataFrame, other: pl.DataFrame, source: str, subjects: Iterable[str]) -> pl.DataFrame:
     wanted = found.centres.select("finess_et").join(pl.DataFrame({"subject": list(subjects)}), how="cross")
     rows = wanted.join(now.rename({"value": "declared"}), on=["finess_et", "subject"], how="left", maintain_order="left")
-    near = now.clear() if other is None else other
-    rows = rows.join(near.rename({"value": "other"}), on=["finess_et", "subject"], how="left", maintain_order="left")
+    rows = rows.join(other.rename({"value": "other"}), on=["finess_et", "subject"], how="left", maintain_order="left")
     gap, most = (pl.col("declared") - pl.col("other")).abs(), pl.col("other").abs()
     return _judged(
         rows.with_columns(
@@ -94,7 +96,7 @@ def _beside(found: Scene, now: pl.DataFrame, other: pl.DataFrame | None, source:
     )
 
 
-def _rates(found: Scene, before: Scene | None) -> pl.DataFrame:
+def _rates(found: Scene, before: Scene) -> pl.DataFrame:
     """The declared rates of the ROSP in force, in tenths of a point, beside those of the campaign before."""
     if found.rosp is None:
         return pl.DataFrame(schema=COMPARED)
@@ -105,7 +107,7 @@ def _rates(found: Scene, before: Scene | None) -> pl.DataFrame:
     )
     near = rows.clear().rename({"declared": "other"}) if old is None else old
     rows = rows.join(near, on=["finess_et", "subject"], how="left", maintain_order="left")
-    words = {"subject_fr": label(pl.col("subject")), "unit": pl.lit("dixièmes de point"), "source_fr": pl.lit(BEFORE_FR)}
+    words = {"subject_fr": label(pl.col("subject")), "unit": pl.lit(RATE), "source_fr": pl.lit(BEFORE_FR)}
     return _judged(rows.with_columns(**words), (pl.col("declared") - pl.col("other")).abs() <= 10 * GAP_POINTS)
 
 

@@ -13,11 +13,15 @@ from contracts_schema.ecds import indicators
 
 TEXT, DAY, WHOLE, FLAG = pl.String(), pl.Date(), pl.Int64(), pl.Boolean()
 
-REGISTER = pl.Schema({"finess": TEXT, "kind": TEXT, "category": TEXT, "finess_ej": TEXT, "closed_on": DAY, "main_site": TEXT})
-"""FINESS on 31 December of the year: ``kind`` ET or EJ; ``main_site``: the ET that an antenne is attached to."""
+REGISTER = pl.Schema({"finess": TEXT, "kind": TEXT, "category": TEXT, "finess_ej": TEXT, "closed_on": DAY})
+"""FINESS on 31 December of the year: ``kind`` ET, EJ, or INCONNU when the register cannot tell."""
+SITES = pl.Schema({"finess_et": TEXT, "main_site": TEXT})
+"""Antennes on that day, each with the ET that it is attached to."""
 MAPPING = pl.Schema({"code_source": TEXT, "section": TEXT, "code": TEXT, "valid_from": DAY, "valid_to": DAY})
 """Codes of e-CDS to ours, half-open on the reference date. ``identity_mapping`` until a real one is written."""
-PATIENTS = pl.Schema({"finess_et": TEXT, "patient_list": WHOLE})
+PATIENTS = pl.Schema({"finess_et": TEXT, "patient_list": WHOLE, "active_patients": WHOLE})
+ADVANCES = pl.Schema({"finess_et": TEXT, "advance_cents": WHOLE})
+"""What was paid of the forfait of the year before it was known."""
 KNOWN_HOURS = pl.Schema({"finess_et": TEXT, "weekday": TEXT, "opens": WHOLE, "closes": WHOLE})
 CRISES = pl.Schema({"ars_region": TEXT, "starts_on": DAY, "ends_on": DAY, "text": TEXT})
 RELEASES = pl.Schema({"software_name": TEXT, "released_on": DAY})
@@ -29,9 +33,9 @@ class Campaign:
     """The facts on one reference year.
 
     Sections as ``connectors.ecds`` reads them. ``extracted_on``: day of the extraction. ``as_of``: entries at or after that
-    instant are not known yet (None: all are). ``register``, ``computed_patients``, ``known_hours`` (of the ARS), ``crises``,
-    ``releases`` (first release of a software): the schemas above. ``before``: the campaign of the year before;
-    ``counts_before``: lines and centres of each section of the previous extraction of this one.
+    instant are not known yet (None: all are). ``register``, ``sites``, ``computed_patients``, ``known_hours`` (of the ARS),
+    ``crises``, ``releases`` (first release of a software), ``advances``: the schemas above. ``before``: the campaign of the
+    year before; ``counts_before``: lines and centres of each section of the previous extraction of this one.
     """
 
     year: int
@@ -43,11 +47,13 @@ class Campaign:
     rosp: pl.DataFrame | None = None
     as_of: datetime | None = None
     register: pl.DataFrame | None = None
+    sites: pl.DataFrame | None = None
     mapping: pl.DataFrame | None = None
     computed_patients: pl.DataFrame | None = None
     known_hours: pl.DataFrame | None = None
     crises: pl.DataFrame | None = None
     releases: pl.DataFrame | None = None
+    advances: pl.DataFrame | None = None
     before: "Campaign | None" = None
     counts_before: pl.DataFrame | None = None
 

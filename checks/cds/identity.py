@@ -2,11 +2,13 @@
 
 import polars as pl
 
+from checks.cds.register import UNKNOWN
 from checks.cds.ruling import absent, check, french, hits
 from checks.cds.scene import Scene
 from contracts_schema import identifiers
 from contracts_schema.geography import region_of
 
+LINES_AT_ONCE = 50_000
 CLOSED_CATEGORIES = ("125", "130", "289", "439")
 """Closed on 2013-12-19; 124 took their place."""
 OTHERS_THAN = {
@@ -38,7 +40,11 @@ def cds03(scene: Scene) -> pl.DataFrame:
     if scene.register is None:
         return absent()
     kind = pl.col("kind")
-    cases = {"legal_entity": well_formed() & (kind == "EJ"), "default": well_formed() & kind.is_null()}
+    cases = {
+        "legal_entity": well_formed() & (kind == "EJ"),
+        "missing": well_formed() & (kind == UNKNOWN),
+        "default": well_formed() & kind.is_null(),
+    }
     return hits(scene.register, cases, au=pl.lit(f"{scene.last_day:%d/%m/%Y}"))
 
 
@@ -98,11 +104,12 @@ def cds08(scene: Scene) -> pl.DataFrame:
 
 @check("cds.CDS09")
 def cds09(scene: Scene) -> pl.DataFrame:
-    if scene.register is None or scene.rfs is None or scene.register["main_site"].is_null().all():
-        return absent()  # no link of an antenne was given at all, which is not a centre without antenne
+    sites = scene.campaign.sites
+    if sites is None or scene.rfs is None:
+        return absent()
     claims = scene.rfs.in_force.filter(pl.col("answer") == "oui").select("finess_et").unique()
-    sites = scene.register.filter(pl.col("main_site").is_not_null()).join(claims, on="finess_et", how="semi")
-    both = sites.join(claims.rename({"finess_et": "main_site"}), on="main_site", how="semi", maintain_order="left")
+    here = scene.centres.join(sites, on="finess_et", maintain_order="left").join(claims, on="finess_et", how="semi")
+    both = here.join(claims.rename({"finess_et": "main_site"}), on="main_site", how="semi", maintain_order="left")
     return hits(both, {"default": pl.lit(value=True)}, principal=pl.col("main_site"))
 
 
@@ -119,16 +126,22 @@ def cds11(scene: Scene) -> pl.DataFrame:
     if scene.campaign.professionnels is None:
         return absent("professionnels")
     people, number = scene.campaign.professionnels, pl.col("rpps")
-    people = people.with_columns(formed=identifiers.well_formed("rpps", number)).join(
-        _overlaps(people), on="line", how="left", maintain_order="left"
-    )
+    people = people.select("finess_et", "line", "rpps", "profession", "started_on", "ended_on")
+    overlaps = _overlaps(people)
     cases = {
         "empty": number.is_null() & (pl.col("profession") != "administratif"),
         "default": ~pl.col("formed"),
         "overlap": pl.col("overlaps"),
         "key": pl.col("formed") & ~identifiers.rpps_key(number),
     }
-    return hits(people, cases, "professionnels", profession=pl.col("profession"))
+
+    def fired(block: pl.DataFrame) -> pl.DataFrame:
+        told = block.with_columns(formed=identifiers.well_formed("rpps", number))
+        told = told.join(overlaps, on="line", how="left", maintain_order="left")
+        return hits(told, cases, "professionnels", profession=pl.col("profession"))
+
+    # the digits of a key are columns of their own while they are added: some lines at a time
+    return pl.concat([fired(block) for block in people.iter_slices(LINES_AT_ONCE)]) if people.height else fired(people)
 
 
 def _overlaps(people: pl.DataFrame) -> pl.DataFrame:

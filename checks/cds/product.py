@@ -6,10 +6,12 @@ a centre whose caisse (or region) nobody gave are in no table: ``unplaced`` says
 
 import polars as pl
 
+from checks.cds.compared import AGREED, APART, FTE, RATE, TOLERATED, UNKNOWN, WEEKLY, compared
 from checks.cds.examine import Examination
 from checks.cds.facts import Campaign
 from checks.cds.journal import LATE
 from checks.cds.remuneration import Remuneration
+from checks.cds.ruling import hundredths
 from checks.cds.scene import label
 from contracts_schema.geography import region_of
 from contracts_schema.parameters.record import STATUSES_FR
@@ -33,6 +35,9 @@ EFFECTS_FR = {
     "quarantine_row": "ligne gardée à part",
 }
 PLACE = ("caisse", "region")
+VERDICTS_FR = {AGREED: "Concordant", TOLERATED: "Écart toléré", APART: "Écart", UNKNOWN: "Non vérifiable"}
+WRITTEN_FR = {FTE: "ETP", RATE: "%", WEEKLY: "par semaine"}
+"""Units as people read them, of numbers that are kept whole."""
 
 
 def tables(campaign: Campaign, examination: Examination, remuneration: Remuneration) -> dict[str, pl.DataFrame]:
@@ -41,13 +46,16 @@ def tables(campaign: Campaign, examination: Examination, remuneration: Remunerat
     year = pl.lit(campaign.year, pl.Int64)
     centres = _centres(examination, remuneration).join(places, on="finess_et", how="left", maintain_order="left")
     findings = _findings(examination.findings, places)
+    comparisons = _comparisons(examination).join(places, on="finess_et", how="left", maintain_order="left")
     made = {
         "out_cpam__cds_centre": centres,
         "out_cpam__cds_indicator": _indicators(examination, remuneration).join(places, on="finess_et", how="left"),
         "out_cpam__cds_finding": _numbered(findings, "caisse"),
         "out_cpam__cds_node": remuneration.nodes.with_columns(status_fr=_status_fr()).join(places, on="finess_et", how="left"),
+        "out_cpam__cds_comparison": comparisons,
         "out_ars__cds_centre": centres,
         "out_ars__cds_finding": _numbered(findings, "region"),
+        "out_ars__cds_comparison": comparisons,
     }
     return {name: _as_contract(name, rows.with_columns(year=year)) for name, rows in made.items()}
 
@@ -149,11 +157,39 @@ def _answers(rows: pl.DataFrame, scheme: str, answer: str, entered: str) -> pl.D
     return rows.select("finess_et", "code", text.alias(answer), at.fill_null("non donné").alias(entered))
 
 
+def _comparisons(examination: Examination) -> pl.DataFrame:
+    """What the centres declare beside the others, of the sources that were received, as people write it."""
+    told = compared(examination.scene)
+    return told.with_columns(
+        declared=_written("declared"),
+        other=_written("other"),
+        unit=pl.col("unit").replace_strict(WRITTEN_FR, default=pl.col("unit"), return_dtype=pl.String),
+        verdict=pl.col("verdict").replace_strict(VERDICTS_FR, return_dtype=pl.String),
+        source="source_fr",
+    )
+
+
+def _written(name: str) -> pl.Expr:
+    number = pl.col(name)
+    tenths = pl.concat_str(number // 10, pl.lit(","), number % 10)
+    hours = pl.concat_str(number // 60, pl.lit(" h "), (number % 60).cast(pl.String).str.zfill(2))
+    return (
+        pl.when(pl.col("unit") == FTE)
+        .then(hundredths(number))
+        .when(pl.col("unit") == RATE)
+        .then(tenths)
+        .when(pl.col("unit") == WEEKLY)
+        .then(hours)
+        .otherwise(number.cast(pl.String))
+    )
+
+
 def _findings(found: pl.DataFrame, places: pl.DataFrame) -> pl.DataFrame:
     """The findings with their words and the places they concern: one about the whole extraction concerns every place."""
     rules = {name: catalogue()[name] for name in found["rule"].unique()}
     labels = {name: rule.label_fr for name, rule in rules.items()}
-    sources = {name: f"{rule.status} : {rule.source}" if rule.source else rule.status for name, rule in rules.items()}
+    status = {name: STATUSES_FR.get(rule.status, rule.status) for name, rule in rules.items()}
+    sources = {name: f"{rule.source} ({status[name]})" if rule.source else status[name] for name, rule in rules.items()}
     of_rule = pl.col("rule")
     told = found.with_columns(
         rule_fr=of_rule.replace_strict(labels, default=of_rule, return_dtype=pl.String),

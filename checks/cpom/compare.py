@@ -71,6 +71,8 @@ IN_ORDER = (
 """The first that holds is told, in the order of evaluation of the domain. A field that no stay has leaves no denominator, small
 or not: it is absent. The recomputed view follows the same order."""
 
+_TORN_FR = "une transmission se rattache à cette entité juridique et à une autre cette année-là : la somme n'est pas sûre"
+_NO_SITE_FR = "le site labellisé n'est pas connu : la table des autorisations ne le donne pas (activité HPR)"
 _SCALE = 1_000_000
 _YEAR = ["finess_ej", "definition_id", "year"]
 
@@ -266,7 +268,15 @@ def _sentences(rows: pl.DataFrame) -> pl.DataFrame:
         hundredths("tolerance_hundredths"), points,
     )  # fmt: skip
     bound = pl.when(pl.col("lower_bound")).then(pl.lit(" ; le PMSI n'en donne qu'un minimum")).otherwise(pl.lit(""))
-    why = pl.concat_str(pl.lit("non vérifiable : "), pl.col("reason").replace_strict(REASONS_FR, default=None))
+    unresolved = pl.col("reason") == "FINESS_NON_RESOLU"
+    said = (
+        pl.when(unresolved & pl.col("numerator").is_not_null())
+        .then(pl.lit(_TORN_FR))
+        .when(unresolved & pl.col("variants").is_not_null())
+        .then(pl.lit(_NO_SITE_FR))
+        .otherwise(pl.col("reason").replace_strict(REASONS_FR, default=None, return_dtype=pl.String))
+    )
+    why = pl.concat_str(pl.lit("non vérifiable : "), said)
     return rows.with_columns(
         message_fr=pl.when(pl.col("reason").is_not_null()).then(why).otherwise(pl.concat_str(values, bound))
     ).select(
@@ -290,7 +300,8 @@ def _trajectory(judgement: Judgement, found: pl.DataFrame, decided: pl.DataFrame
     rows = _decision(targets, decided).join(found, on=[*_YEAR, "variant"], how="left", maintain_order="left")
     directions = {one.id: one.direction for one in indicators().values()}
     rows = rows.with_columns(direction=pl.col("id").replace_strict(directions, default=None, return_dtype=pl.String))
-    value = pl.when(pl.col("reason").is_null()).then("rate_hundredths")
+    compared = pl.col("reason").is_null()
+    value = pl.when(compared).then("rate_hundredths")
     target = (pl.col("number") * 100).round(0).cast(pl.Int64)
     reached = (
         pl.when(pl.col("direction") == "up").then(value >= target).when(pl.col("direction") == "down").then(value <= target)
@@ -298,6 +309,8 @@ def _trajectory(judgement: Judgement, found: pl.DataFrame, decided: pl.DataFrame
     return rows.select(
         "finess_ej", "annex", "code", "id", "year", "role", "variant", "direction", target_hundredths=target,
         recomputed_hundredths=value, gap_hundredths=value - target, reached=reached, provisional="provisional",
+        declared="number", numerator=pl.when(compared).then("numerator"), denominator=pl.when(compared).then("denominator"),
+        definition_id="definition_id", finess="finess", transmissions="transmissions", reason="reason",
     ).sort("finess_ej", "id", "year", "role")  # fmt: skip
 
 

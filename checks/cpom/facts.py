@@ -40,12 +40,16 @@ class Facts:
     emergency_region: pl.DataFrame | None = None
     subsidy: pl.DataFrame | None = None
     payment: pl.DataFrame | None = None
+    refund_request: pl.DataFrame | None = None
     recognition_report: pl.DataFrame | None = None
     profile: pl.DataFrame | None = None
     annex: pl.DataFrame | None = None
     signatory: pl.DataFrame | None = None
     insurance_income: pl.DataFrame | None = None
     notice_event: pl.DataFrame | None = None
+    contract_event: pl.DataFrame | None = None
+    contract_post: pl.DataFrame | None = None
+    long_term_account: pl.DataFrame | None = None
     earlier_proof: pl.DataFrame | None = None
 
     def has(self, *names: str) -> bool:

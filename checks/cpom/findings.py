@@ -44,12 +44,15 @@ FINDINGS = pl.Schema(
 UNKNOWN = pl.Schema({"rule": pl.String(), "finess_ej": pl.String(), "reason_fr": pl.String()})
 """What could not be evaluated: a rule that neither passes nor fires. A null finess_ej: for nobody in particular."""
 
+_NO_FINDING, _NO_UNKNOWN = FINDINGS.to_frame(), UNKNOWN.to_frame()
+"""Made once: most rules find nothing."""
+
 
 def findings(rule: Rule, answer: Answer, sheets: pl.DataFrame, law: Law, at: datetime) -> pl.DataFrame:
     """The findings of a rule, one a case."""
     cases = answer.cases
     if cases.is_empty():
-        return pl.DataFrame(schema=FINDINGS)
+        return _NO_FINDING
     missing = [pl.lit(None, kind).alias(name) for name, kind in PLACE.items() if name not in cases.columns]
     cases = cases.with_columns(missing)
     origin = sheets.select("sheet_id", "file", "sha256", "sheet").unique("sheet_id")
@@ -99,7 +102,7 @@ def findings(rule: Rule, answer: Answer, sheets: pl.DataFrame, law: Law, at: dat
 def unknown(rule: Rule, answer: Answer) -> pl.DataFrame:
     """The scopes on which a rule is not evaluable, with its reason."""
     if answer.unknown is None:
-        return pl.DataFrame(schema=UNKNOWN)
+        return _NO_UNKNOWN
     scopes = answer.unknown.select("finess_ej").unique(maintain_order=True)
     return scopes.select(rule=pl.lit(rule.id), finess_ej="finess_ej", reason_fr=pl.lit(rule.missing_fr))
 

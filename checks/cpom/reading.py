@@ -9,7 +9,7 @@ from checks.cpom.facts import held
 from checks.cpom.ruling import Answer, check, french, nothing_known
 from checks.cpom.scene import Scene
 from contracts_schema.cpom_catalogue import indicators, plain_label
-from contracts_schema.identifiers import finess_key, well_formed
+from contracts_schema.identifiers import finess_check_digit, finess_key, well_formed
 
 _KEYS = ["finess_ej", "annex", "code", "year", "role"]
 _EXPECTED = {
@@ -35,8 +35,6 @@ def finess_is_malformed(scene: Scene) -> Answer:
     sheets = sheets.with_columns(known=_known(scene, sheets), loaded=pl.lit(_registers(scene)))
     wrong_key = pl.col("formed") & ~pl.col("key")
     tolerated = wrong_key & (pl.col("known") | ~pl.col("loaded"))
-    digits = [pl.concat_str(number.str.slice(0, 8), pl.lit(str(digit))) for digit in range(10)]
-    key = pl.coalesce(pl.when(finess_key(one)).then(pl.lit(str(digit))) for digit, one in enumerate(digits))
     missing = pl.col("finess_raw").is_null() | (pl.col("finess_raw") == "")
     cases = sheets.filter(~pl.col("formed") | wrong_key).select(
         "sheet_id",
@@ -50,7 +48,7 @@ def finess_is_malformed(scene: Scene) -> Answer:
         .when(~pl.col("formed"))
         .then(pl.lit("est mal formé (9 caractères : chiffres, A ou B en deuxième place)"))
         .otherwise(pl.lit("a une clé fausse et n'est dans aucun référentiel")),
-        cle=key,
+        cle=finess_check_digit(number.str.slice(0, 8)),
         registre=pl.when("loaded")
         .then(pl.lit("le numéro est au référentiel"))
         .otherwise(pl.lit("les référentiels ne sont pas chargés")),

@@ -5,7 +5,7 @@ simulation until the payer attests its figures; a contract of a type without par
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
@@ -13,13 +13,14 @@ import polars as pl
 
 from checks.cds.figures import Figure, Figures
 from contracts_schema import cpts_facts
+from contracts_schema.cpts_facts import GRANT
 from contracts_schema.parameters import Attestation
 from contracts_schema.parameters.record import STATUSES
 
 COMPUTED = "ACI_CPTS"
 BOUNDS = (40_000, 80_000, 175_000)
-JOINED_BY = date(2021, 12, 31)
-"""A CPTS that joined before that day has the boosted operating grant (trade press)."""
+JOINED_BEFORE = date(2021, 12, 31)
+"""A CPTS that joined before that day (not on it) has the boosted operating grant (trade press)."""
 CONTRACTS = pl.Schema(
     {
         "contract_id": pl.String(),
@@ -67,7 +68,6 @@ AMOUNTS = pl.Schema(
 )
 Line = dict[str, object]
 PARTS = ("FIXE", "VARIABLE", "SNP")
-GRANT = "FONCTIONNEMENT"
 
 
 def tiers(on: date, attested: Iterable[Attestation] = ()) -> tuple[tuple[tuple[int, str], ...], Figure]:
@@ -123,7 +123,7 @@ def amounts(contracts: pl.DataFrame, missions: pl.DataFrame, number: int, attest
     for contract in contracts.filter(pl.col("kind") == COMPUTED, pl.col("signed_on").is_not_null()).iter_rows(named=True):
         year = year_of(contract["signed_on"], number)
         law = Figures(year.start, own)
-        tier = _tier(contract, contract["signed_on"], own)
+        tier = tier_at_signature(contract, own)
         rows.append(_grant(contract, tier, year, law))
         share = law.one("cpts.fixed_part.advance_percent")
         for mission in by_contract.get((contract["contract_id"],), missions.clear()).iter_rows(named=True):
@@ -132,11 +132,13 @@ def amounts(contracts: pl.DataFrame, missions: pl.DataFrame, number: int, attest
     return pl.DataFrame(rows, schema=AMOUNTS, orient="row")
 
 
-def _tier(contract: Line, signed_on: date, own: tuple[Attestation, ...]) -> str | None:
-    """That of the contract, else that of its population on the day of signature."""
-    if contract["tier"] is not None:
+def tier_at_signature(contract: Line, own: tuple[Attestation, ...], *, told: bool = True) -> str | None:
+    """That of the contract (when ``told``), else that of its population on the day of signature; None when not known."""
+    if told and contract["tier"] is not None:
         return str(contract["tier"])
-    starts, policy = tiers(signed_on, own)
+    if not isinstance(contract["signed_on"], date):
+        return None
+    starts, policy = tiers(contract["signed_on"], own)
     row = pl.DataFrame({"p": [contract["population"]]}, schema={"p": pl.Int64})
     found: str | None = row.select(tier_of(pl.col("p"), starts, policy.value == 1)).item()
     return found
@@ -154,7 +156,7 @@ def _grant(contract: Line, tier: str | None, year: Year, law: Figures) -> tuple[
         return _row(contract, year, None, GRANT, "FIXE", None, None, None, None, (unknown,))
     grant, boost = law.one("cpts.operating_grant", tier=tier), law.one("cpts.operating_boost")
     signed = contract["signed_on"]
-    boosted = isinstance(signed, date) and signed <= JOINED_BY and boost.value is not None
+    boosted = isinstance(signed, date) and signed < JOINED_BEFORE and boost.value is not None
     value = grant.value if grant.value is None or not boosted else grant.value * (boost.value or 100) // 100
     used = (grant, boost) if boosted else (grant,)
     return _row(contract, year, tier, GRANT, "FIXE", value, year.days, value, None, used)
@@ -206,8 +208,11 @@ def _half_up(numerator: int, denominator: int) -> int:
 
 
 def side_by_side() -> pl.DataFrame:
-    """What the claimed source and the others say of each point: point, label_fr, claimed, elsewhere, elsewhere_source,
-    default; and whether the claimed word is ever a parameter (never)."""
-    rows = [(*vars(one).values(), False) for one in cpts_facts.conflicts()]
+    """What the claimed source and the others say of each point: point, label_fr, claimed, elsewhere, elsewhere_source (its
+    title), default; and whether the claimed word is ever a parameter (never)."""
+    named = [
+        replace(one, elsewhere_source=cpts_facts.titles().get(one.elsewhere_source or "")) for one in cpts_facts.conflicts()
+    ]
+    rows = [(*vars(one).values(), False) for one in named]
     names = ("point", "label_fr", "claimed", "elsewhere", "elsewhere_source", "default")
     return pl.DataFrame(rows, schema=dict.fromkeys(names, pl.String) | {"usable": pl.Boolean}, orient="row")

@@ -9,6 +9,7 @@ import polars as pl
 from checks.cds.figures import value_of
 from checks.cds.ruling import CHECKS, FINDINGS, absent, check, findings, french, hits
 from checks.cpts.agreement import BOUNDS, COMPUTED, amounts, tier_of, tiers
+from checks.cpts.financings import overlaps
 from contracts_schema import parameters
 from contracts_schema.parameters import Attestation, NoValue
 
@@ -16,22 +17,12 @@ CLAIMED = "003_f23b308d1cf6b0ce"
 """The name of the claimed source: what rests on it is no parameter."""
 KNOWN_ON = date(2026, 1, 1)
 """The delays have one value since each mission exists; they are read on that day."""
-FINANCINGS = pl.Schema(
-    {
-        "beneficiary": pl.String(),
-        "action": pl.String(),
-        "funding": pl.String(),
-        "starts_on": pl.Date(),
-        "ends_on": pl.Date(),
-    }
-)
-"""One row a financed action: ``funding`` FIR, ACI or ACCORD; ``ends_on`` null: not ended."""
 
 
 @dataclass(frozen=True)
 class Network:
-    """What the rules read: ``agreement.CONTRACTS`` and ``MISSIONS``, the rows of ``connectors.cpts.read_fir``, ``FINANCINGS``
-    (None: not delivered), and what an organisation attests."""
+    """What the rules read: ``agreement.CONTRACTS`` and ``MISSIONS``, the rows of ``connectors.cpts.read_fir``,
+    ``financings.FINANCINGS`` (None: not delivered), and what an organisation attests."""
 
     contracts: pl.DataFrame | None = None
     missions: pl.DataFrame | None = None
@@ -170,20 +161,15 @@ def cds70(network: Network) -> pl.DataFrame:
 
 @check("cds.CDS71")
 def cds71(network: Network) -> pl.DataFrame:
+    """Between fundings of two kinds, of one beneficiary, over common days; other words for the action are no finding."""
     if network.financings is None:
         return absent("fir")
-    rows = network.financings.with_row_index("f")
-    lacking = rows.filter(pl.col("action").is_null() | pl.col("starts_on").is_null())
-    known = rows.filter(pl.col("action").is_not_null(), pl.col("starts_on").is_not_null())
-    known = known.with_columns(same=pl.col("action").str.to_lowercase().str.strip_chars())
-    pairs = known.join(known, on=["beneficiary", "same"], suffix="_other").filter(
-        pl.col("f") < pl.col("f_other"),
-        pl.col("funding") != pl.col("funding_other"),
-        pl.col("ends_on").is_null() | (pl.col("starts_on_other") <= pl.col("ends_on")),
-        pl.col("ends_on_other").is_null() | (pl.col("starts_on") <= pl.col("ends_on_other")),
-    )
-    shown = {"action": pl.col("action"), "financement": pl.col("funding"), "autre_financement": pl.col("funding_other")}
     item = pl.col("beneficiary")
-    told = hits(pairs, {"default": pl.lit(value=True)}, "fir", item, **shown)
+    shown = {"action": pl.col("action"), "financement": pl.col("funding"), "autre_financement": pl.col("other_funding")}
+    pairs = overlaps(network.financings)
+    told = hits(
+        pairs, {"default": pl.col("verdict") == "same", "missing": pl.col("verdict") == "unknown"}, "fir", item, **shown
+    )
+    lacking = network.financings.filter(pl.col("starts_on").is_null() | pl.col("beneficiary").is_null())
     none = {name: pl.lit(None, pl.String) for name in shown}
     return pl.concat([told, hits(lacking, {"missing": pl.lit(value=True)}, "fir", item, **none)])

@@ -128,11 +128,12 @@ def default_law(
         for conflict in protocols["conflicts"].values()
         for item, bound in conflict.get("bounds", {}).items()
     }
+    published = _windows(snp.windows())
     return Law(
         windows=_windows(snp.windows(attested, bounds)),
         gaps=_windows(snp.gaps(moved=bounds)),
         tariffs=tuple(_tariffs(snp.tariffs(attested))),
-        versions=tuple(_version(entry, _windows(snp.windows())) for entry in protocols["versions"]),
+        versions=tuple(_version(entry, published) for entry in protocols["versions"]),
         intervals=tuple((name, *entry["interval"]) for name, entry in protocols["conflicts"].items() if "interval" in entry),
         second_visit=_second_visit(protocols["conflicts"]["LOMBALGIE_C2_INTERVAL"]["default"]),
         policies=tuple(chosen.items()),
