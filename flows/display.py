@@ -521,7 +521,7 @@ def law(answer: Mapping[str, Any], output: Path | None) -> None:
     for lack in gathered(answer["missing"]):
         out.print(Text(f"manque : {lack['parameter']} {lack['dimensions']} ({lack['why']}{_days(lack)})"))
     for one in answer["decisions"]:
-        out.print(Text(plain(_attested(one)), "dim" if one["withdrawn"] else ""))
+        out.print(Text(plain(_attested(one)), "dim" if one["withdrawn"] else ""), soft_wrap=True)
     if answer["policies"]:
         table = grid("politique", "ce qu'elle règle", "valeur", "par défaut", "décision")
         for one in answer["policies"]:
@@ -549,9 +549,8 @@ def _day_of(recorded_at: str) -> str:
 def _attested(one: Mapping[str, Any]) -> str:
     """A decision: what, when, by whom, why; and how it was withdrawn, or can be."""
     who = f"{one['role']} (compte {one['actor']})"
-    told = (
-        f"décision {one['position']} du {_day_of(one['recorded_at'])} : {one['values']} valeurs de {one['subject']}, par {who}"
-    )
+    values = counted(one["values"], "valeur")
+    told = f"décision {one['position']} du {_day_of(one['recorded_at'])} : {values} de {one['subject']}, par {who}"
     told += f", motif : {one['reason']}" if one["reason"] else ""
     gone = one["withdrawn"]
     if not gone:

@@ -43,7 +43,8 @@ def campaigns(answer: Mapping[str, Any]) -> None:
             table.add_row(row["caisse"], number(row["centres"]), *(euros(row[name]) for name in MONEY))
         out.print(table)
     if lost := answer["unplaced"]:
-        out.print(f"{len(lost)} centres sans caisse ou sans région, absents de tout produit (--json les donne)", style="yellow")
+        told = counted(len(lost), "centre")
+        out.print(f"{told} sans caisse ou sans région, hors de tout produit (--json les donne)", style="yellow")
 
 
 def closed(answer: Mapping[str, Any]) -> None:

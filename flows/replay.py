@@ -12,6 +12,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from contracts_schema.fingerprint import fingerprint
+from contracts_schema.french import counted
 from contracts_schema.products import VIEWS, Product, Table
 from flows import computed
 from flows.changed_rows import among, differing, shaped
@@ -203,14 +204,14 @@ def cause(event: Event) -> dict[str, Any]:
         kind, name = DECISION, DECISIONS_FR.get(data["kind"], data["kind"])
         whose = f" de {data['organisation']}" if data.get("organisation") else ""
         subjects = str(data["subject"]).split(", ")
-        about = subjects[0] + (f" et {len(subjects) - 1} autres" if len(subjects) > 1 else "")
+        about = subjects[0] + (f" et {counted(len(subjects) - 1, 'autre')}" if len(subjects) > 1 else "")
         text = f"{'retrait : ' if data.get('withdraws') else ''}{name} {about}{whose}"
     elif event.type == "ProductPublished":
         kind, text = PUBLICATION, f"publication n° {data['number']} de {data['recipient']}/{data['product']}"
     else:
         kind, name = SOURCES_FR.get(data["source"], (DECLARATION, data["source"]))
         files = [str(file["name"]) for file in data["received"]]
-        more = f" et {len(files) - 3} autres" if len(files) > 3 else ""
+        more = f" et {counted(len(files) - 3, 'autre')}" if len(files) > 3 else ""
         text = f"{MOVED_FR[event.type]}{name} {', '.join(files[:3])}{more} ({data['scope']})"
     return {"kind": kind, "position": event.position, "text": f"{text}, {day}"}
 
