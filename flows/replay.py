@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
+from connectors.campaign_files import ECDS
 from contracts_schema.fingerprint import fingerprint
 from contracts_schema.products import VIEWS, Product, Table
 from flows import computed
@@ -35,7 +36,7 @@ DECLARATION, TRANSMISSION, LIST, DECISION, PUBLICATION, VERSION, DAYS = (
 )  # fmt: skip
 SOURCES_FR = {
     PMSI: (TRANSMISSION, "transmission PMSI"), DATASET: (LIST, "jeu de données"), ECARS: (DECLARATION, "déclaration e-CARS"),
-    BORDEREAU: (DECLARATION, "bordereau"), DEMARCHE: (DECLARATION, "démarche"), "ecds": (DECLARATION, "déclaration e-CDS"),
+    BORDEREAU: (DECLARATION, "bordereau"), DEMARCHE: (DECLARATION, "démarche"), ECDS: (DECLARATION, "déclaration e-CDS"),
     "cpts": (DECLARATION, "formulaire CPTS"), "fir": (DECLARATION, "engagements FIR"),
 }  # fmt: skip
 MOVED_FR = {"DeliveryAccepted": "", "DeliveryRejected": "refus après coup : ", "DeliveryWithdrawn": "retrait : "}
@@ -141,17 +142,49 @@ def _way(hub: Hub, asked: Asked, first: Event, last: Event) -> Iterator[tuple[Mo
         events: Sequence[Event] = list(hub.log.read(types=FOLDED, after=start, until=end))
     else:
         events = computed.changes(hub, asked.product.made_by, start, end)
-    for event in events:
-        yield Moment(event.position, days[0]), cause(event)
+    for together in _together(events):
+        yield Moment(together[-1].position, days[0]), cause(together[0]) if len(together) == 1 else _extraction(together)
     if asked.product.made_by != VIEWS and days[0] != days[1]:
         text = f"jours passés : jugé le {days[0]:%d/%m/%Y}, puis le {days[1]:%d/%m/%Y}"
         yield Moment(end, days[1]), {"kind": DAYS, "position": None, "text": text}
 
 
+def _together(events: Sequence[Event]) -> Iterator[list[Event]]:
+    """The events in their order, those that let in sections of one e-CDS extraction one after the other as one: while some of
+    its sections are still to come no centre is told, which nobody published."""
+    run: list[Event] = []
+    for event in events:
+        if run and not (_extraction_of(event) and _extraction_of(event) == _extraction_of(run[-1])):
+            yield run
+            run = []
+        run.append(event)
+    if run:
+        yield run
+
+
+def _extraction_of(event: Event) -> str | None:
+    """Sender, year and day of the extraction that a section was let in for; None for any other event."""
+    if event.type == "DeliveryAccepted" and event.data["source"] == ECDS:
+        return str(event.data["scope"]).rpartition("/")[0]
+    return None
+
+
+def _extraction(events: Sequence[Event]) -> dict[str, Any]:
+    """What the sections of one extraction are together, in words."""
+    sections = ", ".join(str(event.data["scope"]).rpartition("/")[2] for event in events)
+    where = f"positions {events[0].position} à {events[-1].position}"
+    text = f"extraction e-CDS {_extraction_of(events[0])} ({sections}), {_day(events[-1])}, {where}"
+    return {"kind": DECLARATION, "position": events[-1].position, "text": text}
+
+
+def _day(event: Event) -> str:
+    return f"{datetime.fromisoformat(event.recorded_at).astimezone(PARIS):%d/%m/%Y}"
+
+
 def cause(event: Event) -> dict[str, Any]:
     """What an event is, in words: kind, position, text; never who did it nor what a row holds."""
     data = event.data
-    day = f"{datetime.fromisoformat(event.recorded_at).astimezone(PARIS):%d/%m/%Y}, position {event.position}"
+    day = f"{_day(event)}, position {event.position}"
     if event.type == "DecisionTaken":
         kind, name = DECISION, DECISIONS_FR.get(data["kind"], data["kind"])
         whose = f" de {data['organisation']}" if data.get("organisation") else ""

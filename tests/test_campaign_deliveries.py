@@ -21,7 +21,7 @@ from contracts_schema.families import RESTRICTED
 from contracts_schema.parameters.record import said
 from contracts_schema.products import CAMPAIGN, CONTRACTS, products
 from contracts_schema.rules import catalogue
-from flows import campaigns, causes, closings, computed, decisions, deliveries, explanation, law, law_table, publication
+from flows import campaigns, causes, closings, computed, decisions, deliveries, explanation, law, law_table, publication, replay
 from flows.deliveries import Report, all_heads
 from flows.hub import PARIS, TEST_CLOCK, Hub, WrongUsage, init_hub, open_hub
 
@@ -241,6 +241,22 @@ def test_a_later_extraction_takes_the_place_of_the_earlier_one_whole_and_the_pas
     assert told.filter(rule="cds.CDS62", state="Alerte").height > 0, "one centre of two is gone"
     [campaign] = closings.campaigns(hub)["campaigns"]
     assert campaign["extractions"][0]["missing"] == ["horaires"]
+
+
+def test_while_sections_of_a_new_extraction_are_still_to_come_there_is_no_centre_and_no_failure(
+    hub: Hub, tmp_path: Path
+) -> None:
+    centres = in_caisse("311")
+    take(hub, put(tmp_path / "a", centres, date(2026, 2, 1)))
+    first = hub.log.head()[0]
+    late = put(tmp_path / "b", centres, date(2026, 3, 2))
+    take(hub, late / "ECDS_horaires_2025_2026_03_02.csv")
+    assert rows(hub, CENTRES).is_empty()
+    take(hub, late)
+    assert rows(hub, CENTRES)["finess"].to_list() == rows(hub, CENTRES, until=first)["finess"].to_list()
+    runs = list(replay._together(computed.changes(hub, CAMPAIGN, first, hub.log.head()[0])))
+    assert len(runs) == 1, "sections that came one after the other are one cause"
+    assert "(horaires, identification, professionnels, rfs, rosp)" in replay._extraction(runs[0])["text"]
 
 
 def test_what_an_extraction_before_the_deadline_held_without_an_instant_stays_held(hub: Hub, tmp_path: Path) -> None:

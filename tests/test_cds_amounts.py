@@ -164,7 +164,7 @@ def test_the_advance_is_a_node_with_its_figures_and_its_status_and_is_not_known_
     found = worth(golden(4000, 10))
     row = found.nodes.filter(node="rfs.advance").row(0, named=True)
     assert (row["numerator"], row["status"], row["firm"]) == (3465000, "recalled", False)
-    assert "cds.rfs.advance_percent = 60 [analogue]" in row["parameters"]
+    assert "cds.rfs.advance_percent = 60 [par analogie]" in row["parameters"]
     assert row["inputs"].startswith("rfs.CDS15-")
     blind = golden(4000, 10)
     identity(patientele_mt="")(blind)
@@ -191,7 +191,7 @@ def test_whoever_attests_that_a_missing_prerequisite_does_not_stop_the_rest_is_f
     assert amounts(worth(one, own))["payable_cents"] == 0
     freed = worth(one, [*own, attested("cds.rfs.prerequisites_condition", 0)])
     assert amounts(freed)["payable_cents"] == 5775000 - 560000
-    assert "cds.rfs.prerequisites_condition = 0 [attested]" in freed.nodes.filter(node="rfs.payable")["parameters"].item()
+    assert "cds.rfs.prerequisites_condition = 0 [attesté]" in freed.nodes.filter(node="rfs.payable")["parameters"].item()
 
 
 @pytest.mark.parametrize("section", ["rfs", "rosp"])

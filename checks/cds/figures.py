@@ -13,7 +13,7 @@ import polars as pl
 
 from contracts_schema import parameters
 from contracts_schema.parameters import Attestation, NoValue, Value
-from contracts_schema.parameters.record import FIRM, STATUSES
+from contracts_schema.parameters.record import FIRM, STATUSES, STATUSES_FR
 
 FIGURES = pl.Schema({"value": pl.Int64, "rank": pl.Int64, "told": pl.String})
 
@@ -47,7 +47,7 @@ class Figures:
             found = value_of(parameter, self.on, self.attested, dimensions, simulation=self.simulation)
         except NoValue:
             return Figure(None, "missing", f"{parameter}{where} : non trouvé")
-        text = f"{parameter}{where} = {found.value} [{found.status}] {found.reference}".rstrip()
+        text = f"{parameter}{where} = {found.value} [{STATUSES_FR[found.status]}] {found.reference}".rstrip()
         return Figure(found.value, found.status, text)
 
     def table(self, parameter: str) -> pl.DataFrame:

@@ -102,11 +102,17 @@ def parts(examination: Examination, law: Figures) -> tuple[pl.DataFrame, int]:
     )
     rows = rows.with_columns(pl.col("part").fill_null("fixed"), pl.col("rank").fill_null(MISSING_RANK))
     quantity, used, words = _quantity(bounds, cap, base)
-    told = rows.with_columns(quantity=quantity, extra=used, words=words)
+    told = rows.with_columns(quantity=quantity, extra=used, words=words, bounded=_bounded(bounds))
     nothing_due = pl.col("quantity") == 0
     points = pl.when(nothing_due).then(0).otherwise(pl.col("value") * pl.col("quantity"))
     blind = pl.col("value").is_null() | pl.col("quantity").is_null()
-    rank = pl.when(nothing_due).then(0).when(blind).then(MISSING_RANK).otherwise(pl.max_horizontal("rank", "extra"))
+    rank = (
+        pl.when(nothing_due)
+        .then(pl.col("bounded"))
+        .when(blind)
+        .then(MISSING_RANK)
+        .otherwise(pl.max_horizontal("rank", "extra"))
+    )
     shown = pl.concat_str("words", pl.lit(" ; "), pl.col("told").fill_null("type de centre non donné"))
     blind_day = pl.col("deadline") == UNVERIFIABLE
     found = {"points": points, "rank": rank, "quantity": pl.col("quantity"), "unverifiable": blind_day, "told": shown}
@@ -177,8 +183,18 @@ def _quantity(bounds: dict[str, Figure], cap: Figure, base: int) -> tuple[pl.Exp
         .otherwise(0)
     )  # fmt: skip
     said = (
-        pl.when(part.is_in(["variable", "variable_above"]))
+        pl.when((part == "variable") & ~acted & (code == CRISIS))
+        .then(pl.lit("aucune action de crise déclarée : part non due"))
+        .when((part == "variable") & ~acted)
+        .then(pl.format("réunions : {}, moins que le minimum de {} : part non due", _shown(typed_units), most["meetings_min"]))
+        .when((part == "variable_above") & (over == 0))
+        .then(pl.format("patientèle {}, pas au-delà de {} : part non due", _shown(typed), most["patients_above"]))
+        .when(part.is_in(["variable", "variable_above"]))
         .then(pl.format("patientèle {}", _shown(typed)))
+        .when((part == "per_professional_above") & (people <= most["professionals_above"]))
+        .then(
+            pl.format("professionnels : {}, pas au-delà de {} : part non due", _shown(used_people), most["professionals_above"])
+        )
         .when(of_staff)
         .then(pl.format("professionnels : {}", _shown(used_people)))
         .when(part == "per_unit")
@@ -186,6 +202,17 @@ def _quantity(bounds: dict[str, Figure], cap: Figure, base: int) -> tuple[pl.Exp
         .otherwise(pl.lit("réponse OUI"))
     )
     return quantity, used, said
+
+
+def _bounded(bounds: dict[str, Figure]) -> pl.Expr:
+    """The rank of the bound by which nothing is due of a part: a zero leans on it, and not on the points of the part."""
+    part = pl.col("part")
+    return (
+        pl.when(part == "variable_above").then(bounds["patients_above"].rank)
+        .when(part == "per_professional_above").then(bounds["professionals_above"].rank)
+        .when((part == "variable") & (pl.col("code") == MEETINGS)).then(bounds["meetings_min"].rank)
+        .otherwise(0)
+    )  # fmt: skip
 
 
 def _shown(number: pl.Expr) -> pl.Expr:

@@ -15,7 +15,7 @@ from checks.cds.ruling import hundredths
 from checks.cds.scene import label
 from contracts_schema.geography import region_of
 from contracts_schema.parameters.record import STATUSES_FR
-from contracts_schema.products import products
+from contracts_schema.products import CAMPAIGN, products
 from contracts_schema.rules import catalogue
 
 KINDS = {"string": pl.String(), "integer": pl.Int64(), "boolean": pl.Boolean(), "date": pl.Date()}
@@ -58,6 +58,12 @@ def tables(campaign: Campaign, examination: Examination, remuneration: Remunerat
         "out_ars__cds_comparison": comparisons,
     }
     return {name: _as_contract(name, rows.with_columns(year=year)) for name, rows in made.items()}
+
+
+def nothing() -> dict[str, pl.DataFrame]:
+    """The same tables without a row: of a place none of whose centres is told by the sections received so far."""
+    mine = [table for product in products().values() if product.made_by == CAMPAIGN for table in product.tables]
+    return {table.view: pl.DataFrame(schema={one.name: KINDS[one.type] for one in table.columns}) for table in mine}
 
 
 def unplaced(campaign: Campaign) -> pl.DataFrame:
@@ -188,7 +194,8 @@ def _findings(found: pl.DataFrame, places: pl.DataFrame) -> pl.DataFrame:
     """The findings with their words and the places they concern: one about the whole extraction concerns every place."""
     rules = {name: catalogue()[name] for name in found["rule"].unique()}
     labels = {name: rule.label_fr for name, rule in rules.items()}
-    sources = {name: f"{rule.status} : {rule.source}" if rule.source else rule.status for name, rule in rules.items()}
+    status = {name: STATUSES_FR[rule.status] for name, rule in rules.items()}
+    sources = {name: f"{rule.source} ({status[name]})" if rule.source else status[name] for name, rule in rules.items()}
     of_rule = pl.col("rule")
     told = found.with_columns(
         rule_fr=of_rule.replace_strict(labels, default=of_rule, return_dtype=pl.String),

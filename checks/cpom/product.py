@@ -16,6 +16,7 @@ from checks.cpom.law import Law
 from checks.cpom.obligations import STATES_FR, Watch
 from contracts_schema.cpom_catalogue import financial_lines, indicators
 from contracts_schema.geography import region_of
+from contracts_schema.parameters.record import STATUSES_FR
 from contracts_schema.products import products
 
 PRODUCTS = ("cpom-indicateurs", "cpom-echeances", "cpom-finances")
@@ -161,6 +162,7 @@ def _findings(judgement: Judgement) -> pl.DataFrame:
         number=1 + pl.int_range(pl.len(), dtype=pl.Int64).over("finess_ej"),
         severity=_words("severity", _SEVERITIES),
         effect=_words("effect", _EFFECTS),
+        status=_words("status", STATUSES_FR),
         message="message_fr",
         change="change_fr",
     )
@@ -177,6 +179,7 @@ def _obligations(watch: Watch) -> pl.DataFrame:
     parts = ("region", "deadline_id", "finess_ej", "subject", "due_on")
     return every.with_columns(
         state=_words("state", STATES_FR),
+        status=_words("status", STATUSES_FR),
         label="label_fr",
         evidence="evidence_fr",
         obligation_id=pl.concat_str([pl.col(name).cast(pl.String) for name in parts], separator="/", ignore_nulls=True),
