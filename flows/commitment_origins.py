@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from contracts_schema.french import euros
 from contracts_schema.products import CONTRACTS, Table
 from flows import commitments, computed, law
 from flows.deliveries import all_heads
@@ -25,7 +26,7 @@ def origins(hub: Hub, table: Table, row: Mapping[str, Any], position: int) -> Or
         contract, mission = {"contract_id": row["contract_id"]}, {"contract_id": row["contract_id"], "mission": row["mission"]}
         lines = _last(_lines(hub, known, commitments.CONTRACTS, "contrat", contract))
         lines |= _last(_lines(hub, known, commitments.MISSIONS, "mission", mission))
-        cents = "non calculable" if row["amount_cents"] is None else f"{row['amount_cents']} centimes"
+        cents = "non calculable" if row["amount_cents"] is None else euros(row["amount_cents"])
         step = {"kind": STEP, "depth": 0, "node": f"{row['mission']} {row['part']}", "value": row["amount_cents"],
                 "unit": "centimes", "firm": row["firm"], "status_fr": row["status_fr"], "parameters": row["parameters"],
                 "text": f"{row['mission']} {row['part']} = {cents} [{row['status_fr']}] : {row['reason']} ; "

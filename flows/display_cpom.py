@@ -39,9 +39,10 @@ def contract(one: Mapping[str, Any]) -> None:
         rate = variant["rate_hundredths"]
         told = "sans valeur" if rate is None else _hundredths(rate)
         counted = f"{variant['numerator']} / {variant['denominator']}" if variant["denominator"] else f"{variant['numerator']}"
-        out.print(f"    variante {variant['variant']} : {told} ({counted})")
-    for finding in one["findings"]:
-        out.print(Padding(Text(plain(f"{finding['severity']} : {finding['message']}")), (0, 0, 0, 2)))
+        out.print(f"    {variant['year']}, variante {variant['variant']} : {told} ({counted})")
+    said = dict.fromkeys(f"{finding['severity']} : {finding['message']}" for finding in one["findings"])
+    for text in said:  # a finding about several cells is told of each, in the same words
+        out.print(Padding(Text(plain(text)), (0, 0, 0, 2)))
     for reached in one["reached"]:
         out.print(Padding(Text(plain(reached["message_fr"])), (0, 0, 0, 2)))
 

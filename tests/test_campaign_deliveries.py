@@ -248,11 +248,16 @@ def test_while_sections_of_a_new_extraction_are_still_to_come_there_is_no_centre
 ) -> None:
     centres = in_caisse("311")
     take(hub, put(tmp_path / "a", centres, date(2026, 2, 1)))
+    closings.close(hub, 2025, "rfs")
     first = hub.log.head()[0]
     late = put(tmp_path / "b", centres, date(2026, 3, 2))
     take(hub, late / "ECDS_horaires_2025_2026_03_02.csv")
     assert rows(hub, CENTRES).is_empty()
+    [closed] = closings.campaigns(hub)["campaigns"][0]["closings"]
+    then = rows(hub, CENTRES, until=first).filter(scheme="rfs")["computed_cents"].item()
+    assert closed["moved"] == [{"finess": numbers(centres)[0], "before": then, "after": None}], "no longer as it was closed"
     take(hub, late)
+    assert closings.campaigns(hub)["campaigns"][0]["closings"][0]["moved"] == []
     assert rows(hub, CENTRES)["finess"].to_list() == rows(hub, CENTRES, until=first)["finess"].to_list()
     runs = list(replay._together(computed.changes(hub, CAMPAIGN, first, hub.log.head()[0])))
     assert len(runs) == 1, "sections that came one after the other are one cause"

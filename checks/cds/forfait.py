@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from checks.cds.examine import Examination
-from checks.cds.figures import Figure, Figures, is_firm, status_of
+from checks.cds.figures import PART_FR, Figure, Figures, is_firm, status_of
 from checks.cds.indicator import COORDINATION, CRISIS, MEETINGS, PROTOCOLS, STAGES
 from checks.cds.journal import UNVERIFIABLE
 from checks.cds.ruling import FIRED
@@ -35,15 +35,6 @@ NODES = pl.Schema(
 
 KINDS = ("prerequisite", "core", "optional")
 CORE = ("prerequisite", "core")
-PART_FR = {
-    "fixed": "part fixe",
-    "variable": "part variable, selon la patientèle",
-    "variable_above": "part variable, au-delà de la borne de patientèle",
-    "per_professional": "par professionnel",
-    "per_professional_above": "par professionnel au-delà de la borne",
-    "per_unit": "par unité",
-    "fifth_stage": "cinquième stage",
-}
 ENTRY_EFFECTS = ("cds.CDS16", "cds.CDS17", "cds.CDS19")
 """They set an entry aside, which the journal already did, not the indicator."""
 
