@@ -14,7 +14,7 @@ import polars as pl
 from connectors.ecds import CDS20
 from connectors.ecds_table import EcdsRefused, read_table
 from connectors.section_rows import CDS58, CDS60, Finding, Rows, lines_of, read_rows, set_aside
-from contracts_schema import cpts_facts, geography, identifiers
+from contracts_schema import cpts_facts, identifiers
 from contracts_schema.cpts_facts import FIR_KEY
 
 YEAR = re.compile(r"_(\d{4})(?:[_.]|$)")
@@ -67,12 +67,11 @@ def _read(content: bytes, file: str, section: str, separator: str) -> Rows:
 
 
 def _placed(rows: pl.DataFrame) -> pl.DataFrame:
-    """With the region that a line is of, by its code or that of its ARS (« 11 », « R11 »); null when it is none known."""
+    """With the region that a line is of, by its code or that of its ARS; null when it is none known."""
     code = next((name for name in ("ars_code", "region") if name in rows.columns), None)
     if code is None:
         return rows
-    region = pl.col(code).str.extract(r"^R?([0-9]{2})$")
-    return rows.with_columns(region=pl.when(region.is_in(list(geography.regions()))).then(region))
+    return rows.with_columns(region=cpts_facts.region_of(pl.col(code)))
 
 
 def _unusable(section: str) -> dict[str, tuple[pl.Expr, str]]:

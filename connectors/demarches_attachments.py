@@ -36,6 +36,8 @@ FRESH_SECONDS = 50 * 60
 """An address is asked for again after this long: it lives for an hour."""
 FINAL = ("stored", "refused_type", "too_large")
 """Outcomes after which a file is not asked for again; the others are: unsafe, gone, mismatch, unreachable, refused_address."""
+NOT_ASKED = "not_asked"
+"""Said of the files of a démarche whose settings name no host."""
 STATUSES_FR = {
     "stored": "conservée",
     "refused_type": "écartée : son contenu n'est d'aucun genre admis",
@@ -44,7 +46,8 @@ STATUSES_FR = {
     "gone": "le service ne la donne plus",
     "mismatch": "ne correspond pas à la somme de contrôle annoncée",
     "unreachable": "le serveur de fichiers ne la donne pas",
-    "refused_address": "adresse refusée : hôte non permis, ou adresse qui n'est pas publique",
+    "refused_address": "adresse refusée : hôte absent de file_hosts ([demarches.…] d'ecluse.toml), ou adresse non publique",
+    NOT_ASKED: 'pas demandée : aucun hôte permis ; écrivez file_hosts = ["…"] sous [demarches.…] dans ecluse.toml',
 }
 Resolve = Callable[[str, int], list[str]]
 Put = Callable[[Iterable[bytes]], str]

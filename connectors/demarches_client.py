@@ -120,6 +120,10 @@ class Service:
             raise WronglySet("l'adresse du service doit nommer un hôte, sans identifiant ni mot de passe")
 
 
+PROXIES = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
+WITHOUT_PROXY = "le mandataire de l'environnement (HTTPS_PROXY) n'est pas suivi, il verrait le jeton : il faut un accès direct"
+
+
 @dataclass
 class Tally:
     """What a conversation cost: requests sent, attempts that failed by reason, seconds waited."""
@@ -185,7 +189,9 @@ class Client:
                 if problem.ours and failures >= (1 if problem.reason == "timeout" else TRIES_OF_A_PAGE):
                     raise Unanswered(problem.reason) from None
                 if failures >= ATTEMPTS or refusals >= REFUSALS:
-                    raise PullStopped(f"le service ne répond pas ({problem.reason}) : {LATER}") from None
+                    proxied = problem.reason.startswith("connection") and any(os.environ.get(name) for name in PROXIES)
+                    told = f"le service ne répond pas ({problem.reason}) : {LATER}"
+                    raise PullStopped(told + (f" ; {WITHOUT_PROXY}" if proxied else "")) from None
                 backoff = min(MAX_WAIT, 2.0 ** (max(failures, refusals) - 1)) * (0.5 + self.pace.jitter())
                 self.wait(backoff if problem.wait is None else problem.wait + self.pace.jitter())
 

@@ -45,7 +45,7 @@ NOTES_FR = {
 }
 """What each kind of note says."""
 
-_FILE = pl.Struct({"name": TEXT, "scan": TEXT, "md5": TEXT, "size": pl.Int64()})
+_FILE = pl.Struct({"name": TEXT, "families": pl.List(TEXT), "scan": TEXT, "md5": TEXT, "size": pl.Int64()})
 _LEAF = {"id": TEXT, "text": TEXT, "list": pl.List(TEXT), "files": pl.List(_FILE), "unknown": TEXT}
 _ROW = pl.Struct({"id": TEXT, "champs": pl.List(pl.Struct(_LEAF))})
 _CHAMPS = pl.List(pl.Struct({**_LEAF, "rows": pl.List(_ROW)}))
@@ -222,13 +222,20 @@ def _joined(
 
 
 def _families_named(mapping: FormMapping, now: pl.DataFrame) -> pl.DataFrame:
-    """Families whose title stands in a champ, or in the name of a file, that may name one by mistake."""
-    texts = now.filter(pl.col("id").is_in([champ.id for champ in mapping.named])).select(
+    """Families whose title stands in a champ, or in the name of a file, that may name one by mistake.
+
+    Names of files are in old snapshots only; the others have the families that they name.
+    """
+    asked = now.filter(pl.col("id").is_in([champ.id for champ in mapping.named]))
+    of_files = (
+        asked.select("number", file="files").explode("file").select("number", family=pl.col("file").struct.field("families"))
+    )
+    texts = asked.select(
         "number",
         said=pl.concat_list(
             pl.col("text"),
             pl.col("list").fill_null([]).list.join(" "),
-            pl.col("files").fill_null([]).list.eval(pl.element().struct.field("name")).list.join(" "),
+            pl.col("files").fill_null([]).list.eval(pl.element().struct.field("name")).list.join(" ", ignore_nulls=True),
         ),
     )
     said = (
@@ -240,7 +247,8 @@ def _families_named(mapping: FormMapping, now: pl.DataFrame) -> pl.DataFrame:
         pl.when(pl.col("said").str.contains(f" {title} ", literal=True)).then(pl.lit(family))
         for title, family in protocol_titles().items()
     ]
-    families = said.with_columns(family=pl.concat_list(titled)).explode("family").drop_nulls("family")
+    of_texts = said.select("number", family=pl.concat_list(titled))
+    families = pl.concat([of_texts, of_files]).explode("family").drop_nulls("family")
     return families.group_by("number").agg(named_families=pl.col("family").unique().sort())
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from connectors.demarches_client import instant
 from connectors.demarches_journal import Reached, synced
-from connectors.demarches_records import FORMAT, Record, canonical, later, without_scan
+from connectors.demarches_records import FORMAT, Record, canonical, later, nameless, without_scan
 
 SNAPSHOT = "snapshot.jsonl"
 OWN = ("deletion", "absent_on", "earlier", "since", "restored")
@@ -71,6 +71,8 @@ def read_snapshot(path: Path) -> Snapshot:
     header = read_header(first)
     try:
         records = [json.loads(line) for line in lines if line]
+        for record in records:
+            record |= {name: nameless(record[name]) for name in ("champs", "earlier") if name in record}
         return Snapshot(header, {record["number"]: record for record in records}, hashlib.sha256(data).hexdigest())
     except (ValueError, KeyError, TypeError):
         raise SnapshotDamaged("l'instantané de la démarche est illisible : restaurez-le, ou relisez tout") from None
@@ -201,18 +203,7 @@ def _deleted(number: int, known: Record | None, deletion: Record) -> Record:
         "since": None,
         "restored": [],
     }
-    record = {**record, "deletion": deletion, "state": deletion["state"], "absent_on": None}
-    if deletion["list"] == "deleted":  # its names are no fact that a payment needs
-        record |= {name: _nameless(record[name]) for name in ("champs", "earlier") if name in record}
-    return record
-
-
-def _nameless(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_nameless(one) for one in value]
-    if isinstance(value, dict):
-        return {key: _nameless(one) if key != "name" else "" for key, one in value.items()}
-    return value
+    return {**record, "deletion": deletion, "state": deletion["state"], "absent_on": None}
 
 
 def _mark_absent(dossiers: dict[int, Record], seen: Observed, day: str, changes: Changes) -> None:

@@ -1,6 +1,6 @@
 """What is kept of a dossier: one flat record, the same bytes for the same facts whatever the query or the type names were.
 
-Must never keep a person's name or e-mail, a message, or the address of a file; a champ that nobody asked to keep is left out.
+Must never keep a person's name or e-mail, a message, a file's name or address; a champ that nobody asked to keep is left out.
 """
 
 import base64
@@ -10,6 +10,8 @@ from datetime import datetime
 from typing import Any
 
 from connectors.demarches_client import instant
+from contracts_schema.bordereau_profiles import normalised
+from contracts_schema.demarches_mappings import protocol_titles
 
 FORMAT = 1
 Record = dict[str, Any]
@@ -230,16 +232,35 @@ def _value(node: Mapping[str, Any]) -> str | None:
 
 
 def _file(node: Mapping[str, Any]) -> Record:
-    """An attached file: never its address, which is a secret good for an hour."""
+    """An attached file: never its address, which is a secret good for an hour, nor its name, which may be a person's.
+
+    Of the name only the protocols that it titles are kept.
+    """
     size = int(_text(node["byteSizeBigInt"]))
     return {
         "at": _stamp(node["createdAt"]),
+        "families": families_in(_text(node["filename"])),
         "md5": md5_hex(_text(node["checksum"])),
-        "name": _text(node["filename"]),
         "scan": _text(node["virusScanResult"]),
         "size": size,
         "type": _text(node["contentType"]),
     }
+
+
+def families_in(text: str) -> list[str]:
+    """The protocols whose title stands in a text."""
+    said = f" {normalised(text)} "
+    return sorted({family for title, family in protocol_titles().items() if f" {title} " in said})
+
+
+def nameless(value: Any) -> Any:
+    """A record, or a part of it, whose files have no name: as they were kept once, they had."""
+    if isinstance(value, list):
+        return [nameless(one) for one in value]
+    if isinstance(value, dict):
+        kept = {key: nameless(one) for key, one in value.items() if key != "name" or "md5" not in value}
+        return kept | ({"families": families_in(value["name"])} if kept.keys() != value.keys() else {})
+    return value
 
 
 def md5_hex(checksum: str) -> str:

@@ -56,14 +56,17 @@ def read_ecars(content: bytes, file: str, received_on: date, read: Reader = read
     """
     try:
         header = content[:400].split(b"\n", 1)[0].lstrip(b"\xef\xbb\xbf")
-        if header.startswith(b"campagne;"):
-            return _without_patient(_export(read_canonical(content, file, received_on)))
-        workbook = read(content)
-        if workbook.format == "csv" and file.lower().endswith((".xlsx", ".xlsm", ".ods")):
+        is_canonical = header.startswith(b"campagne;")
+        workbook = None if is_canonical else read(content)
+        is_text = workbook is None or workbook.format == "csv"
+        if is_text and file.lower().endswith((".xlsx", ".xlsm", ".ods")):
             raise Unreadable(FL2, "le contenu est un CSV sous un nom de classeur : à enregistrer en XLSX, ou à nommer .csv")
+        if workbook is None:
+            return _without_patient(_export(read_canonical(content, file, received_on)))
         return _without_patient(_workbook(workbook, content, file, received_on))
     except Unreadable as refusal:
-        raise Unreadable(refusal.rule.replace("bordereau.", "ecars."), f"{file} : {refusal}") from None
+        rule = refusal.rule.replace("bordereau.", "ecars.")
+        raise Unreadable(rule, f"{file} : {refusal} (règle {rule})") from None
 
 
 def _without_patient(export: Export) -> Export:

@@ -7,7 +7,7 @@ from connectors.ecars_block import Block, Cell
 from connectors.ecars_values import bare, cents_of, clean, day_of, read_value
 from connectors.sheets import reference
 
-_LINE = re.compile(r"^([A-Z0-9]{2,6}) *[-–—] +(.+)$", re.DOTALL)
+_LINE = re.compile(r"^([A-Z0-9]{2,6})(?: *[-–—] +|(?<=\d) *[-–—:] *)(.+)$", re.DOTALL)
 RECOGNITION = {
     "establishment": "nom de l'etablissement", "label": "libelle activite - reconnaissance", "modality": "modalite",
     "capacity": "capacite reconnue", "effect": "date d'effet", "evaluation": "modalite d'evaluation",

@@ -30,7 +30,7 @@ def read_table(content: bytes, file: str) -> tuple[str, pl.DataFrame]:
     try:
         return _read(content)
     except Unreadable as refusal:
-        raise Unreadable(refusal.rule, f"{file} : {refusal}") from None
+        raise Unreadable(refusal.rule, f"{file} : {refusal} (règle {refusal.rule})") from None
 
 
 def table_of(content: bytes) -> str | None:

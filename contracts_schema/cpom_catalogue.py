@@ -94,6 +94,12 @@ def tables() -> Mapping[str, Any]:
     return found
 
 
+def table_of_rule(rule: str) -> str | None:
+    """The frame of the follow-up table that a rule (``cpom.R45``) speaks of: of several, the last that names it."""
+    short = f"R{int(rule.removeprefix('cpom.R'))}"
+    return next((told["frame"] for told in reversed(list(tables().values())) if short in told["rules"]), None)
+
+
 @cache
 def canonical_columns() -> tuple[str, ...]:
     """Header of the canonical long form, in order."""

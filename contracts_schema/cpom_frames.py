@@ -76,6 +76,13 @@ FRAMES: dict[str, dict[str, str]] = {
         "procedure_id": "text", "finess_ej": "text", "nature": "text", "event": "text", "happened_on": "day",
         "received_on": "day", "amount_cents": "cents",
     },
+    "contract_event": {"finess_ej": "text", "event": "text", "happened_on": "day"},
+    "contract_post": {
+        "post_id": "text", "finess_ej": "text", "started_on": "day", "renewed_on": "day", "ended_on": "day",
+    },
+    "long_term_account": {
+        "finess_ej": "text", "year": "count", "document": "text", "due_on": "day", "received_on": "day",
+    },
 }  # fmt: skip
 """Name of a frame → column → kind.
 

@@ -3,10 +3,13 @@
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from contracts_schema.ecds import Section, read_sections
 from contracts_schema.yaml_files import read_yaml
+
+if TYPE_CHECKING:
+    import polars as pl
 
 GRANT = "FONCTIONNEMENT"
 """The code of the operating grant, beside those of missions."""
@@ -42,6 +45,16 @@ def aliases() -> dict[str, str]:
 def missions() -> dict[str, str]:
     """Every mission by code: core or optional."""
     return {entry["code"]: entry["kind"] for entry in agreement()["missions"]}
+
+
+def region_of(code: "pl.Expr") -> "pl.Expr":
+    """The region of a code, its own or that of its ARS (« 11 », « R11 »); null when it is none known."""
+    import polars as pl
+
+    from contracts_schema.geography import regions
+
+    region = code.str.extract(r"^R?([0-9]{2})$")
+    return pl.when(region.is_in(list(regions()))).then(region)
 
 
 @cache

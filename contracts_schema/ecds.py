@@ -92,6 +92,12 @@ def aliases() -> dict[str, str]:
 
 
 @cache
+def titles() -> dict[str, str]:
+    """The title of each source by its name."""
+    return {name: source["title"] for name, source in _yaml("sources.yaml")["sources"].items()}
+
+
+@cache
 def indicators() -> dict[str, Indicator]:
     """Every indicator that is known, by code: of the accord, then of the ROSP (which ends with reference year 2025)."""
     found = {

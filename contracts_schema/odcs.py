@@ -50,8 +50,15 @@ def odcs(product: Product) -> dict[str, Any]:
 
 
 def odcs_yaml(product: Product) -> str:
-    """The same as YAML text: equal contracts give equal text."""
-    return yaml.safe_dump(odcs(product), allow_unicode=True, sort_keys=False, width=120)
+    """The same as YAML text: equal contracts give equal text, written once."""
+    known = version(product)
+    if known not in _texts:
+        _texts[known] = yaml.safe_dump(odcs(product), allow_unicode=True, sort_keys=False, width=120)
+    return _texts[known]
+
+
+_texts: dict[str, str] = {}
+"""By version of the contract."""
 
 
 def version(product: Product) -> str:

@@ -22,10 +22,11 @@ from connectors.transmissions import FAMILIES as ENDINGS
 from contracts_schema import cpts_facts, ecds
 from contracts_schema import families as pmsi
 from contracts_schema import parameters as dated
+from contracts_schema.bordereau_profiles import profiles
 from contracts_schema.datasets import Column, Dataset, datasets
 from contracts_schema.layouts import index, layouts
 from contracts_schema.parameters.record import STATUSES_FR
-from contracts_schema.products import CPOM, RECONCILIATION, VIEWS, Product, products
+from contracts_schema.products import CAMPAIGN, CONTRACTS, CPOM, RECONCILIATION, VIEWS, Product, products
 from contracts_schema.rules import Rule, catalogue
 from flows.cli import app
 from flows.law_shown import gathered, shown
@@ -105,6 +106,23 @@ def bordereau_rules() -> str:
     return _table(("rule", "about", "outcome", "what it says", "source"), rows)
 
 
+def bordereau_headings() -> str:
+    """What each profile reads: the labels above the table and the headings of its columns, by canonical name."""
+    parts = []
+    for profile in profiles():
+        needed = dict.fromkeys(profile.required, "yes") | dict.fromkeys(("date", "month"), "one of the two")
+        columns = [
+            (f"`{name}`", ", ".join(told["names"]), needed.get(name, "")) for name, told in profile.facts["columns"].items()
+        ]
+        fields = [(f"`{name}`", ", ".join(labels)) for name, labels in profile.facts["header_fields"].items()]
+        parts += [
+            f"Profile `{profile.id}`, version {profile.version} ({profile.title_fr}).\n",
+            _table(("column", "headings accepted", "compulsory"), columns),
+            _table(("fact above the table", "labels accepted; the value is at the right, else below"), fields),
+        ]
+    return "\n".join(parts)
+
+
 def dataset_rules() -> str:
     """The rules of datasets, those of a row first."""
     found = [rule for rule in catalogue().values() if rule.id.startswith("dataset.")]
@@ -169,6 +187,16 @@ def snp_dictionary() -> str:
 def cpom_dictionary() -> str:
     """What a recipient gets of the contracts, column by column."""
     return "\n".join(part for product in products().values() if product.made_by == CPOM for part in _product(product))
+
+
+def cds_dictionary() -> str:
+    """What caisses and ARS get of the campaigns, column by column."""
+    return "\n".join(part for product in products().values() if product.made_by == CAMPAIGN for part in _product(product))
+
+
+def cpts_dictionary() -> str:
+    """What an ARS gets of CPTS, FIR and FMIS, column by column."""
+    return "\n".join(part for product in products().values() if product.made_by == CONTRACTS for part in _product(product))
 
 
 def answer_rules() -> str:
@@ -387,6 +415,7 @@ GENERATED: dict[str, Callable[[], str]] = {
         formats,
         rules,
         bordereau_rules,
+        bordereau_headings,
         dataset_rules,
         dataset_contracts,
         thresholds,
@@ -411,6 +440,8 @@ GENERATED: dict[str, Callable[[], str]] = {
         cpom_policies,
         cpom_tables,
         cpom_dictionary,
+        cds_dictionary,
+        cpts_dictionary,
     )
 }
 

@@ -14,11 +14,12 @@ from contracts_schema.french import euros
 from contracts_schema.parameters.record import KINDS as UNITS_FR
 from contracts_schema.products import CAMPAIGN, Table
 from flows import campaigns, computed, law
+from flows.campaign_references import OF_CAISSE, OF_REGION, concerns
 from flows.computed import Moment
 from flows.deliveries import all_heads
 from flows.hub import Hub
 from flows.origins import STEP, Origins, decision, measure, rule
-from warehouse.heads import Head
+from warehouse.heads import DATASET, Head
 
 if TYPE_CHECKING:
     from checks.cds.facts import Campaign
@@ -46,7 +47,8 @@ def origins(hub: Hub, table: Table, row: Mapping[str, Any], position: int) -> Or
     basis = [*steps, *_decisions(hub, place, at, steps)]
     if table.name == "centre":
         basis += _rules(hub, kind, position, row)
-    return Origins(_placed(known, mine, _entries(table, row, steps), row), tuple(basis))
+    lines = _placed(known, mine, _entries(table, row, steps), row)
+    return Origins(lines | _others(hub, known, place, row), tuple(basis))
 
 
 def _has(campaign: "Campaign", finess: str) -> bool:
@@ -68,6 +70,8 @@ def _steps(hub: Hub, told: "Told", place: str, at: Moment, table: Table, row: Ma
         names = [row["node"]]
     elif table.name == "centre":
         names = [f"{row['scheme']}.payable"]
+    elif table.name == "comparison":
+        names = []
     else:
         start = f"{row['scheme']}.{row['indicator']}"
         names = [start] if start in nodes else [f"{start}.amount"]
@@ -108,9 +112,10 @@ def _rules(hub: Hub, kind: str, position: int, row: Mapping[str, Any]) -> Iterat
 def _entries(table: Table, row: Mapping[str, Any], steps: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """By section what of the centre counts: of journals the indicators, by code; of the others all its lines (None)."""
     wanted: dict[str, dict[str, Any]] = {"identification": {"centre": None}}
-    if table.name == "centre" and row["scheme"] == "rfs":
+    whole = table.name == "comparison" or (table.name == "centre" and row["scheme"] == "rfs")
+    if whole:
         wanted |= {"horaires": {"centre": None}}
-    if (table.name == "centre" and row["scheme"] == "rfs") or any(STAFF in step["text_fr"] for step in steps):
+    if whole or any(STAFF in step["text_fr"] for step in steps):
         wanted |= {"professionnels": {"centre": None}}
     codes = {pair for step in steps for pair in ENTRY.findall(step["inputs"])}
     if table.name == "indicator":
@@ -139,11 +144,36 @@ def _placed(
                 if isinstance(what, set):
                     rows = rows.filter(pl.col("line").is_in(list(what)))
                 elif section in JOURNALS and what:
-                    rows = rows.filter(pl.col("code") == what)
+                    rows = rows.filter(pl.col("code").is_in(_written_as(one.campaign, section, what)))
                 for (file,), lines in rows.group_by("file", maintain_order=True):
                     if file in scopes:
                         found.setdefault(scopes[file], {})[name] = measure(lines["line"])
     return found
+
+
+def _written_as(campaign: "Campaign", section: str, code: str) -> list[str]:
+    """The codes under which a section may name an indicator."""
+    import polars as pl
+
+    if campaign.mapping is None:
+        return [code]
+    ours = campaign.mapping.filter(pl.col("section") == section, pl.col("code") == code)
+    return [code, *ours["code_source"]]
+
+
+def _others(hub: Hub, known: Mapping[str, Head], place: str, row: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The lines that datasets of a caisse or of a region hold about the centre."""
+    import polars as pl
+
+    told = {}
+    for head in known.values():
+        name = head.scope.removeprefix("reference/").partition("/")[0]
+        if head.source == DATASET and name in (*OF_CAISSE, *OF_REGION) and concerns(head.scope, place):
+            rows = pl.read_parquet(hub.blobs.segment_path(head.tables[f"dataset_{name}"])).filter(finess=row["finess"])
+            rows = rows.filter(year=row["year"]) if "year" in rows.columns else rows
+            if rows.height:
+                told[head.scope] = {"centre": measure(rows["line_number"])}
+    return told
 
 
 def _scopes(known: Mapping[str, Head], told: "Told") -> dict[str, str]:

@@ -4,7 +4,7 @@ What was never delivered is left out, and the rules that need it say so; nothing
 its own centres only.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ OF_CAISSE = ("centre_patients", "centre_advances")
 OF_REGION = ("centre_hours", "centre_sites")
 OF_ALL = ("crises", "ecds_codes", "software_releases")
 STOCK = "finess_et"
+OF_YEAR = ("computed_patients", "advances")
 
 
 def concerns(scope: str, recipient: str) -> bool:
@@ -32,13 +33,18 @@ def concerns(scope: str, recipient: str) -> bool:
     return name in (*OF_REGION, *OF_ALL, STOCK)
 
 
-def segments(hub: Hub, known: Mapping[str, Head], place: str, until: int) -> dict[str, list[str]]:
-    """The segments that the tables of a caisse or of a region are made of, by dataset; those of FINESS after their day."""
+def segments(hub: Hub, known: Mapping[str, Head], place: str, until: int, years: Iterable[int]) -> dict[str, list[str]]:
+    """The segments that the campaigns of these years of a caisse or of a region are made of, by dataset; those of FINESS after
+    their day."""
+    from checks.cds.register import nearest
+
     found: dict[str, list[str]] = {}
     for scope, head in known.items():
         if head.source == DATASET and concerns(scope, place) and (name := _name(head)) != STOCK:
             found.setdefault(name, []).append(head.tables[f"dataset_{name}"])
-    found[STOCK] = [part for day, segment in _stocks(hub, until) for part in (f"{day}", segment)]
+    stocks = dict(_stocks(hub, until))
+    days = sorted({day for year in years for day in nearest(stocks, date(year, 12, 31))})
+    found[STOCK] = [part for day in days for part in (f"{day}", stocks[day])]
     return found
 
 
@@ -51,7 +57,7 @@ def references(
     from checks.cds.facts import ADVANCES, CRISES, KNOWN_HOURS, MAPPING, PATIENTS, RELEASES, SITES
     from checks.cds.register import nearest, registered
 
-    here = {name: _rows(hub, parts) for name, parts in segments(hub, known, place, until).items() if name != STOCK}
+    here = {name: _rows(hub, parts) for name, parts in segments(hub, known, place, until, ()).items() if name != STOCK}
     on, identified = campaign.last_day, _identified(campaign, centres)
     finess, caisses = {"finess": "finess_et"}, identified.select("finess_et", "caisse")
 
@@ -82,6 +88,9 @@ def references(
         "mapping": ("ecds_codes", _mapping, MAPPING),
     }
     found: dict[str, Any] = {field: _as(make(here[name]), shape) for field, (name, make, shape) in made.items() if name in here}
+    for field in OF_YEAR:
+        if field in found and found[field].is_empty():
+            del found[field]  # the caisse said nothing of that year
     stocks = dict(_stocks(hub, until))
     if days := nearest(stocks, on):
         columns = ["finess", "finess_ej", "category"]

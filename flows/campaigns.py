@@ -4,9 +4,12 @@ Each organisation reads its centres by what it attests itself. A later extractio
 sender; sections of different days are never mixed. Nothing here decides or changes a declaration.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from connectors.campaign_files import COMMON, ECDS
@@ -46,6 +49,10 @@ class Extraction:
         return {section: dict(head.tables) for section, head in self.heads.items()}
 
 
+Found = Mapping[tuple[str, int], list[Extraction]]
+"""Every extraction that stands by sender and year, the latest last."""
+
+
 @dataclass(frozen=True)
 class Told:
     """A campaign as one organisation is concerned with it, and what the reading of its files said."""
@@ -55,8 +62,8 @@ class Told:
     positions: tuple[int, ...]
 
 
-def extractions(known: Mapping[str, Head]) -> dict[tuple[str, int], list[Extraction]]:
-    """Every extraction that stands by sender and year, the latest last."""
+def extractions(known: Mapping[str, Head]) -> Found:
+    """Every extraction that stands."""
     sections: dict[tuple[str, int, date], dict[str, Head]] = {}
     for head in known.values():
         if head.source == ECDS:
@@ -69,20 +76,31 @@ def extractions(known: Mapping[str, Head]) -> dict[tuple[str, int], list[Extract
 
 
 def shares(hub: Hub, known: Mapping[str, Head], at: Moment) -> dict[str, str]:
-    """The key of the tables of each caisse and each region that centres say they are of."""
+    """The key of the tables of each caisse and each region that centres are of: of their extractions, and of no other."""
     found = extractions(known)
     heads = [head for group in found.values() for one in group for head in one.heads.values()]
     places = {f"{kind}-{code}" for head in heads for kind, codes in head.data.get("places", {}).items() for code in codes}
-    used = {"/".join(map(str, who)): [(str(one.day), one.segments()) for one in group] for who, group in found.items()}
-    years = sorted({year for _, year in found})
+    keys = {place: _key(hub, known, found, place, at) for place in sorted(places)}
+    return {place: key for place, key in keys.items() if key}
 
-    def key(place: str) -> str:
-        own, positions = _attested(hub, place, at)
-        days = {str(year): str(day) for year in years if (day := _alert(year, at.on, own))}
-        others = campaign_references.segments(hub, known, place, at.position)
-        return key_of("cds", {"extractions": used, "alert": days, "place": place, "law": positions, "others": others})
 
-    return {place: key(place) for place in sorted(places)}
+def _key(hub: Hub, known: Mapping[str, Head], found: Found, place: str, at: Moment) -> str | None:
+    """A hash of all that the tables of a caisse or of a region are made of; None when it has no centre."""
+    own, positions = _attested(hub, place, at)
+    used: list[tuple[str, int, str, list[Any]]] = []
+    days = {}
+    for one, centres in _believed(hub, found, place):
+        group = found[one.sender, one.year]
+        before = _last_year(found, one)
+        told = [(str(other.day), other.segments()) for other in [*([before] if before else []), *group]]
+        numbers = hashlib.sha256("\0".join(centres["finess_et"]).encode()).hexdigest()
+        used.append((one.sender, one.year, numbers, told))
+        if day := _alert(one.year, at.on, own):
+            days[str(one.year)] = str(day)
+    if not used:
+        return None
+    others = campaign_references.segments(hub, known, place, at.position, sorted({one[1] for one in used}))
+    return key_of("cds", {"extractions": used, "alert": days, "place": place, "law": positions, "others": others})
 
 
 def reads(scope: str, recipient: str) -> bool:
@@ -130,15 +148,23 @@ def judged(hub: Hub, told: Told, place: str, at: Moment) -> "dict[str, pl.DataFr
 def campaigns(hub: Hub, known: Mapping[str, Head], place: str, at: Moment) -> list[Told]:
     """The campaigns of the centres of a caisse or of a region, one a year and sender: the last extraction of each."""
     found = extractions(known)
-    made = []
+    return [_told(hub, known, one, centres, found, place, at) for one, centres in _believed(hub, found, place)]
+
+
+def _believed(hub: Hub, found: Found, place: str) -> "Iterator[tuple[Extraction, pl.DataFrame]]":
+    """The last extraction of each year and sender that is believed for centres of a place, with these centres (finess_et)."""
     for year in sorted({year for _, year in found}):
         latest = [group[-1] for (_, own), group in found.items() if own == year]
         centres = _mine(_placed(hub, latest), place)
         for one in latest:
             own = centres.filter(sender=one.sender).select("finess_et")
             if own.height:
-                made.append(_told(hub, known, one, own, found, place, at))
-    return made
+                yield one, own
+
+
+def _last_year(found: Found, one: Extraction) -> Extraction | None:
+    group = found.get((one.sender, one.year - 1)) or found.get((COMMON, one.year - 1))
+    return group[-1] if group else None
 
 
 def unplaced(hub: Hub, known: Mapping[str, Head]) -> "pl.DataFrame":
@@ -160,7 +186,7 @@ def _told(
     known: Mapping[str, Head],
     one: Extraction,
     centres: "pl.DataFrame",
-    found: Mapping[tuple[str, int], list[Extraction]],
+    found: Found,
     place: str,
     at: Moment,
 ) -> Told:
@@ -173,12 +199,12 @@ def _told(
     group = found[one.sender, one.year]
     earlier = group[-2] if len(group) > 1 else None
     counted = counts(_campaign(hub, earlier, _mine(_placed(hub, [earlier]), place).select("finess_et"))) if earlier else None
-    last_year = found.get((one.sender, one.year - 1)) or found.get((COMMON, one.year - 1))
+    last_year = _last_year(found, one)
     own = _attested(hub, place, at)[0]
     alert = _alert(one.year, at.on, own)
     campaign = _campaign(hub, one, centres, group, own)
     others = campaign_references.references(hub, known, place, at.position, campaign, centres)
-    before = _campaign(hub, last_year[-1], centres) if last_year else None
+    before = _campaign(hub, last_year, centres) if last_year else None
     campaign = replace(
         campaign,
         **others,
@@ -221,14 +247,26 @@ def _among(wanted: "pl.Series") -> "pl.Expr":
 def _rows(hub: Hub, head: Head) -> "pl.LazyFrame":
     import polars as pl
 
+    return pl.scan_parquet(_path(hub, head))
+
+
+def _path(hub: Hub, head: Head) -> Path:
     [segment] = [segment for name, segment in head.tables.items() if not name.endswith("_reading")]
-    return pl.scan_parquet(hub.blobs.segment_path(segment))
+    return hub.blobs.segment_path(segment)
 
 
 def _placed(hub: Hub, latest: Iterable[Extraction]) -> "pl.DataFrame":
-    """Of each centre of these extractions, of one year: which sender is believed (finess_et, sender, caisse, region).
+    """Of each centre of these extractions, of one year: which sender is believed (finess_et, sender, caisse, region)."""
+    return _places(
+        tuple((one.sender, tuple((section, _path(hub, head)) for section, head in one.heads.items())) for one in latest)
+    )
 
-    The extraction of its own caisse before a common one, any other last.
+
+@lru_cache(maxsize=8)
+def _places(latest: "tuple[tuple[str, tuple[tuple[str, Path], ...]], ...]") -> "pl.DataFrame":
+    """The same from the segments of the sections of each sender, which never change.
+
+    The extraction of its own caisse is believed before a common one, any other last.
     """
     import polars as pl
 
@@ -236,11 +274,11 @@ def _placed(hub: Hub, latest: Iterable[Extraction]) -> "pl.DataFrame":
 
     schema = {"finess_et": pl.String, "sender": pl.String, "caisse": pl.String, "ars_region": pl.String}
     parts = [pl.DataFrame(schema=schema)]
-    for one in latest:
-        keys = [_rows(hub, head).select("finess_et").unique() for head in one.heads.values()]
-        centres = pl.concat(keys).unique().collect().drop_nulls().with_columns(sender=pl.lit(one.sender))
-        if identity := one.heads.get("identification"):
-            known = _rows(hub, identity).select("finess_et", "ars_region", caisse="cpam").collect()
+    for sender, sections in latest:
+        keys = [pl.scan_parquet(path).select("finess_et").unique() for _, path in sections]
+        centres = pl.concat(keys).unique().collect().drop_nulls().with_columns(sender=pl.lit(sender))
+        if identity := dict(sections).get("identification"):
+            known = pl.scan_parquet(identity).select("finess_et", "ars_region", caisse="cpam").collect()
             known = known.unique("finess_et", keep="last", maintain_order=True)
             centres = centres.join(known, on="finess_et", how="left")
         parts.append(centres)

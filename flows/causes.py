@@ -9,21 +9,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from contracts_schema.products import Table, product_of
+from contracts_schema.products import Column, Table
+from flows.changed_rows import AGAIN, compared, named, numbered
 from flows.hub import Hub, WrongUsage
-from flows.published import publications
-from flows.replay import Asked, State, states
+from flows.published import contract_of, publications
+from flows.replay import Asked, Cause, State, states
 from warehouse.log import Event
-
-if TYPE_CHECKING:
-    import polars as pl
 
 HIDDEN, SHOWN = "masqué", "montré"
 ROW = "ligne"
-AGAIN = "#"
-"""The rank of a row among those of the same name."""
 
 
 @dataclass(frozen=True)
@@ -53,10 +49,10 @@ def causes(
     from warehouse.recipients import recipient
 
     first, last = _ends(hub, product_name, number, since)
-    product = product_of(last.data["recipient"], last.data["product"])
+    product = contract_of(last)
     asked = Asked(product, recipient(last.data["recipient"]), _tables(product.tables, keys or {}, table), keys or {})
     found = states(hub, asked, first, last, progress)
-    figures = [figure for one in asked.tables for figure in _figures(one, found)]
+    figures = [figure for one in asked.tables for figure in _figures(one, found, product.origin_column)]
     return {"recipient": asked.recipient.name, "product": product.id, "before": _told(first), "after": _told(last),
             "figures": figures}  # fmt: skip
 
@@ -78,11 +74,21 @@ def _tables(tables: Sequence[Table], keys: Mapping[str, str], name: str | None) 
     if name is not None and name not in {table.name for table in tables}:
         raise WrongUsage(f"pas de table {name} ; tables : {', '.join(table.name for table in tables)}")
     mine = [table for table in tables if name in (None, table.name)]
-    found = tuple(table for table in mine if set(keys) <= {column.name for column in table.columns})
+    found = tuple(table for table in mine if set(keys) <= _open(table))
     if not found:
-        columns = sorted({key for table in mine for key in _key(table)})
+        columns = sorted({key for table in mine for key in named(table)} - {AGAIN})
         raise WrongUsage(f"aucune table n'a toutes ces clés ; clés : {', '.join(columns)}")
     return found
+
+
+def _open(table: Table) -> set[str]:
+    """The columns by which rows may be asked for: those that no mask changes."""
+    changed = {
+        "masked",
+        *(name for mask in table.mask for name in mask.hides),
+        *([table.remark.column] if table.remark else []),
+    }
+    return {column.name for column in table.columns} - changed
 
 
 def _told(event: Event) -> dict[str, Any]:
@@ -91,48 +97,42 @@ def _told(event: Event) -> dict[str, Any]:
             "judged_on": data.get("judged_on")}  # fmt: skip
 
 
-def _key(table: Table) -> tuple[str, ...]:
-    return table.named_by or table.keys
-
-
-def _figures(table: Table, found: Sequence[State]) -> Iterator[dict[str, Any]]:
+def _figures(table: Table, found: Sequence[State], origin: str = "") -> Iterator[dict[str, Any]]:
     """The figures of a table that are not the same at both ends, in the order of their rows and columns."""
-    import polars as pl
-
-    key = [*_key(table), *([AGAIN] if table.named_by else [])]
-    ends = [_numbered(table, state.tables[table.name]) for state in (found[0], found[-1])]
-    columns = [column for column in table.columns if column.name not in {*key, *table.keys, "masked"}]
-    there = [rows.with_columns(there=pl.lit(value=True)) for rows in ends]
-    both = there[0].join(there[1], on=key, how="full", coalesce=True, nulls_equal=True, suffix=":after")
-    other = [f"{name}:after" for name in ("there", *(column.name for column in columns))]
-    differ = pl.any_horizontal(pl.col(name.removesuffix(":after")).ne_missing(pl.col(name)) for name in other)
-    rows = both.filter(differ).select(key).sort(key, nulls_last=True)
-    if rows.is_empty():
-        return
+    name = named(table)
     seen = [
-        {tuple(row[name] for name in key): row for row in _numbered(table, state.tables[table.name])
-         .join(rows, on=key, how="semi", nulls_equal=True).iter_rows(named=True)}
+        {tuple(row[column] for column in name): row for row in numbered(table, state.tables[table.name]).iter_rows(named=True)}
         for state in found
-    ]  # fmt: skip
-    led = tuple(state.causes for state in found[1:])
-    for place in rows.iter_rows():
+    ]
+    own = [_by_row(state.causes) for state in found[1:]]
+    for place in sorted({*seen[0], *seen[-1]}, key=lambda place: [(value is None, value) for value in place]):
         line = [one.get(place) for one in seen]
-        keys = {name: value for name, value in zip(key, place, strict=True) if name != AGAIN or value}
-        for name, chain in _chains(table, columns, line, led):
-            yield {"table": table.name, "keys": keys, "figure": name, "before": chain.values[0], "after": chain.values[-1],
+        keys = {column: value for column, value in zip(name, place, strict=True) if column != AGAIN or value}
+        row = next(one for one in line if one is not None)
+        led = tuple(of(row) for of in own)
+        for figure, chain in _chains(table, compared(table, origin), line, led):
+            yield {"table": table.name, "keys": keys, "figure": figure, "before": chain.values[0], "after": chain.values[-1],
                    "change": _change(chain), "parts": list(parts(chain))}  # fmt: skip
 
 
-def _numbered(table: Table, rows: "pl.DataFrame") -> "pl.DataFrame":
-    """The rows, with their rank among those of the same name where the key is a number only."""
-    import polars as pl
+def _by_row(causes: Sequence[Cause]) -> Callable[[Mapping[str, Any]], tuple[dict[str, Any], ...]]:
+    """Gives of the causes told together those that touch a row; all of them when none says that it does."""
+    touching: dict[tuple[str, str], list[int]] = {}
+    of_any = [place for place, one in enumerate(causes) if one.touches is None]
+    for place, one in enumerate(causes):
+        for column, values in (one.touches or {}).items():
+            for value in values:
+                touching.setdefault((column, value), []).append(place)
+    columns = {column for column, _ in touching}
 
-    if not table.named_by:
-        return rows
-    return rows.sort(table.keys).with_columns(pl.int_range(pl.len(), dtype=pl.Int64).over(table.named_by).alias(AGAIN))
+    def of(row: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
+        mine = {*of_any, *(place for column in columns for place in touching.get((column, row.get(column) or ""), ()))}
+        return tuple(causes[place].told for place in sorted(mine or range(len(causes))))
+
+    return of
 
 
-def _chains(table: Table, columns: Sequence[Any], line: Sequence[Any], led: Any) -> Iterator[tuple[str, Chain]]:
+def _chains(table: Table, columns: Sequence[Column], line: Sequence[Any], led: Any) -> Iterator[tuple[str, Chain]]:
     """The chains of a row that differ at their ends: the row itself where it came or went, then its columns."""
     came = (line[0] is None) != (line[-1] is None)
     if came:

@@ -16,6 +16,7 @@ import typer
 
 from flows import cli_campaigns, cli_cpom, cli_demarches, cli_lines
 from flows.commands import AsJson, AsOf, hub_of, print_json
+from flows.usage import usage_fr
 
 app = typer.Typer(
     name="ecluse",
@@ -150,13 +151,21 @@ def ingest(
 
 
 @app.command()
-def status(context: typer.Context, as_of: AsOf = None, as_json: AsJson = False) -> None:
-    """Réglages, transmissions en place, transmissions retenues, publications."""
+def status(
+    context: typer.Context,
+    scope: Annotated[
+        str, typer.Option(metavar="DÉBUT", help="Les seules livraisons dont le périmètre commence ainsi, une par ligne.")
+    ] = "",
+    every: Annotated[bool, typer.Option("--all", help="Une ligne par livraison, aussi nombreuses soient-elles.")] = False,
+    as_of: AsOf = None,
+    as_json: AsJson = False,
+) -> None:
+    """Réglages, livraisons en place (par groupes si elles sont nombreuses), livraisons retenues, publications."""
     from flows import display, state
 
     hub = hub_of(context)
-    answer = state.status(hub, state.position_of(hub, as_of))
-    print_json(answer) if as_json else display.status(answer)
+    answer = state.status(hub, state.position_of(hub, as_of), scope)
+    print_json(answer) if as_json else display.status(answer, every=every or bool(scope))
 
 
 @app.command()
@@ -569,9 +578,15 @@ def main() -> None:
     from flows.hub import WrongUsage
 
     try:
-        app()
+        code = app(standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
     except WrongUsage as error:
         _fail(str(error), 2)
+    except Misused as error:
+        if type(error).__name__ == "NoArgsIsHelpError":
+            error.show()
+            sys.exit(2)
+        _fail(usage_fr(error), 2)
     except SystemExit as end:  # Typer turns Ctrl-C into a silent one
         if end.code != 130:
             raise
@@ -579,6 +594,9 @@ def main() -> None:
     except Exception as error:
         _fail(_told(error), 1)
 
+
+Misused: Any = typer.BadParameter.__base__
+"""What the command line library raises for a command that is written wrongly."""
 
 OURS = {
     "warehouse.log": "LogError",

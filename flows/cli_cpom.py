@@ -31,8 +31,8 @@ def cpom(
     if finess_ej is None:
         if indicator:
             raise WrongUsage("--indicator demande un contrat : ecluse cpom FINESS --indicator CODE")
-        found = contracts_shown.contracts(hub, until)
-        print_json({"contracts": found}) if as_json else display_cpom.contracts(found)
+        found, campaign = contracts_shown.contracts(hub, until), contracts_shown.campaign(hub, until)
+        print_json({"contracts": found, **campaign}) if as_json else display_cpom.contracts(found, campaign)
     else:
         one = contracts_shown.contract(hub, finess_ej, until, indicator)
         print_json(one) if as_json else display_cpom.contract(one)
@@ -116,4 +116,20 @@ def cpom_policy(
         answer = cpom_decisions.withdraw_policy(hub, ars, policy, reason)
     else:
         answer = cpom_decisions.decide_policy(hub, ars, policy, value, reason)
+    print_json(answer) if as_json else display_cpom.decision(answer)
+
+
+@app.command("cpom-close")
+def cpom_close(
+    context: typer.Context,
+    ars: Ars,
+    reason: Reason = "",
+    revoke: Annotated[bool, typer.Option("--revoke", help="Rouvre la campagne : la décision est retirée.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Clôt la campagne CPOM d'une ARS : les contrats reçus sont alors comptés face au nombre attendu (règle cpom.R52)."""
+    from flows import cpom_decisions, display_cpom
+
+    decide = cpom_decisions.reopen if revoke else cpom_decisions.close
+    answer = decide(hub_of(context), ars, reason)
     print_json(answer) if as_json else display_cpom.decision(answer)

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from connectors.campaign_files import CPTS, ECDS, FIR
+from contracts_schema import cpts_facts
 from contracts_schema.cpts_facts import FIR_KEY
 from contracts_schema.geography import region_of
 from flows import cpom_decisions, law
@@ -31,7 +32,7 @@ COMMITMENTS, CONTRACTS, MISSIONS, ENTRIES, FINANCED = (
 SUBSIDIES, PAYMENTS, REQUESTS = "ecars_subsidy", "ecars_payment", "ecars_refund_request"
 IDENTITIES, ANSWERS = "ecds_identification", "ecds_rfs"
 BESIDE = (SUBSIDIES, PAYMENTS, REQUESTS, IDENTITIES, ANSWERS)
-"""Tables of other sources: subsidies as the CPOM follows them, what centres of the accord are and answered."""
+"""All that is read of other sources: subsidies as the CPOM follows them, what centres of the accord are and answered."""
 ONCE = {COMMITMENTS: FIR_KEY, CONTRACTS: ("contract_id",), MISSIONS: ("contract_id", "mission"),
         ENTRIES: ("contract_id", "mission", "part", "contract_year", "indicator", "entered_at"),
         FINANCED: ("region", "beneficiary")}  # fmt: skip
@@ -220,8 +221,8 @@ def _readings(hub: Hub, known: Mapping[str, Head], code: str, contracts: "pl.Dat
     import polars as pl
 
     def is_mine(head: Head) -> bool:
-        if "places" in head.data:
-            return code in head.data["places"]["ars"]
+        if places := head.data.get("places", {}).get("ars"):
+            return code in places
         [segment] = [segment for name, segment in head.tables.items() if not name.endswith("_reading")]
         named = pl.scan_parquet(hub.blobs.segment_path(segment)).select("contract_id")
         return not named.join(contracts.lazy(), on="contract_id", how="semi").collect().is_empty()
@@ -246,7 +247,10 @@ def _all(hub: Hub, known: Mapping[str, Head], table: str) -> "pl.DataFrame | Non
         pl.read_parquet(hub.blobs.segment_path(head.tables[table])).with_columns(head=pl.lit(head.position, pl.Int64))
         for head in _with(known, table)
     ]
-    return pl.concat(parts, how="diagonal") if parts else None
+    if not parts:
+        return None
+    rows = pl.concat(parts, how="diagonal")
+    return rows.with_columns(region=cpts_facts.region_of(pl.col("ars_code"))) if table == COMMITMENTS else rows
 
 
 def _rows(hub: Hub, known: Mapping[str, Head], table: str) -> "pl.DataFrame | None":

@@ -2,15 +2,15 @@
 
 A module of ``MODULES`` gives ``SOURCES`` (whose deliveries matter), ``KINDS`` (of decisions that matter), ``INTERNAL`` (tables
 that no product publishes), ``shares(hub, known, at)``, a key for each part of its tables, and ``computed(hub, known, share,
-at)``, the tables of that part. A key is a hash of all that the part is made of: the same key is the same table, and is not
-computed again.
+at)``, the tables of that part; it may have ``touched(hub, event)``, the rows that an event may change. A key is a hash of all
+that the part is made of: the same key is the same table, and is not computed again.
 """
 
 import hashlib
 from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 from datetime import date, datetime
-from functools import cache
+from functools import cache, lru_cache
 from importlib import import_module
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -26,6 +26,8 @@ from warehouse.log import Event, canonical
 
 if TYPE_CHECKING:
     import polars as pl
+
+    from warehouse.log import Log
 
 MODULES = {
     RECONCILIATION: "flows.reconciling",
@@ -58,14 +60,21 @@ def names(made_by: str | None = None) -> set[str]:
 
 def last_change(hub: Hub, made_by: str, until: int | None = None) -> Event | None:
     """The last event, up to a position, that these tables depend on: it moved a head, or is a decision that matters."""
-    here = maker(made_by)
-    last, let_in = None, set[str]()
-    for event in hub.log.read(types=FOLDED | {"DecisionTaken"}, until=until):
+    last = hub.log.head()[0]
+    return _last_changes(hub.log, last if until is None else min(until, last)).get(made_by)
+
+
+@lru_cache(maxsize=4)
+def _last_changes(log: "Log", until: int) -> dict[str, Event]:
+    """The same for all that Python makes, in one reading of the log; what happened up to a position stays so."""
+    makers, let_in = {made_by: maker(made_by) for made_by in MODULES}, set[str]()
+    found: dict[str, Event] = {}
+    for event in log.read(types=FOLDED | {"DecisionTaken"}, until=until):
         if event.type == "DeliveryAccepted":
             let_in.add(event.data["delivery_id"])
-        if _matters(here, event) and (event.type == "DecisionTaken" or event.data["delivery_id"] in let_in):
-            last = event
-    return last
+        if event.type == "DecisionTaken" or event.data["delivery_id"] in let_in:
+            found |= {made_by: event for made_by, here in makers.items() if _matters(here, event)}
+    return found
 
 
 def changes(hub: Hub, made_by: str, after: int, until: int) -> list[Event]:
@@ -73,6 +82,12 @@ def changes(hub: Hub, made_by: str, after: int, until: int) -> list[Event]:
     here = maker(made_by)
     events = hub.log.read(types=FOLDED | {"DecisionTaken", "ProductPublished"}, after=after, until=until)
     return [event for event in events if event.type == "ProductPublished" or _matters(here, event)]
+
+
+def touched(hub: Hub, made_by: str, event: Event) -> Mapping[str, frozenset[str]] | None:
+    """The rows that an event may change, by column the values; None: any row, as for a maker that does not say."""
+    here = maker(made_by)
+    return here.touched(hub, event) if hasattr(here, "touched") else None
 
 
 def _matters(here: Any, event: Event) -> bool:

@@ -24,6 +24,15 @@ def contracts(hub: Hub, until: int | None = None) -> list[dict[str, Any]]:
     return found
 
 
+def campaign(hub: Hub, until: int | None = None) -> dict[str, Any]:
+    """What is said of no contract in particular: findings of the whole région, and the rules that nothing lets be judged."""
+    import polars as pl
+
+    nobody = pl.col("finess_ej").is_null()
+    names = {"findings": "out_ars__cpom_finding", "not_evaluable": "out_ars__cpom_not_evaluable"}
+    return {name: cpom.rows(hub, view, until).filter(nobody).to_dicts() for name, view in names.items()}
+
+
 def contract(hub: Hub, finess_ej: str, until: int | None = None, indicator: str | None = None) -> dict[str, Any]:
     """A contract: its state, each declared value beside what is recomputed, findings, what it owes.
 
@@ -37,17 +46,23 @@ def contract(hub: Hub, finess_ej: str, until: int | None = None, indicator: str 
         raise WrongUsage(f"aucun contrat pour le FINESS EJ {finess_ej} (voir ecluse cpom)")
     values = cpom.rows(hub, cpom.COMPARED, until).filter(mine)
     variants: list[dict[str, Any]] = []
+    trajectory = cpom.rows(hub, cpom.TRAJECTORY, until).filter(mine & pl.col("variant").is_not_null())
     if indicator:
+        trajectory = trajectory.filter((pl.col("id") == indicator) & (pl.col("role") == "CIBLE"))
         values = values.filter(pl.col("id") == indicator)
         if values.is_empty():
             raise WrongUsage(f"{indicator} : aucune valeur déclarée à comparer dans ce contrat (voir ecluse cpom {finess_ej})")
         variants = cpom.rows(hub, cpom.CONTEXT, until).filter(mine & (pl.col("id") == indicator)).to_dicts()
+    whole = pl.col("finess_ej").is_null()  # of the région, hence of this contract too
+    lacking = cpom.rows(hub, "out_ars__cpom_not_evaluable", until).filter(mine | whole)
     return {
         **head[0],
         "values": values.to_dicts(),
         "variants": variants,
         "findings": cpom.rows(hub, "out_ars__cpom_finding", until).filter(mine).to_dicts(),
         "reached": cpom.rows(hub, cpom.REACHED, until).filter(mine).to_dicts(),
+        "trajectory": trajectory.to_dicts(),
+        "not_evaluable": lacking.filter(pl.col("region") == head[0]["region"]).to_dicts(),
     }
 
 

@@ -8,6 +8,8 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, time
+from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from contracts_schema.geography import region_of
@@ -19,6 +21,7 @@ from flows.hub import PARIS, Hub, WrongUsage
 from flows.published import publications, published_rows
 from warehouse import views
 from warehouse.heads import DATASET, ECARS, PMSI, Head
+from warehouse.log import Event
 
 if TYPE_CHECKING:
     import polars as pl
@@ -30,11 +33,14 @@ if TYPE_CHECKING:
     from checks.cpom.obligations import Watch
 
 COMPARED, CONTEXT, REACHED = "int_cpom__compared", "int_cpom__context", "int_cpom__reached"
-OBLIGATION = "int_cpom__obligation"
-INTERNAL = (COMPARED, CONTEXT, REACHED, OBLIGATION)
+OBLIGATION, TRAJECTORY = "int_cpom__obligation", "int_cpom__trajectory"
+INTERNAL = (COMPARED, CONTEXT, REACHED, OBLIGATION, TRAJECTORY)
 SOURCES = frozenset({ECARS, DATASET, PMSI})
 KINDS = frozenset({"attestation"}) | cpom_decisions.KINDS
 INDICATOR = "out_ars__cpom_indicator"
+HIDDEN = {INDICATOR: (("numerator", "denominator", "recomputed", "gap", "completeness"), "result"),
+          "out_ars__cpom_trajectory": (("numerator", "denominator", "recomputed", "gap"), "reached")}  # fmt: skip
+"""Published tables that hold recomputed figures: these, and the word that would tell of them."""
 RECOMPUTED_VIEW, PMSI_PRODUCT = "out_ars__pmsi_indicator", "pmsi-activity"
 EXPORT_FRAMES = ("sheet", "row", "value", "financial_line", "recognition")
 OF_ALL = ("legal_entity", "establishment")
@@ -53,8 +59,25 @@ class Contracts:
 
 
 def shares(hub: Hub, known: Mapping[str, Head], at: Moment) -> dict[str, str]:
-    """The key of the tables of each région."""
-    return {region: _key(hub, known, region, at) for region in regions(known)}
+    """The key of the tables of each région: of what concerns it, so that nothing else makes them again."""
+    sent, followed = _transmissions(hub, known, at), _followed(hub, known)
+    return {
+        region: _key(hub, known, region, at, sent.get(region, []), followed[None] + followed.get(region, []))
+        for region in regions(known)
+    }
+
+
+def touched(hub: Hub, event: Event) -> Mapping[str, frozenset[str]] | None:
+    """The contracts that an event may change: an export changes those that it names; all else may change any (None)."""
+    if event.type != "DeliveryAccepted" or event.data["source"] != ECARS or "regions" not in event.data:
+        return None
+    import polars as pl
+
+    from flows.ecars_segments import WHOLE
+
+    held = [segment for table, segment in event.data["tables"].items() if table in (_table("sheet"), WHOLE)]
+    rows = [pl.read_parquet(hub.blobs.segment_path(segment), columns=["finess_ej"]) for segment in held]
+    return {"finess_ej": frozenset(pl.concat(rows)["finess_ej"].drop_nulls())} if rows else None
 
 
 def regions(known: Mapping[str, Head]) -> list[str]:
@@ -70,9 +93,11 @@ def computed(hub: Hub, known: Mapping[str, Head], region: str, at: Moment) -> "d
 
     found = judged(hub, known, region, at)
     inside = {COMPARED: found.comparison.compared, CONTEXT: found.comparison.context, REACHED: found.comparison.reached,
-              OBLIGATION: found.watch.obligations}  # fmt: skip
+              OBLIGATION: found.watch.obligations, TRAJECTORY: found.comparison.trajectory}  # fmt: skip
     made = tables(found.facts, found.judgement, found.comparison, found.watch, found.law)
-    made[INDICATOR] = _as_hidden(made[INDICATOR], found.comparison.compared, _hidden(hub, known, region, at))
+    away = _hidden(hub, known, region, at)
+    behind = {INDICATOR: found.comparison.compared}
+    made |= {name: _as_hidden(name, made[name], behind.get(name, found.comparison.trajectory), away) for name in HIDDEN}
     return made | {name: rows.with_columns(region=pl.lit(region)) for name, rows in inside.items()}
 
 
@@ -86,7 +111,8 @@ def judged(hub: Hub, known: Mapping[str, Head], region: str, at: Moment, only: s
     law = cpom_decisions.law_of(hub, ars, at.position)
     instant = datetime.combine(at.on, time(), PARIS).astimezone(UTC)
     facts = facts_of(hub, known, region, at, law, only)
-    judgement = judge(facts, law, at.on, instant)
+    closed = only is None and cpom_decisions.is_closed(hub, ars, at.position)  # one contract alone is not the campaign
+    judgement = judge(facts, law, at.on, instant, closed=closed)
     given = recomputed(hub, known, facts, at)
     comparison = compare(judgement, given, cpom_decisions.definitions(hub, ars, at.position), law, disputed(given, facts))
     return Contracts(facts, law, judgement, comparison, watch(facts, judgement, law, at.on))
@@ -122,6 +148,9 @@ def facts_of(hub: Hub, known: Mapping[str, Head], region: str, at: Moment, law: 
     standing = _of_sheets(exported, rounds.filter(pl.col("round") == 0)["sheet_id"])
     told = {name: rows if name in OF_ALL else mine(rows) for name, rows in found.items()} | standing
     proof = _earlier_proof(exported, rounds, law, at)
+    files = [(name.removeprefix(f"{ECARS}_"), head.data["files"][0]["name"], head.data["files"][0]["sha256"])
+             for head in _tables(known) for name in head.tables]  # fmt: skip
+    told["table_files"] = pl.DataFrame(files, {"frame": pl.String, "file": pl.String, "sha256": pl.String}, orient="row")
     return facts(told | ({"earlier_proof": proof} if proof is not None else {}))
 
 
@@ -180,24 +209,26 @@ def _hidden(hub: Hub, known: Mapping[str, Head], region: str, at: Moment) -> "pl
     return masked(product, frames, region, at.on, earlier)["indicator"].filter("masked").select(keys)
 
 
-def _as_hidden(rows: "pl.DataFrame", compared: "pl.DataFrame", hidden: "pl.DataFrame") -> "pl.DataFrame":
-    """Without the figures that the product of the PMSI hides from the same ARS, nor the result, which would tell of them."""
+def _as_hidden(name: str, rows: "pl.DataFrame", compared: "pl.DataFrame", hidden: "pl.DataFrame") -> "pl.DataFrame":
+    """Without the figures that the product of the PMSI hides from the same ARS, nor the word that would tell of them."""
     import polars as pl
 
     from checks.cpom.product import ROLES
 
-    keys = {"finess_ej": "finess_ej", "indicator_id": "id", "year": "year", "role": "role"}
+    keys = {"finess_ej": "finess_ej", "indicator_id": "id", "year": "year"}
+    keys |= {"role": "role"} if "role" in rows.columns else {}
     made_of = compared.drop_nulls("finess").with_columns(pl.col("finess").str.split(" ")).explode("finess")
     kept_back = made_of.join(
         hidden, left_on=["finess", "year", "definition_id", "variant"], right_on=hidden.columns, how="semi"
     )
     away = kept_back.select(**{name: pl.col(column) for name, column in keys.items()}).unique()
-    away = away.with_columns(role=pl.col("role").replace_strict(ROLES))
+    if "role" in keys:
+        away = away.with_columns(role=pl.col("role").replace_strict(ROLES))
     told = rows.join(away.with_columns(away=pl.lit(value=True)), on=list(keys), how="left", maintain_order="left")
     shown = pl.col("away").is_null()
-    figures = ("numerator", "denominator", "recomputed", "gap", "completeness")
-    told = told.with_columns(*(pl.when(shown).then(pl.col(name)).alias(name) for name in figures),
-                             result=pl.when(shown).then("result").otherwise(pl.lit("Masqué")))  # fmt: skip
+    figures, word = HIDDEN[name]
+    told = told.with_columns(*(pl.when(shown).then(pl.col(figure)).alias(figure) for figure in figures),
+                             pl.when(shown).then(pl.col(word)).otherwise(pl.lit("Masqué")).alias(word))  # fmt: skip
     return told.drop("away")
 
 
@@ -296,7 +327,51 @@ def _earlier_proof(
     return pl.concat(found) if found else None
 
 
-def _key(hub: Hub, known: Mapping[str, Head], region: str, at: Moment) -> str:
+def _transmissions(hub: Hub, known: Mapping[str, Head], at: Moment) -> dict[str | None, list[Any]]:
+    """By région, the transmissions of its establishments, and of those that were ever linked to a legal entity of it."""
+    heads = [head for head in _standing(known).values() if head.source == PMSI]
+    places = {head.data["finess"]: {_region(head.data["finess"])} for head in heads}
+    links = finess.establishments(hub, known, at.position, set(places)) if places else None
+    for number, legal in () if links is None else links.select("finess_et", "finess_ej").drop_nulls().iter_rows():
+        places.get(number, set()).add(_region(legal))
+    found: dict[str | None, list[Any]] = {}
+    for head in heads:
+        for region in places[head.data["finess"]]:
+            found.setdefault(region, []).append([head.scope, head.delivery_id, head.position])
+    return found
+
+
+def _followed(hub: Hub, known: Mapping[str, Head]) -> dict[str | None, list[Any]]:
+    """What follow-up tables say of each région, by hashes; under None what they say of all."""
+    found: dict[str | None, list[Any]] = {None: []}
+    for head in _tables(known):
+        files = [file["name"] for file in head.data["files"]]
+        for table, segment in head.tables.items():
+            of_all = table in map(_table, OF_ALL)
+            for region, told in _hashes(hub.blobs.segment_path(segment), of_all=of_all).items():
+                found.setdefault(region, []).append([table, files, told])
+    return found
+
+
+@lru_cache(maxsize=256)
+def _hashes(path: Path, *, of_all: bool) -> dict[str | None, str]:
+    """A hash of the rows about each région; under None that of a table about all, else of its columns alone."""
+    import polars as pl
+
+    rows = pl.read_parquet(path)
+    if of_all or "finess_ej" not in rows.columns:
+        return {None: _hash(rows)}
+    places = {number: _region(number) for number in rows["finess_ej"].drop_nulls().unique()}
+    told = rows.with_columns(place=pl.col("finess_ej").replace_strict(places, default=None, return_dtype=pl.String))
+    parts = told.drop_nulls("place").partition_by("place", as_dict=True, include_key=False)
+    return {None: _hash(rows.clear()), **{str(region): _hash(part) for (region,), part in parts.items()}}
+
+
+def _hash(rows: "pl.DataFrame") -> str:
+    return hashlib.sha256(rows.write_csv().encode()).hexdigest()
+
+
+def _key(hub: Hub, known: Mapping[str, Head], region: str, at: Moment, sent: list[Any], followed: list[Any]) -> str:
     """A hash of all that the tables of a région are made of."""
     ars = f"ars-{region}"
     exports = [head for head in _exports(known) if region in head.data["regions"]]
@@ -304,10 +379,10 @@ def _key(hub: Hub, known: Mapping[str, Head], region: str, at: Moment) -> str:
         "region": region,
         "on": at.on.isoformat(),
         "exports": [[head.scope, head.tables] for head in exports],
-        "tables": [head.tables for head in _tables(known)],
+        "tables": followed,
         "finess": [[f"{day}", segment] for day, segment in finess.extractions(hub, "finess_et", at.position)],
         "legal": [head.tables["dataset_finess_ej"] for head in known.values() if "dataset_finess_ej" in head.tables],
-        "pmsi": [[scope, head.delivery_id, head.position] for scope, head in _standing(known).items() if head.source == PMSI],
+        "pmsi": sent,
         "views": _views(),
         "shown": [event.position for event in publications(hub, ars, PMSI_PRODUCT, at.position)],
         "law": cpom_decisions.law_of(hub, ars, at.position).digest(),

@@ -1,4 +1,4 @@
-"""What an ARS decides about the CPOM: the variant and tolerance that an indicator is compared in, and how the guide is read.
+"""What an ARS decides about the CPOM: the variant and tolerance of an indicator, how the guide is read, the campaign's close.
 
 Each is a ``DecisionTaken`` in the stream of the ARS (``cpom/ars-76``); a further one on the same subject replaces it, and a
 withdrawal takes it back. Must never change a past decision, nor compare anything that was not decided.
@@ -9,7 +9,7 @@ from datetime import date
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
-from contracts_schema.cpom_catalogue import Choice, WrongChoice, chosen_policies, indicators, policies
+from contracts_schema.cpom_catalogue import CAMPAIGN, Choice, WrongChoice, chosen_policies, indicators, policies
 from contracts_schema.geography import region_of
 from contracts_schema.parameters.policies import BOOLEANS, OFF, written_choice
 from flows import law
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from checks.cpom.law import Law
 
-DEFINITION, POLICY = "definition", "cpom_policy"
-KINDS = frozenset({DEFINITION, POLICY})
+DEFINITION, POLICY, CLOSING = "definition", "cpom_policy", "cpom_closing"
+KINDS = frozenset({DEFINITION, POLICY, CLOSING})
 VARIANTS = {
     "OS_11": tuple(f"{age}_{door}" for age in ("ge75", "gt75") for door in ("v1", "v2", "v3")),
     "OS_13": ("v1", "v2_overnight"),
@@ -75,6 +75,21 @@ def decide_policy(hub: Hub, ars: str, policy: str, value: str, reason: str) -> d
 def withdraw_policy(hub: Hub, ars: str, policy: str, reason: str) -> dict[str, Any]:
     """Take back the setting of a policy: its default holds again. WrongUsage."""
     return _withdraw(hub, _ars(ars), POLICY, policy, reason)
+
+
+def close(hub: Hub, ars: str, reason: str) -> dict[str, Any]:
+    """Say that the campaign is closed for an ARS: the contracts received are then counted against those expected (R52)."""
+    return _record(hub, _ars(ars), CLOSING, CAMPAIGN, "close", _said(reason))
+
+
+def reopen(hub: Hub, ars: str, reason: str) -> dict[str, Any]:
+    """Take the closing of the campaign back. WrongUsage when it is not closed."""
+    return _withdraw(hub, _ars(ars), CLOSING, CAMPAIGN, reason)
+
+
+def is_closed(hub: Hub, ars: str, until: int | None = None) -> bool:
+    """Whether the campaign is closed for an ARS, now or as of a position."""
+    return (CLOSING, CAMPAIGN) in standing(hub, ars, until)
 
 
 def standing(hub: Hub, ars: str, until: int | None = None) -> dict[tuple[str, str], Event]:

@@ -19,9 +19,8 @@ if TYPE_CHECKING:
 
     from flows.cpom import Contracts
 
-SUBJECTS = {"subsidy": "subsidy_id", "payment": "subsidy_id", "recognition_report": "recognition_id",
-            "notice_event": "procedure_id"}  # fmt: skip
-"""Follow-up tables by the column that an obligation names in its subject."""
+SUBJECTS = {"recognition_report": "recognition_id", "notice_event": "procedure_id", "contract_post": "post_id"}
+"""Follow-up tables by the column that an obligation names in its subject; subsidies have theirs."""
 WORDS = {"INITIALE": "valeur initiale", "CIBLE": "cible", "REALISE": "valeur réalisée"}
 PMSI_TABLE = "indicator"
 
@@ -34,12 +33,15 @@ def origins(hub: Hub, table: Table, row: Mapping[str, Any], position: int) -> Or
     if at is None:
         return Origins({})
     known, ej = all_heads(hub, at.position), row.get("finess_ej")
-    lines = _followed(hub, known, table, row)
-    if ej is None:  # an obligation of the whole campaign, which no file makes
-        return Origins(lines)
+    lines = followed(hub, known, _of_tables(table.name, row))
+    if ej is None:  # of the whole campaign or région: no file makes it
+        return Origins(lines, (rule(row["rule"], row["message"], severity=row["severity"]),) if table.name == "finding" else ())
     found = cpom.judged(hub, known, row["region"], at, only=ej)
     if table.name == "indicator":
         lines |= _counted(hub, known, found, row, at.position)
+    if table.name == "trajectory":
+        sent = set((row["origin"] or "").split())
+        lines |= {head.scope: {} for head in known.values() if head.delivery_id in sent}
     basis = CELLS[table.name](found, row) if table.name in CELLS else iter(())
     told = [*basis, *(_recomputed(hub, found, row) if table.name == "indicator" else ())]
     return Origins({**{one["scope"]: {} for one in told if one["kind"] == CELL}, **lines}, tuple(told))
@@ -85,6 +87,15 @@ def _declared(found: "Contracts", row: Mapping[str, Any]) -> Basis:
         yield _cell(f"{WORDS[role]} {row['year']}", {**one, "file": files[one["sha256"]]}, one["cell"], one["text"])
 
 
+def _target(found: "Contracts", row: Mapping[str, Any]) -> Basis:
+    """The cell of the target, and what is recomputed of its year."""
+    yield from _declared(found, {**row, "role": "Cible"})
+    said = "masqué" if row["masked"] or row["numerator"] is None else f"{row['numerator']} / {row['denominator']}"
+    yield {"kind": RECOMPUTED, "variant": row["definition_variant"], "numerator": row["numerator"],
+           "denominator": row["denominator"],
+           "text": f"recalculé : variante {row['definition_variant']} : {said} ({row['year']})"}  # fmt: skip
+
+
 def _finding(found: "Contracts", row: Mapping[str, Any]) -> Basis:
     """The rule, and the cell that it speaks of."""
     import polars as pl
@@ -119,7 +130,7 @@ def _obligation(found: "Contracts", row: Mapping[str, Any]) -> Basis:
 
 CELLS: dict[str, Callable[["Contracts", Mapping[str, Any]], Basis]] = {
     "contract": _contract, "indicator": _declared, "target": _declared, "finding": _finding, "line": _line,
-    "obligation": _obligation,
+    "trajectory": _target, "obligation": _obligation,
 }  # fmt: skip
 
 
@@ -177,11 +188,10 @@ def _counted(
     return told
 
 
-def _followed(hub: Hub, known: Mapping[str, Head], table: Table, row: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """The lines of the follow-up tables that a row rests on, by scope."""
+def followed(hub: Hub, known: Mapping[str, Head], wanted: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The lines of follow-up tables, by scope; ``wanted``: by frame, the columns and values of the rows."""
     import polars as pl
 
-    wanted = _of_tables(table.name, row)
     told: dict[str, dict[str, Any]] = {}
     for head in known.values():
         for frame, condition in wanted.items():
@@ -199,7 +209,7 @@ def _of_tables(name: str, row: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """By follow-up table, the columns and values of the rows that a published row is made of."""
     ej = {"finess_ej": row.get("finess_ej")}
     if name == "subsidy":
-        return {"subsidy": {"subsidy_id": row["subsidy_id"], **ej}, "payment": {"subsidy_id": row["subsidy_id"]}}
+        return of_subsidy(row["subsidy_id"], row["finess_ej"])
     if name == "notice":
         return {"notice_event": {"procedure_id": row["procedure_id"], **ej}}
     if name == "ceiling":
@@ -207,8 +217,17 @@ def _of_tables(name: str, row: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     if name != "obligation" or ej["finess_ej"] is None:
         return {}
     if row["subject"] is None:
-        return {"annex": ej, "entry": ej}
-    return {frame: {column: row["subject"]} | ({} if frame == "payment" else ej) for frame, column in SUBJECTS.items()}
+        return {"annex": ej, "entry": ej, "contract_event": ej}
+    if row["deadline_id"] == "D24":
+        return {"long_term_account": ej}
+    others = {frame: {column: row["subject"], **ej} for frame, column in SUBJECTS.items()}
+    return others | of_subsidy(row["subject"], row["finess_ej"])
+
+
+def of_subsidy(number: str, finess_ej: str) -> dict[str, dict[str, Any]]:
+    """The rows of follow-up tables about a subsidy, as ``followed`` wants them."""
+    own = {"subsidy_id": number}
+    return {"subsidy": {**own, "finess_ej": finess_ej}, "payment": own, "refund_request": own}
 
 
 def _numbers(hub: Hub, head: Head) -> list[int]:

@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date, datetime
+from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
 from threading import Thread
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from checks.deliveries import Judgement, Standing
     from flows.gate import Judged, Progress
+    from warehouse.log import Log
 
 READ_BYTES = 16 << 20
 """Bytes of a file read at a time: bounds memory."""
@@ -188,12 +190,19 @@ def decision(hub: Hub, scope: str, delivery_id: str) -> Event | None:
 
 def heads(hub: Hub, until: int | None = None) -> dict[str, Head]:
     """The heads that stand, by scope, now or as of a position of the log."""
-    return fold(hub.log.read(until=until, types=FOLDED))
+    return {scope: head for scope, head in all_heads(hub, until).items() if head.superseded_by is None}
 
 
 def all_heads(hub: Hub, until: int | None = None, under: str | None = None) -> dict[str, Head]:
     """The same with those that others supersede; ``under`` is how the scopes asked for begin (``bordereau/``)."""
-    return fold_all(hub.log.read(until=until, types=FOLDED, under=under))
+    last = hub.log.head()[0]
+    return dict(_folded(hub.log, last if until is None else min(until, last), under))
+
+
+@lru_cache(maxsize=4)
+def _folded(log: "Log", until: int, under: str | None) -> dict[str, Head]:
+    """What stood at a position stands there for ever."""
+    return fold_all(log.read(until=until, types=FOLDED, under=under))
 
 
 def report(hub: Hub, decided: Event, *, already: bool) -> Report:

@@ -21,23 +21,35 @@ FIR = (
     "ARS fictive|99|2025|990000069|Centre de santé fictif 6|99900000600011|Coordination|CPAM 311|A-001|20000.00|20000.00|P1",
     "ARS fictive|99|2025|990000069|Centre de santé fictif 6|99900000600011|Coordination|CPAM 311|A-002|-500.00|-500.00|P1",
     "ARS fictive|99|2025|CPTSVALSABLIER01|CPTS du Val Sablier|99900001100018|Accès aux soins|CPAM 311|A-003|15000.00||P1",
+    "ARS fictive|99|2025|CPTSVALSABLIER01|CPTS du Val Sablier|99900001100018|Accès aux soins|CPAM 311|A-004|9000.00|9000.00|P1",
 )
 CONTRACT = (
     "contrat_id;type_contrat;siret;population;palier;date_signature;region",
     "CPTS-1;ACI_CPTS;99900001100018;60000;2;2022-07-01;99",
+    "ITAOS-1;ITAOS;99900001100018;;;2025-11-03;99",
 )
 MISSION = (
     "contrat_id;mission;date_demarrage;date_deploiement;taux_atteinte;premier_versement",
     "CPTS-1;ACCES;2022-09-01;2023-06-01;80;",
 )
+ENTRY = (
+    "contrat_id;finess_ej;siret;mission;part;annee_contrat;indicateur_libelle;valeur_texte;valeur_num;unite;date_piece;horodatage_saisie",
+    "CPTS-1;;99900001100018;ACCES;VARIABLE;3;Médecin traitant trouvé;;212;patients;2025-06-30;2025-07-08T10:00:00+02:00",
+    "CPTS-1;;99900001100018;FONCTIONNEMENT;FIXE;3;Rapport d'activité;reçu;;;2025-09-12;2025-09-15T09:00:00+02:00",
+)
+REFUND = ("subvention_id;date_demande;montant_cents;canal", "FMIS-1;2025-11-12;5000000;PLATEFORME_CDC")
+"""Of the subsidy that ``demo_cpom`` gives."""
 
 
 def write(folder: Path) -> int:
-    """Write the five sections, the commitments and the forms on a CPTS; gives the number of files."""
+    """Write the five sections, the commitments, the forms on a CPTS, a refund request; gives the number of files."""
     files = synthetic_ecds.demo() | {
         name: "\r\n".join([*lines, ""]).encode()
-        for name, lines in (("HAPI_ARS_99_2025.csv", FIR), ("cpts-contrats.csv", CONTRACT), ("cpts-missions.csv", MISSION))
-    }
+        for name, lines in (
+            ("HAPI_ARS_99_2025.csv", FIR), ("cpts-contrats.csv", CONTRACT), ("cpts-missions.csv", MISSION),
+            ("cpts-saisie.csv", ENTRY), ("fmis-demandes.csv", REFUND),
+        )
+    }  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
         (folder / name).write_bytes(content)

@@ -11,7 +11,6 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn
 from rich.table import Table
@@ -22,7 +21,9 @@ from contracts_schema.french import euros as euros
 from contracts_schema.french import number as number
 from contracts_schema.parameters.record import STATUSES_FR
 from contracts_schema.rules import label
+from flows import display_status
 from flows.deliveries import names_of
+from flows.grids import grid as grid
 
 if TYPE_CHECKING:
     import polars as pl
@@ -115,7 +116,15 @@ def spinner(title: str, *, quiet: bool = False) -> Iterator[Callable[[str], None
 def ingested(reports: "Sequence[Report]") -> None:
     out = console()
     table = grid("fichier", "état", "lignes >", "acceptées >", "à l'écart >")
-    for report in reports:
+    alone, many = display_status.reports(reports)
+    for status, some in many.items():
+        word, colour = STATUS[status]
+        sums = (
+            sum(counts)
+            for counts in zip(*((one.rows_in, one.rows_accepted, one.rows_quarantined) for one in some), strict=True)
+        )
+        table.add_row(counted(len(some), "fichier"), Text(word, colour), *map(number, sums))
+    for report in alone:
         word, colour = STATUS[report.status]
         table.add_row(plain(names_of(report.files)), Text(word, colour), number(report.rows_in),
                       number(report.rows_accepted), number(report.rows_quarantined))  # fmt: skip
@@ -136,7 +145,8 @@ def passed_over(names: Sequence[str]) -> None:
         console().print(Text(f"nom non reconnu, non lu ({count}) : {plain(shown)}", "yellow"), soft_wrap=True)
 
 
-def status(answer: Mapping[str, Any]) -> None:
+def status(answer: Mapping[str, Any], *, every: bool = False) -> None:
+    """``every``: a line a delivery, however many there are."""
     out = console()
     settings = answer["settings"]
     for name, title in (("home", "hub"), ("database_url", "journal"), ("store_url", "octets"), ("warehouse_url", "tables")):
@@ -146,13 +156,21 @@ def status(answer: Mapping[str, Any]) -> None:
     log = answer["log"]
     out.print(f"position {log['as_of']} sur {log['position']}, empreinte {log['hash'][:16]}…")
     heads = grid("id", "en place", "période >", "lignes >", "à l'écart >", "alertes")
-    for head in answer["heads"]:
-        counts = (str(head["period"] or ""), number(head["rows"]), number(head["rows_quarantined"]))
-        told = [*map(label, head["alerts"]), *(["laissée entrer par dérogation"] if head["waived"] else [])]
-        heads.add_row(head["delivery_id"][:SHORT], head["scope"], *counts, "\n".join(told))
-    out.print(heads if answer["heads"] else "Aucune transmission en place.")
-    if answer["bordereaux"]:
-        _bordereaux(out, answer["bordereaux"])
+    lines, grouped = display_status.heads(answer["heads"], every=every)
+    for delivery, name, *rest in lines:
+        heads.add_row(delivery, "\n".join(map(plain, name.split("\n"))), *rest)
+    out.print(heads if lines else "Aucune transmission en place.")
+    many, alone = display_status.bordereaux(answer["bordereaux"], every=every)
+    if many:
+        table = grid("bordereaux", "en place >", "remplacés >", "lignes >", "à l'écart >", "réclamé >")
+        for name, *counts, cents in many:
+            table.add_row(name, *map(number, counts), euros(cents))
+        out.print(table)
+    if alone:
+        _bordereaux(out, alone, answer["bordereaux"])
+    if grouped or many:
+        out.print("Livraisons nombreuses, par groupes : « --scope DÉBUT » montre celles d'un périmètre, « --all » toutes.",
+                  soft_wrap=True)  # fmt: skip
     for entry in answer["held"]:
         out.print(Text.assemble(("retenue", "yellow"), f" {entry['delivery_id'][:SHORT]}  {plain(entry['file'])}"))
         for rule in entry["reasons"]:
@@ -163,9 +181,10 @@ def status(answer: Mapping[str, Any]) -> None:
         out.print(f"publié   {made} → {plain(entry['folder'])}", soft_wrap=True)
 
 
-def _bordereaux(out: Console, found: Sequence[Mapping[str, Any]]) -> None:
+def _bordereaux(out: Console, found: Sequence[Mapping[str, Any]], known: Sequence[Mapping[str, Any]]) -> None:
     """One line a bordereau, those that others supersede included, named by the start of their delivery's id."""
-    ids = {one["scope"]: one["delivery_id"][:SHORT] for one in found}
+    ids = {one["scope"]: one["delivery_id"][:SHORT] for one in known}
+    ids |= {scope: scope for one in found for scope in (one["superseded_by"], one["replaces"]) if scope and scope not in ids}
     table = grid("id", "bordereau", "lignes >", "à l'écart >", "réclamé >", "état")
     for one in found:
         told = [f"remplacé par {ids[one['superseded_by']]}"] if one["superseded_by"] else ["en place"]
@@ -324,7 +343,8 @@ def explained(answer: Mapping[str, Any]) -> None:
             out.print("  aucune ligne du fichier ne compte ici")
         for measures, found in _same_lines(delivery["measures"]):
             lines = counted(found["lines"], "ligne")
-            out.print(f"  {measures} : {lines} du fichier : {_ranges(found['ranges'])}", soft_wrap=True)
+            where = f" : {_ranges(found['ranges'])}" if found["ranges"] else ""
+            out.print(f"  {measures} : {lines} du fichier{where}", soft_wrap=True)
 
 
 def _published(name: str, value: object) -> str:
@@ -352,7 +372,7 @@ def _main_segment(delivery: Mapping[str, Any]) -> str:
 def rows(found: "Rows", output: Path | None, *, in_json: bool) -> None:
     """Show rows as a table; or as JSON, there or in a file."""
     if not in_json:
-        table = grid(*found.columns)
+        table = grid(*map(plain, found.columns))
         for line in found.content:
             table.add_row(*("" if value is None else plain(value) for value in line))
         console().print(table)
@@ -555,14 +575,6 @@ def _attested(one: Mapping[str, Any]) -> str:
     if not gone:
         return f"{told} ; se retire par ecluse attest --withdraw {one['position']}"
     return f"{told} ; retirée le {_day_of(gone['recorded_at'])} par le compte {gone['actor']} : {gone['reason']}"
-
-
-def grid(*columns: str) -> Table:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for column in columns:
-        right = column.endswith(" >")
-        table.add_column(Text(plain(column.removesuffix(" >"))), justify="right" if right else "left", overflow="fold")
-    return table
 
 
 def _reasons(report: "Report") -> Iterator[str]:

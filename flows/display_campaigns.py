@@ -81,7 +81,7 @@ def centre(answer: Mapping[str, Any], *, full: bool) -> None:
         out.print(Text.assemble((scheme["result"], COLOURS.get(scheme["result"], "")), plain(f" : {scheme['reason']}")))
         money = (f"{label} {euros(scheme[cents])}" for cents, label in MONEY.items() if scheme[cents] is not None)
         out.print("  " + "  ".join(money))
-        for tree in (scheme["tree"], *scheme["advance"]):
+        for tree in (scheme["tree"], *({**one, "inputs": []} for one in scheme["advance"])):  # the same indicators again
             out.print(_branch(tree, full))
         out.print()
     telling = [one for one in answer["findings"] if one["state"] in TELLING]

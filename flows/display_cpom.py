@@ -17,7 +17,7 @@ STATUS = {
 }
 
 
-def contracts(found: Sequence[Mapping[str, Any]]) -> None:
+def contracts(found: Sequence[Mapping[str, Any]], campaign: Mapping[str, Any]) -> None:
     out = console()
     table = grid("FINESS EJ", "nom", "conformité", "choix", "conc. >", "écarts >", "n. v. >")
     for one in found:
@@ -26,6 +26,21 @@ def contracts(found: Sequence[Mapping[str, Any]]) -> None:
         table.add_row(one["finess_ej"], plain(one["legal_name"] or ""), one["compliance"], one["deadline"], *counts)
     out.print(table)
     out.print("conc. : concordants ; écarts, tolérés compris ; n. v. : non vérifiables")
+    findings(campaign)
+
+
+def findings(about: Mapping[str, Any]) -> None:
+    """Findings with their rule and their place, then the rules that nothing lets be judged, with what is missing."""
+    out = console()
+    for one in about["findings"]:
+        place = ", ".join(part for part in (one["file"], one["sheet"], one["cell"]) if part)
+        told = f"{one['severity']} {one['rule']} : {one['message']}" + (f" ({place})" if place else "")
+        out.print(Padding(Text(plain(told)), (0, 0, 0, 2)))
+    lacking: dict[str, list[str]] = {}
+    for one in about["not_evaluable"]:
+        lacking.setdefault(one["reason"], []).append(one["rule"])
+    for reason, rules in lacking.items():
+        out.print(Padding(Text(plain(f"Non vérifiable {', '.join(rules)} : {reason}")), (0, 0, 0, 2)))
 
 
 def contract(one: Mapping[str, Any]) -> None:
@@ -40,9 +55,9 @@ def contract(one: Mapping[str, Any]) -> None:
         told = "sans valeur" if rate is None else _hundredths(rate)
         counted = f"{variant['numerator']} / {variant['denominator']}" if variant["denominator"] else f"{variant['numerator']}"
         out.print(f"    {variant['year']}, variante {variant['variant']} : {told} ({counted})")
-    said = dict.fromkeys(f"{finding['severity']} : {finding['message']}" for finding in one["findings"])
-    for text in said:  # a finding about several cells is told of each, in the same words
-        out.print(Padding(Text(plain(text)), (0, 0, 0, 2)))
+    for step in one["trajectory"] if one["variants"] else ():
+        target(step)
+    findings(one)
     for reached in one["reached"]:
         out.print(Padding(Text(plain(reached["message_fr"])), (0, 0, 0, 2)))
 
@@ -64,6 +79,16 @@ def indicator(value: Mapping[str, Any]) -> None:
         out.print(f"    {plain(value['message_fr'])}", soft_wrap=True)
 
 
+def target(step: Mapping[str, Any]) -> None:
+    """A target beside what is recomputed of its year."""
+    words = {True: "atteinte", False: "non atteinte", None: "sens d'évolution non connu"}
+    told = f"cible {step['year']} : {_hundredths(step['target_hundredths'])}"
+    if step["recomputed_hundredths"] is not None:
+        told += f", recalculé {_hundredths(step['recomputed_hundredths'])} : {words[step['reached']]}"
+        told += " (provisoire)" if step["provisional"] else ""
+    console().print(f"    {told}")
+
+
 def due(found: Sequence[Mapping[str, Any]]) -> None:
     out = console()
     if not found:
@@ -73,7 +98,8 @@ def due(found: Sequence[Mapping[str, Any]]) -> None:
     for one in found:
         left = "" if one["days_left"] is None else str(one["days_left"])
         day = f"{one['due_on']:%d/%m/%Y}" if one["due_on"] else "sans date"
-        about = " · ".join(plain(part) for part in (one["label_fr"], one["subject"]) if part)
+        lacks = None if one["due_on"] else one["evidence_fr"]
+        about = " · ".join(plain(part) for part in (one["label_fr"], one["subject"], lacks) if part)
         table.add_row(day, left, one["finess_ej"] or "campagne", about, STATES_FR[one["state"]])
     out.print(table)
 

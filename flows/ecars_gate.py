@@ -47,6 +47,9 @@ def gate(hub: Hub, received: Event, progress: Progress = lambda *_: None) -> Jud
             found = read_ecars(content, file["name"], received_on(received), _read)
             frames, rows = {name: getattr(found, name) for name in NAMES}, found.value.height + found.financial_line.height
             judged.facts |= _about(found)
+            if judged.facts["unplaced"]:
+                said = pl.DataFrame([(UNPLACED, _nowhere(found, file["name"]))], schema=REFUSAL, orient="row")
+                judged.facts |= {"refusal": segment(hub, said)}
         else:
             name, rows_of = read_table(content, file["name"])
             frames, rows = {name: rows_of}, rows_of.height
@@ -77,11 +80,30 @@ def judge(hub: Hub, received: Event, judged: Judged) -> Judgement:
     return Judgement("accepted", (), (UNPLACED,) if judged.facts.get("unplaced") else ())
 
 
-def _about(export: Export) -> dict[str, object]:
-    """What the decision says of an export: its contracts, counted, the régions that they are of, how many are of none."""
-    places = {
+def _regions(export: Export) -> dict[str, str | None]:
+    """The région of each number of an export."""
+    return {
         number: region_of(number) if len(number) == 9 else None for number in export.sheet["finess_ej"].fill_null("").unique()
     }
+
+
+def _nowhere(export: Export, file: str) -> str:
+    """Where the numbers of no known région stand: file, sheet and cell, or line of the canonical form; never the numbers."""
+    nowhere = [number for number, region in _regions(export).items() if region is None]
+    first = export.row.group_by("sheet_id").agg(line=pl.col("row").min())
+    rows = export.sheet.filter(pl.col("finess_ej").fill_null("").is_in(nowhere)).join(first, on="sheet_id", how="left")
+    places = []
+    for one in rows.head(5).iter_rows(named=True):
+        sheet = f"feuille « {one['sheet']} », " if one["sheet"] else ""
+        places.append(sheet + (f"cellule {one['finess_cell']}" if one["finess_cell"] else f"ligne {one['line'] or 1}"))
+    more = f" et {rows.height - len(places)} autres" if rows.height > len(places) else ""
+    told = "numéro FINESS EJ absent, mal formé ou d'aucune région connue : le contrat n'est donné à aucune ARS"
+    return f"{file} : {' ; '.join(places)}{more} : {told} (règle {UNPLACED})"
+
+
+def _about(export: Export) -> dict[str, object]:
+    """What the decision says of an export: its contracts, counted, the régions that they are of, how many are of none."""
+    places = _regions(export)
     known = sorted({region for region in places.values() if region})
     return {"contracts": len(places), "regions": known, "unplaced": sum(region is None for region in places.values())}
 

@@ -4,6 +4,7 @@ A workbook of one contract is some eighty rows: three files for it would cost mo
 """
 
 from collections.abc import Iterable, Mapping
+from functools import cache
 
 import polars as pl
 
@@ -43,26 +44,27 @@ def segment(hub: Hub, frame: pl.DataFrame) -> str:
 
 
 def read(hub: Hub, heads: Iterable[Head]) -> dict[str, pl.DataFrame]:
-    """What these exports say, a frame each, rows in the order of the exports."""
+    """What these exports say, a frame each; the rows of one export in their order."""
     known = list(heads)
     parts: dict[str, list[pl.DataFrame]] = {name: [pl.DataFrame(schema=schema(name))] for name in FRAMES}
     for start in range(0, len(known), AT_ONCE):
         some = known[start : start + AT_ONCE]
-        whole = _rows(hub, [head.tables[WHOLE] for head in some if WHOLE in head.tables])
+        whole = _rows(hub, WHOLE, _columns(), some)
         for name in FRAMES:
-            if whole is not None:
-                mine = whole.filter(pl.col("frame") == name)
-                parts[name] += [_shaped(mine, name)] if mine.height else []
-            own = _rows(hub, [head.tables[table_of(name)] for head in some if table_of(name) in head.tables])
-            parts[name] += [] if own is None else [own.match_to_schema(schema(name))]
+            mine = whole.filter(pl.col("frame") == name)
+            parts[name] += [mine.select(schema(name).names()), _rows(hub, table_of(name), schema(name), some)]
     return {name: pl.concat(found, rechunk=True) for name, found in parts.items()}
 
 
-def _rows(hub: Hub, segments: list[str]) -> pl.DataFrame | None:
-    paths = [hub.blobs.segment_path(one) for one in segments]
-    return pl.read_parquet(paths, missing_columns="insert") if paths else None
+def _rows(hub: Hub, table: str, columns: pl.Schema, heads: Iterable[Head]) -> pl.DataFrame:
+    """The rows of a table, of all exports that have it; a column that a segment lacks is null."""
+    paths = [hub.blobs.segment_path(head.tables[table]) for head in heads if table in head.tables]
+    if not paths:
+        return pl.DataFrame(schema=columns)
+    return pl.read_parquet(paths, schema=columns, missing_columns="insert").rechunk()
 
 
-def _shaped(rows: pl.DataFrame, name: str) -> pl.DataFrame:
-    """Rows of one frame, out of the columns of all."""
-    return rows.select(pl.col(column).cast(kind) for column, kind in schema(name).items())
+@cache
+def _columns() -> pl.Schema:
+    """The columns of all frames, side by side."""
+    return pl.Schema({"frame": pl.String(), **{column: kind for name in FRAMES for column, kind in schema(name).items()}})

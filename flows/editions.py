@@ -7,7 +7,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from connectors.campaign_files import COMMON
+from connectors.campaign_files import COMMON, ECDS
 from contracts_schema import parameters
 from contracts_schema.families import RESTRICTED
 from contracts_schema.fingerprint import fingerprint
@@ -235,6 +235,9 @@ def _is_from(edition: Edition, head: "Head") -> bool:
     from warehouse.masking import is_of
 
     product, recipient = edition.product, edition.recipient
+    beside = getattr(computed.maker(product.made_by), "BESIDE", ()) if product.made_by in computed.MODULES else ()
+    if beside and head.source in (ECARS, ECDS) and not set(head.tables) & set(beside):
+        return False  # of other sources it reads some tables alone
     if "places" in head.data:
         own = product.made_by in computed.MODULES and head.source in computed.maker(product.made_by).SOURCES
         return own and _is_about(head, recipient)

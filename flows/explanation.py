@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from contracts_schema.french import number as figure
-from contracts_schema.products import VIEWS, Table, product_of
+from contracts_schema.products import VIEWS, Table
 from flows import origins
 from flows.deliveries import all_heads, heads, names_of, quarantines, set_aside, verdict_of
 from flows.hub import Hub, WrongUsage
 from flows.origins import Origins
-from flows.published import folder_of, publications, published_rows
+from flows.published import contract_of, folder_of, publications, published_rows
 from warehouse.log import Event
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def explain(
     table = _table(event, table_name)
     row = _row(hub, event, table, keys)
     position = int(event.data["log"]["position"])
-    product = product_of(event.data["recipient"], event.data["product"])
+    product = contract_of(event)
     if product.made_by == VIEWS:
         found, standing = Origins(lines_of(hub, table, row, position)), heads(hub, position)
     else:
@@ -120,7 +120,7 @@ def _publication(hub: Hub, product_name: str, number: int | None, until: int | N
 
 
 def _table(event: Event, name: str) -> Table:
-    tables = {table.name: table for table in product_of(event.data["recipient"], event.data["product"]).tables}
+    tables = {table.name: table for table in contract_of(event).tables}
     if name not in tables:
         raise WrongUsage(f"pas de table {name} dans {event.data['product']} ; tables : {', '.join(tables)}")
     return tables[name]

@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flows.hub import Hub
+from contracts_schema.products import Product, product_of
+from flows.hub import Hub, WrongUsage
 from warehouse.log import Event
 
 if TYPE_CHECKING:
@@ -19,6 +20,16 @@ def publications(hub: Hub, recipient: str | None = None, product: str | None = N
     events = hub.log.read(types={"ProductPublished"}, until=until)
     wanted = {"recipient": recipient, "product": product}
     return [event for event in events if all(value in (None, event.data[name]) for name, value in wanted.items())]
+
+
+def contract_of(event: Event) -> Product:
+    """The present contract of what was published. WrongUsage when an earlier version published what this one does not."""
+    recipient, product = event.data["recipient"], event.data["product"]
+    try:
+        return product_of(recipient, product)
+    except KeyError:
+        told = f"{recipient}/{product} n° {event.data['number']} vient d'une version antérieure, cette version n'en publie plus"
+        raise WrongUsage(f"{told} : ses fichiers restent, leur contrat est dans contract.odcs.yaml") from None
 
 
 def folder_of(hub: Hub, event: Event) -> Path:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from connectors import demarches
-from connectors.demarches_attachments import Hosts, Ledger, fetch, wanted
+from connectors.demarches_attachments import NOT_ASKED, Hosts, Ledger, fetch, wanted
 from connectors.demarches_client import Pace, PullStopped, Service, WronglySet
 from connectors.demarches_journal import alone
 from connectors.demarches_merge import SnapshotDamaged
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 SNAPSHOT, MAPPING, PIECES = "declarations", "mapping", "pieces"
 """The families of the files of a delivery."""
 FOLDER = "pulls"
+FEW = 1000
+"""Dossiers of which every number is walked at each pull (20 requests), so that the démarche is read whole on that day."""
 PASSING = frozenset({"unreachable"})
 """What may be otherwise a minute later is no fact to keep."""
 
@@ -120,8 +122,9 @@ def pull(
 ) -> Pulled:
     """Pull a démarche: what changed since the snapshot that stands, all of it when ``full``.
 
-    ``absences`` walks every number too, which finds what vanished; ``files`` fetches attached files, if the settings name
-    their hosts. WrongUsage when settings or token are wrong; PullStopped when the same call, later, goes on.
+    ``absences`` walks every number too, which finds what vanished; so does a pull of ``FEW`` dossiers at most. ``files``
+    fetches attached files, if the settings name their hosts. WrongUsage when settings or token are wrong; PullStopped when
+    the same call, later, goes on.
     """
     told = the_one(hub.settings, number)
     pace = pace or Pace(now=lambda: hub.clock().timestamp())
@@ -131,7 +134,9 @@ def pull(
         mapping, service = mapping_of(path, number), service_of(told)
         head = deliveries.all_heads(hub, under=scope_of(number)).get(scope_of(number))
         previous = _previous(hub, head, folder / "previous.jsonl")
-        order = demarches.Order(number, mode="full" if full else "auto", numbers=absences, keep=mapping.kept())
+        order = demarches.Order(
+            number, mode="full" if full else "auto", numbers=absences or _few(previous), keep=mapping.kept()
+        )
         found = demarches.pull(service, order, folder / "work", previous, pace, progress=_counted(progress))
         counts, stopped = _files(hub, told, service, found.path, folder / "work", pace) if files else ({}, None)
         ours = _delivery_files(folder, number, found.path, path)
@@ -190,12 +195,21 @@ def _previous(hub: Hub, head: Head | None, path: Path) -> Path | None:
     return path
 
 
+def _few(previous: Path | None) -> bool:
+    """Whether a snapshot has so few dossiers that walking their numbers costs next to nothing."""
+    if previous is None:
+        return False
+    with previous.open("rb") as lines:
+        return sum(1 for _ in lines) <= FEW + 1  # the header, then one line a dossier
+
+
 def _files(
     hub: Hub, told: Demarche, service: Service, snapshot: Path, folder: Path, pace: Pace
 ) -> tuple[dict[str, int], str | None]:
     """Fetch the attached files that are not kept yet; counts by status, and why that stopped, if it did."""
     if not told.file_hosts:
-        return {}, None
+        lacking = len(wanted(snapshot))
+        return ({NOT_ASKED: lacking} if lacking else {}), None
 
     def put(chunks: Iterable[bytes]) -> str:
         return hub.blobs.put_stream(chunks).sha256

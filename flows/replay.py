@@ -8,12 +8,14 @@ another way than a kept publication is a step of its own. States are masked as f
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from connectors.campaign_files import ECDS
 from contracts_schema.fingerprint import fingerprint
 from contracts_schema.products import VIEWS, Product, Table
 from flows import computed
+from flows.changed_rows import among, differing, shaped
 from flows.computed import Moment
 from flows.editions import tables_of
 from flows.hub import PARIS, Hub
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 
     Rows = dict[str, pl.DataFrame]
 
-MOST = 64
+MOST = 32
 """States made of one replay: past them, the events that lie between two are told together."""
 
 DECLARATION, TRANSMISSION, LIST, DECISION, PUBLICATION, VERSION, DAYS = (
@@ -47,11 +49,27 @@ DECISIONS_FR = {
 
 
 @dataclass(frozen=True)
+class Cause:
+    """What may have changed rows: in words, and of which rows, by column the values (None: of any)."""
+
+    told: dict[str, Any]
+    touches: Mapping[str, frozenset[str]] | None = None
+
+
+@dataclass(frozen=True)
+class Point:
+    """A moment of the way, and what came since the point before it."""
+
+    at: Moment
+    causes: tuple[Cause, ...] = ()
+
+
+@dataclass(frozen=True)
 class State:
     """The published tables by name, as at some point of the way; ``causes``: what led here from the state before."""
 
     tables: "Rows"
-    causes: tuple[dict[str, Any], ...] = ()
+    causes: tuple[Cause, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -74,43 +92,50 @@ class Asked:
         among = table.follows or table.narrows or any(mask.adds_up for mask in table.mask)
         return rows if among else self.of(rows)
 
-    def kept(self, rows: "Rows") -> "Rows":
-        """The rows asked for of the tables asked for, by name."""
-        return {table.name: self.of(rows[table.name]) for table in self.tables}
-
 
 def states(
     hub: Hub, asked: Asked, first: Event, last: Event, progress: Callable[[str], None] = lambda name: None
 ) -> list[State]:
-    """The states from one publication to a later one; the first and the last are these, as kept. PublicationLost."""
+    """The states from one publication to a later one; the first and the last are these, as kept. PublicationLost.
+
+    Of each state the rows that differ between these two, numbered by ``numbered``.
+    """
     way = list(_way(hub, asked, first, last))
-    made: dict[int, Rows] = {}
+    told: dict[int, tuple[str, ...]] = {}
 
-    def at(place: int) -> "Rows":
-        if place not in made:
-            progress(f"rejeu à la position {way[place][0].position}")
-            made[place] = _made(hub, asked, way[place][0])
-        return made[place]
+    def digest(place: int) -> tuple[str, ...]:
+        if place not in told:
+            progress(f"rejeu à la position {way[place].at.position}")
+            told[place] = _digest(asked, _made(hub, asked, way[place].at))
+        return told[place]
 
-    turns = halves(len(way), lambda one, other: _same(asked, at(one), at(other)))
+    turns = halves(len(way), lambda one, other: digest(one) == digest(other))
     masks = any(table.mask for table in asked.product.tables)
     held = publications(hub, asked.recipient.name, asked.product.id) if masks else []
-    earlier = [{name: published_rows(hub, event, name) for name in event.data["tables"]} for event in held]
+    earlier = [_masks(asked, {name: published_rows(hub, one, name) for name in one.data["tables"]}) for one in held]
     ends = [_kept(hub, asked, event) for event in (first, last)]
-    before = [
-        [rows for one, rows in zip(held, earlier, strict=True) if one.position < event.position] for event in (first, last)
-    ]
-    again = [_masked(hub, asked, at(place), way[place][0], before[end]) for end, place in enumerate((0, len(way) - 1))]
-    found = [State(asked.kept(ends[0]))]
-    if not _equal(asked, again[0], ends[0]):
-        found.append(State(asked.kept(_masked(hub, asked, at(0), way[0][0], earlier)), (_version(hub, first),)))
+    origin = asked.product.origin_column
+    asked_ends = [{table.name: asked.of(rows[table.name]) for table in asked.tables} for rows in ends]
+    wanted = {table.name: differing(table, origin, *(rows[table.name] for rows in asked_ends)) for table in asked.tables}
+
+    def kept(rows: "Rows", *causes: Cause) -> State:
+        return State({table.name: among(table, asked.of(rows[table.name]), wanted[table.name]) for table in asked.tables},
+                     causes)  # fmt: skip
+
+    def again(event: Event, place: int) -> "Rows":
+        """A publication made again as it was made, after those before it."""
+        before = [rows for one, rows in zip(held, earlier, strict=False) if one.position < event.position]
+        return _masked(hub, asked, way[place].at, before)
+
+    found, as_made = [kept(ends[0])], _equal(asked, again(last, len(way) - 1), ends[1])
+    if not _equal(asked, again(first, 0), ends[0]):
+        found.append(kept(_masked(hub, asked, way[0].at, earlier), _version(hub, first)))
     for left, right in turns:
-        rows = _masked(hub, asked, at(right), way[right][0], earlier)
-        earlier.append(rows)
-        found.append(State(asked.kept(rows), tuple(cause for _, cause in way[left + 1 : right + 1] if cause)))
-    as_made = len(found) > 1 and _equal(asked, again[1], ends[1])
-    causes = found.pop().causes if as_made else (_version(hub, last),)
-    return [*found, State(asked.kept(ends[1]), causes)]
+        rows = _masked(hub, asked, way[right].at, earlier)
+        earlier.append(_masks(asked, rows))
+        found.append(kept(rows, *(cause for point in way[left + 1 : right + 1] for cause in point.causes)))
+    causes = found.pop().causes if as_made and len(found) > 1 else (_version(hub, last),)
+    return [*found, kept(ends[1], *causes)]
 
 
 def halves(count: int, same: Callable[[int, int], bool], most: int = MOST) -> list[tuple[int, int]]:
@@ -133,20 +158,43 @@ def halves(count: int, same: Callable[[int, int], bool], most: int = MOST) -> li
     return sorted(found)
 
 
-def _way(hub: Hub, asked: Asked, first: Event, last: Event) -> Iterator[tuple[Moment, dict[str, Any] | None]]:
-    """The moments to look at, each with what came there: the log in its order, then the days that passed."""
+def _way(hub: Hub, asked: Asked, first: Event, last: Event) -> Iterator[Point]:
+    """The points to look at: the log in its order, then the days that passed.
+
+    Deliveries that follow one another and touch other rows each are one point: which one changed a row is known without it.
+    """
     start, end = (int(event.data["log"]["position"]) for event in (first, last))
     days = [_judged_on(event) for event in (first, last)]
-    yield Moment(start, days[0]), None
+    yield Point(Moment(start, days[0]))
     if asked.product.made_by == VIEWS:
         events: Sequence[Event] = list(hub.log.read(types=FOLDED, after=start, until=end))
     else:
         events = computed.changes(hub, asked.product.made_by, start, end)
-    for together in _together(events):
-        yield Moment(together[-1].position, days[0]), cause(together[0]) if len(together) == 1 else _extraction(together)
+    group, taken, place = list[Cause](), dict[str, set[str]](), start
+    for run in _together(events):
+        event, alone = run[-1], asked.product.made_by == VIEWS or len(run) > 1
+        touches = None if alone else computed.touched(hub, asked.product.made_by, event)
+        asked_of = _asked_of(asked, touches)
+        alone = asked_of is None or not taken or any(taken[name] & asked_of.get(name, set()) for name in taken)
+        if group and alone:
+            yield Point(Moment(place, days[0]), tuple(group))
+            group, taken = [], {}
+        group.append(Cause(_extraction(run) if len(run) > 1 else cause(event), touches))
+        place = event.position
+        for name, values in (asked_of or {}).items():
+            taken.setdefault(name, set()).update(values)
+    if group:
+        yield Point(Moment(end, days[0]), tuple(group))
     if asked.product.made_by != VIEWS and days[0] != days[1]:
         text = f"jours passés : jugé le {days[0]:%d/%m/%Y}, puis le {days[1]:%d/%m/%Y}"
-        yield Moment(end, days[1]), {"kind": DAYS, "position": None, "text": text}
+        yield Point(Moment(end, days[1]), (Cause({"kind": DAYS, "position": None, "text": text}),))
+
+
+def _asked_of(asked: Asked, touches: Mapping[str, frozenset[str]] | None) -> dict[str, frozenset[str]] | None:
+    """What is touched of the rows that are asked for."""
+    if touches is None:
+        return None
+    return {name: values & {asked.keys[name]} if name in asked.keys else values for name, values in touches.items()}
 
 
 def _together(events: Sequence[Event]) -> Iterator[list[Event]]:
@@ -201,12 +249,12 @@ def cause(event: Event) -> dict[str, Any]:
     return {"kind": kind, "position": event.position, "text": f"{text}, {day}"}
 
 
-def _version(hub: Hub, event: Event) -> dict[str, Any]:
+def _version(hub: Hub, event: Event) -> Cause:
     """What the code and contracts of now make another way than those of a publication."""
     then, now = (event.meta["code_version"], event.data["contracts"]), (hub.meta()["code_version"], fingerprint())
     told = [f"{code}, contrats et paramètres {contracts[:12]}" for code, contracts in (then, now)]
     text = f"règle, paramètre ou version : publication n° {event.data['number']} faite par {told[0]}, rejouée par {told[1]}"
-    return {"kind": VERSION, "position": None, "text": text}
+    return Cause({"kind": VERSION, "position": None, "text": text})
 
 
 def _judged_on(event: Event) -> date:
@@ -226,20 +274,33 @@ def _made(hub: Hub, asked: Asked, at: Moment) -> "Rows":
     return {view: inside(asked.product, rows, asked.recipient.territory) for view, rows in frames.items()}
 
 
-def _same(asked: Asked, one: "Rows", other: "Rows") -> bool:
-    if not (one and other):
-        return not (one or other)
-    return all(asked.seen(table, one[table.view]).equals(asked.seen(table, other[table.view])) for table in asked.tables)
+def _digest(asked: Asked, made: "Rows") -> tuple[str, ...]:
+    """What tells a state from another, table by table."""
+    seen = (asked.seen(table, made[table.view]) for table in asked.tables) if made else ()
+    return tuple(sha256(rows.hash_rows().to_numpy().tobytes()).hexdigest() for rows in seen)
 
 
-def _masked(hub: Hub, asked: Asked, made: "Rows", at: Moment, earlier: "Sequence[Mapping[str, pl.DataFrame]]") -> "Rows":
+def _masked(hub: Hub, asked: Asked, at: Moment, earlier: "Sequence[Mapping[str, pl.DataFrame]]") -> "Rows":
     """The tables as they would be published to who holds the earlier ones."""
     from warehouse import masking
 
+    made = _made(hub, asked, at)
     if not made:
         return {table.name: shaped(table, None) for table in asked.product.tables}
     [event] = hub.log.read(after=at.position - 1, until=at.position)
     return masking.masked(asked.product, made, asked.recipient.territory, date.fromisoformat(event.recorded_at[:10]), earlier)
+
+
+def _masks(asked: Asked, rows: "Rows") -> "Rows":
+    """What later masks depend on: which figures of which data were shown, and which were hidden."""
+    told = {}
+    for table in asked.product.tables:
+        if table.mask and table.name in rows:
+            columns = (*table.keys, asked.product.origin_column, *(mask.hides[0] for mask in table.mask), "masked")
+            told[table.name] = rows[table.name].select(
+                name for name in dict.fromkeys(columns) if name in rows[table.name].columns
+            )
+    return told
 
 
 def _kept(hub: Hub, asked: Asked, event: Event) -> "Rows":
@@ -252,18 +313,4 @@ def _kept(hub: Hub, asked: Asked, event: Event) -> "Rows":
 
 
 def _equal(asked: Asked, one: "Rows", other: "Rows") -> bool:
-    mine, theirs = asked.kept(one), asked.kept(other)
-    return all(rows.equals(theirs[name]) for name, rows in mine.items())
-
-
-def shaped(table: Table, rows: "pl.DataFrame | None") -> "pl.DataFrame":
-    """Rows in the columns and types of a contract; a column that they have not is empty."""
-    import polars as pl
-
-    from warehouse.masking import TYPES
-
-    if rows is None:
-        return pl.DataFrame(schema={column.name: TYPES[column.type] for column in table.columns})
-    there = set(rows.columns)
-    empty = [pl.lit(None).alias(column.name) for column in table.columns if column.name not in there]
-    return rows.with_columns(empty).select(pl.col(column.name).cast(TYPES[column.type]) for column in table.columns)
+    return all(asked.of(one[table.name]).equals(asked.of(other[table.name])) for table in asked.tables)

@@ -5,7 +5,7 @@ from typing import Any
 from flows.deliveries import all_heads, names_of, quarantines, verdict_of
 from flows.hub import Hub, Settings, WrongUsage, parse_instant
 from flows.published import folder_of, publications
-from warehouse.heads import BORDEREAU, DEMARCHE, Head
+from warehouse.heads import BORDEREAU, DEMARCHE, ECARS, Head
 
 DECISIONS = frozenset({"DeliveryAccepted", "DeliveryRejected", "DeliveryWithdrawn"})
 
@@ -22,13 +22,16 @@ def position_of(hub: Hub, as_of: str | None) -> int | None:
     return hub.log.position_at(parse_instant(as_of))
 
 
-def status(hub: Hub, until: int | None = None) -> dict[str, Any]:
-    """Settings (without secrets) and their origins, log head, heads, deliveries held, last publication of each product."""
+def status(hub: Hub, until: int | None = None, under: str = "") -> dict[str, Any]:
+    """Settings (without secrets) and their origins, log head, heads, deliveries held, last publication of each product.
+
+    ``under``: only deliveries whose scope begins so.
+    """
     settings = hub.settings
     position, hash_ = hub.log.head()
     if until:
         hash_ = next(hub.log.read(after=until - 1, until=until)).hash
-    known = all_heads(hub, until)
+    known = {scope: head for scope, head in all_heads(hub, until).items() if scope.startswith(under)}
     standing = {scope: head for scope, head in known.items() if head.superseded_by is None}
     last = {event.data["delivery_id"]: event for event in hub.log.read(until=until, types=DECISIONS)}
     since = {head.scope: head.position for head in known.values()}  # what was held before is settled
@@ -47,6 +50,7 @@ def status(hub: Hub, until: int | None = None) -> dict[str, Any]:
         "heads": [
             {
                 "scope": head.scope,
+                "file": names_of(head.data["received"]) if head.source == ECARS else None,
                 "period": head.period,
                 "rows": head.rows,
                 "rows_quarantined": head.data["rows_quarantined"],
@@ -69,7 +73,7 @@ def status(hub: Hub, until: int | None = None) -> dict[str, Any]:
                 "position": event.position,
             }
             for event in last.values()
-            if verdict_of(event) == "held" and event.position > since.get(event.stream, 0)
+            if verdict_of(event) == "held" and event.position > since.get(event.stream, 0) and event.stream.startswith(under)
         ],
         "publications": [
             {

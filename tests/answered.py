@@ -12,10 +12,11 @@ from snp_random import random_facts
 
 from checks.snp.decided import DECISIONS, apply
 from checks.snp.facts import Facts
-from checks.snp.law import Law, attested_as_published, default_law
+from checks.snp.law import Law, default_law
 from checks.snp.product import tables
 from checks.snp.reconcile import Reconciliation, reconcile
 from contracts_schema.products import Table, products
+from flows.law_table import as_published
 from warehouse import products as made
 from warehouse import workbook
 from warehouse.masking import masked
@@ -26,7 +27,8 @@ CAISSE, DAY = "990", date(2024, 8, 1)
 CPAM = recipient(f"cpam-{CAISSE}", "individual")
 PRODUCT, ACTIVITY = products()["cpam", "bordereaux"], products()["ars", "protocoles"]
 LINE: Table = PRODUCT.tables[0]
-LAW = default_law(attestations=attested_as_published(CAISSE))
+ATTESTED = as_published(("snp.tariff", "snp.window"), "texte détenu par la caisse")
+LAW = default_law(attested=ATTESTED)
 RECEIPT = made.Receipt(41, "ab" * 32, "2024-08-01T08:00:00.000000Z")
 NO_DECISION = pl.DataFrame(schema=DECISIONS)
 Tables = dict[str, pl.DataFrame]
@@ -41,7 +43,7 @@ def of_caisse(facts: Facts, finess: str | None = "990000010") -> Facts:
 def scenario_facts(name: str, decision: int = -1) -> tuple[Facts, date, Law]:
     found = next(one for one in SPEC["scenarios"] if one["id"] == name)
     chosen = found["decisions"][decision]
-    law = default_law(found.get("policies"), attested_as_published(CAISSE))
+    law = default_law(found.get("policies"), ATTESTED)
     facts = facts_of(found, chosen)
     attachment = facts.frame("attachment").with_columns(pl.col("caisse").replace("C01", CAISSE))
     header = facts.bordereau.with_columns(pl.col("caisse").replace("C01", CAISSE))

@@ -48,10 +48,24 @@ os.environ["GX_ANALYTICS_ENABLED"] = "false"
 import alembic.command, duckdb, great_expectations, jinja2, pandera.polars, polars, pyarrow.parquet, sqlalchemy, xlsxwriter
 import great_expectations.expectations, great_expectations.render
 import checks.rows, checks.tables, checks.table_docs, warehouse.products, warehouse.recipient_tables, warehouse.segments
-import warehouse.blobs, warehouse.log, warehouse.views
+import warehouse.blobs, warehouse.log, warehouse.views, warehouse.recipient_files, warehouse.recipient_schemas
+import connectors.pmsi, flows.campaigns, flows.cpom, flows.gate, flows.pull, flows.reconciling
+import hypothesis, pandera.strategies.base_strategies
+from checks.table_rules import rules_of
+from contracts_schema import families, parameters
+from contracts_schema.odcs import odcs_yaml
+from contracts_schema.products import products
+from contracts_schema.rules import catalogue
 from flows import cli, deliveries, display, explanation, publication, state
 
-# nothing was used yet, so that no library has threads, which a fork would lose
+# what each would read and make anew; of libraries only what starts no thread, which a fork would lose
+catalogue(), parameters.parameters(), families.schema(families.FAMILIES["rsa"])
+for product in products().values():
+    odcs_yaml(product)
+    for table in product.tables:
+        for rule in rules_of(table, {"small_cell_threshold": 11}, "sqlite", {one.name: one.name for one in product.tables}):
+            checks.tables._expectation(rule)
+
 def work(job, streams):
     os.chdir(job["folder"])
     os.environ.clear()

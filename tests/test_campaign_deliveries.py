@@ -17,11 +17,25 @@ from test_cpts import HEAD, line
 
 from connectors import synthetic_ecds
 from connectors.synthetic_ecds import Centre
+from contracts_schema.datasets import datasets
 from contracts_schema.families import RESTRICTED
 from contracts_schema.parameters.record import said
 from contracts_schema.products import CAMPAIGN, CONTRACTS, products
 from contracts_schema.rules import catalogue
-from flows import campaigns, causes, closings, computed, decisions, deliveries, explanation, law, law_table, publication, replay
+from flows import (
+    campaigns,
+    causes,
+    closings,
+    computed,
+    decisions,
+    deliveries,
+    explanation,
+    law,
+    law_table,
+    origins,
+    publication,
+    replay,
+)
 from flows.deliveries import Report, all_heads
 from flows.hub import PARIS, TEST_CLOCK, Hub, WrongUsage, init_hub, open_hub
 
@@ -43,6 +57,13 @@ def put(
     for name, content in made.items():
         (folder / name).write_bytes(files.get(name.split("_")[1], content))
     return folder
+
+
+def lines_of(hub: Hub, table: str, row: dict[str, Any]) -> dict[str, int]:
+    """How many lines of each delivery a row of the product about CPTS rests on."""
+    [found] = [one for one in products()["ars", "cpts"].tables if one.name == table]
+    told = origins.of(hub, CONTRACTS, found, row, hub.log.head()[0]).lines
+    return {scope: sum(one["lines"] for one in counted.values()) for scope, counted in told.items()}
 
 
 def take(hub: Hub, *paths: Path, caisse: str | None = None) -> dict[str, Report]:
@@ -310,6 +331,27 @@ def test_what_is_computed_is_kept_until_something_that_matters_changes(hub: Hub,
     assert {place for place in keys if keys[place] != again[place]} == {"cpam-311"}
 
 
+def test_an_extraction_makes_again_the_tables_of_the_places_of_its_centres_and_of_no_other(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, work, centres = list[str](), campaigns.computed, in_caisse("311", "312", "313")
+
+    def counted(hub: Hub, known: Any, place: str, at: Any) -> Any:
+        made.append(place)
+        return work(hub, known, place, at)
+
+    monkeypatch.setattr(campaigns, "computed", counted)
+    for caisse, centre in zip(("311", "312", "313"), centres, strict=True):
+        take(hub, put(tmp_path / f"cpam-{caisse}", [centre]))
+    rows(hub, CENTRES)
+    assert sorted(made) == ["ars-99", "cpam-311", "cpam-312", "cpam-313"]
+    made.clear()
+    identity(raison_sociale="Nom changé")(centres[1])
+    take(hub, put(tmp_path / "mars" / "cpam-312", centres[1:2], date(2026, 3, 3)))
+    assert rows(hub, CENTRES).filter(caisse="312")["legal_name"].unique().to_list() == ["Nom changé"]
+    assert sorted(made) == ["ars-99", "cpam-312"]
+
+
 # --- what others say
 
 OTHERS = {
@@ -358,6 +400,30 @@ def test_what_others_say_is_delivered_as_datasets_and_answers_the_rules_that_ask
         rows(hub, "out_ars__cds_comparison").filter(finess=other, source="Assurance Maladie")["other"].to_list() == [None] * 2
     ), "what caisse 311 says of a centre of 312 is not read"
     assert rows(hub, CENTRES, until=before).filter(scheme="rfs", finess=one)["advance_paid_cents"].to_list() == [None]
+
+
+def test_the_stock_of_finess_stops_a_centre_that_it_should_hold_and_says_when_it_cannot_tell(hub: Hub, tmp_path: Path) -> None:
+    centres = in_caisse("311", "311")
+    one, other = numbers(centres)
+    take(hub, put(tmp_path / "in", centres))
+    fields = datasets()["finess_et"].layout("etalab-cs1100502").fields
+
+    def stock(name: str, day: str) -> None:
+        row = dict.fromkeys(fields, "") | {"structureet": "structureet", "nofinesset": one, "nofinessej": "990000010"}
+        row |= {"rs": "Centre", "categetab": "124"}
+        (tmp_path / name).write_text(f"finess;etalab;95;{day}\n{';'.join(row[field] for field in fields)}\n")
+        assert {said.status for said in take(hub, tmp_path / name).values()} == {"accepted"}
+
+    def told(rule: str) -> dict[str, str]:
+        rows_of = rows(hub, "out_cpam__cds_finding").filter(rule=rule)
+        return dict(rows_of.select("finess", "state").iter_rows())
+
+    stock("late.csv", "2026-03-20")
+    assert told("cds.CDS03") == {other: "Non vérifiable"}, "it may have closed since it was declared"
+    assert told("cds.CDS08")[one] == "Alerte", "another legal entity"
+    stock("near.csv", "2026-01-05")
+    assert told("cds.CDS03") == {other: "Bloquant"}
+    assert rows(hub, CENTRES)["finess"].unique().to_list() == [one]
 
 
 def test_a_dataset_is_told_as_a_source_to_whom_it_concerns_only() -> None:
@@ -538,6 +604,8 @@ def test_itaos_is_listed_and_not_computed_and_what_is_entered_on_a_contract_is_s
     assert listed.rows() == [("C1", "ACI_CPTS", True, "1", "2"), ("I1", "ITAOS", False, None, None)]
     entered = rows(hub, "out_ars__cpts_indicator", CONTRACTS).select("indicator", "value", "part")
     assert entered.rows() == [("Patients reçus", "9,00", "VARIABLE"), ("Rapport d'activité", "reçu", "FIXE")]
+    [first, _] = rows(hub, "out_ars__cpts_indicator", CONTRACTS).to_dicts()
+    assert lines_of(hub, "indicator", first) == {"cpts/saisie/saisie": 1}
     reports = rows(hub, "out_ars__cpts_part", CONTRACTS).select("contract_year", "report_on").unique().sort("contract_year")
     assert reports.rows()[:3] == [(1, None), (2, date(2021, 7, 15)), (3, None)], "its absence is shown and blocks nothing"
 
@@ -561,6 +629,9 @@ def test_a_fmis_subsidy_is_followed_in_a_region_that_has_no_contract(hub: Hub, t
     [pair] = rows(hub, "out_ars__cpts_overlap", CONTRACTS).to_dicts()
     assert (pair["beneficiary"], pair["verdict"]) == (finess, "Non vérifiable : une action n'est pas dite")
     assert "Accord national" in pair["other_funding"]
+    assert lines_of(hub, "subsidy", row) == {"ecars/suivi/subventions": 1, "ecars/suivi/demandes_remboursement": 1,
+                                             "ecars/suivi/versements": 1}  # fmt: skip
+    assert lines_of(hub, "overlap", pair) == {"ecars/suivi/subventions": 1, "ecds/commun/2025/2026-03-02/identification": 1}
 
 
 def test_an_amount_attested_by_the_claimed_source_holds_the_publication(hub: Hub, tmp_path: Path) -> None:

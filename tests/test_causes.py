@@ -1,5 +1,6 @@
 """Why a published figure changed: the states looked at, the parts of each cause, and what masks keep hidden on the way."""
 
+from collections.abc import Sequence
 from decimal import Decimal
 from itertools import pairwise
 from random import Random
@@ -8,21 +9,22 @@ from typing import Any
 import polars as pl
 import pytest
 
-from contracts_schema.products import Table, product_of
+from contracts_schema.products import Table, product_of, products
 from flows.causes import HIDDEN, SHOWN, Chain, _figures, parts
-from flows.replay import State, halves, shaped
+from flows.changed_rows import shaped
+from flows.replay import Cause, State, halves
 
 TABLES = {table.name: table for table in product_of("ars-99", "cpom-indicateurs").tables}
 INDICATOR, FINDING = TABLES["indicator"], TABLES["finding"]
 
 
-def cause(name: str) -> tuple[dict[str, Any], ...]:
-    return ({"kind": "declaration", "position": None, "text": name},)
+def cause(name: str) -> dict[str, Any]:
+    return {"kind": "declaration", "position": None, "text": name}
 
 
 def chain(*values: Any, number: bool = True) -> list[tuple[str, Any, Any, Any]]:
     """The parts of a figure that went through these values, led by a, b, c…"""
-    led = tuple(cause(name) for name in "abcdefgh"[: len(values) - 1])
+    led = tuple((cause(name),) for name in "abcdefgh"[: len(values) - 1])
     found = parts(Chain(values, led, number))
     return [("".join(c["text"] for c in part["causes"]), part["before"], part["after"], part["contribution"]) for part in found]
 
@@ -84,8 +86,9 @@ def test_a_figure_hidden_at_an_end_has_no_part_in_numbers_whatever_was_shown_on_
 # --- the figures of a table
 
 
-def state(table: Table, *rows: dict[str, Any], led: str = "") -> State:
-    return State({table.name: shaped(table, pl.DataFrame(list(rows)) if rows else None)}, cause(led) if led else ())
+def state(table: Table, *rows: dict[str, Any], led: Sequence[str | Cause] = ()) -> State:
+    causes = tuple(one if isinstance(one, Cause) else Cause(cause(one)) for one in led)
+    return State({table.name: shaped(table, pl.DataFrame(list(rows)) if rows else None)}, causes)
 
 
 def value(**more: Any) -> dict[str, Any]:
@@ -119,3 +122,22 @@ def test_findings_are_followed_by_what_they_are_about_when_a_new_one_shifts_thei
         (one["keys"]["rule"], one["keys"].get("#"), one["figure"], one["after"]) for one in _figures(FINDING, [before, after])
     ]
     assert found == [("cpom.R05", None, "ligne", "présente"), ("cpom.R27", 1, "message", "n")]
+
+
+def test_of_deliveries_told_together_each_row_has_those_that_touch_it() -> None:
+    led = [Cause(cause(name), {"finess_ej": frozenset({finess})}) for name, finess in (("a", "990000010"), ("b", "990000028"))]
+    before = state(INDICATOR, value(), value(finess_ej="990000028"), value(finess_ej="990000036"))
+    after = state(INDICATOR, value(numerator=41), value(finess_ej="990000028", numerator=42),
+                  value(finess_ej="990000036", numerator=43), led=led)  # fmt: skip
+    told = [
+        [one["text"] for part in figure["parts"] for one in part["causes"]] for figure in _figures(INDICATOR, [before, after])
+    ]
+    assert told == [["a"], ["b"], ["a", "b"]], "where none says that it touches the row, all are told"
+
+
+def test_where_keys_only_number_the_rows_the_contract_says_what_tells_them_apart() -> None:
+    for product in products().values():
+        for table in product.tables:
+            columns = {column.name for column in table.columns}
+            assert set(table.named_by) <= columns
+            assert bool(table.named_by) == bool({"number", "rank"} & set(table.keys)), f"{product.id} {table.name}"

@@ -133,22 +133,17 @@ def test_an_advance_above_the_final_amount_is_to_be_recovered_and_never_a_negati
     assert (row["balance_cents"], row["recovery_cents"]) == (balance, recovery)
 
 
-@pytest.mark.parametrize(
-    ("change", "extracted"),
-    [
-        (identity(patientele_mt=""), "2026-03-02"),
-        (identity(file_active="1"), "2026-03-02"),
-        (lambda one: entry(one, "SI").update(date_acquisition_logiciel="2026-01-01"), "2026-03-02"),
-        (lambda one: None, "2026-02-27"),
-    ],
-)
-def test_nothing_is_to_be_recovered_on_an_amount_that_is_incomplete_held_or_still_open(change: Any, extracted: str) -> None:
-    one = golden(4000, 10)
-    change(one)
-    paid = pl.DataFrame([(numbers([one])[0], 9_000_000)], schema=ADVANCES, orient="row")
-    found = examine(read([one], date.fromisoformat(extracted)), everything())
-    row = amounts(remunerate(found, everything(), advances=paid))
-    assert (row["advance_paid_cents"], row["balance_cents"], row["recovery_cents"]) == (9_000_000, None, None)
+def test_nothing_is_to_be_recovered_on_an_amount_that_is_incomplete_held_or_still_open() -> None:
+    held = [identity(patientele_mt=""), identity(file_active="1")]
+    held.append(lambda one: entry(one, "SI").update(date_acquisition_logiciel="2026-01-01"))
+    centres = spoiled([lambda one: None, *held])
+    paid = pl.DataFrame([(number, 9_000_000) for number in numbers(centres)], schema=ADVANCES, orient="row")
+    for extracted, settled in ((date(2026, 2, 27), 0), (date(2026, 2, 28), 1)):
+        found = remunerate(examine(read(centres, extracted), everything()), everything(), advances=paid)
+        rows = found.centres.filter(scheme="rfs")
+        assert rows["advance_paid_cents"].to_list() == [9_000_000] * 4
+        told = rows.filter(pl.col("recovery_cents").is_not_null() | pl.col("balance_cents").is_not_null())
+        assert told["finess_et"].to_list() == numbers(centres)[:settled]
 
 
 def test_a_prerequisite_that_is_not_met_makes_the_whole_advance_to_be_recovered() -> None:
@@ -179,17 +174,22 @@ def test_the_advance_is_a_node_with_its_figures_and_its_status_and_is_not_known_
     assert amounts(worth(blind))["advance_cents"] is None
 
 
-@pytest.mark.parametrize("patients", [-4000, 40_000_000_000, 9_999_999_999_999])
-@pytest.mark.parametrize("people", [-3, 10])
-def test_a_count_that_no_centre_has_makes_no_amount_and_says_so(patients: int, people: int) -> None:
-    one = golden(patients, people, protocols="-1")
-    for row in one["rosp"]:
-        row |= {"denominateur": "900000000000", "numerateur": "900000000000"}
-    found = worth(one, [*everything(), *of_rosp("AD-PREV-TABAC")])
+def test_a_count_that_no_centre_has_makes_no_amount_and_says_so() -> None:
+    centres = []
+    for place, patients in enumerate((-4000, 40_000_000_000, 9_999_999_999_999)):
+        one = golden(patients, (-3, 10)[place % 2], protocols="-1")
+        for rows in one.values():
+            for row in rows:
+                row["finess_et"] = synthetic_ecds.finess(5 * place + 5)
+        for row in one["rosp"]:
+            row |= {"denominateur": "900000000000", "numerateur": "900000000000"}
+        centres.append(one)
+    own = [*everything(), *of_rosp("AD-PREV-TABAC")]
+    found = remunerate(examine(read(centres), own), own)
     assert found.items["computed_cents"].drop_nulls().is_between(0, 5_775_000).all()
-    assert amounts(found)["complete"] is False
-    told = found.nodes.filter(node=f"rfs.{CODES['PROTO']}.per_unit")["text_fr"].item()
-    assert "unités : -1 (invraisemblable)" in told
+    assert found.centres.filter(scheme="rfs")["complete"].to_list() == [False] * 3
+    told = found.nodes.filter(node=f"rfs.{CODES['PROTO']}.per_unit")["text_fr"]
+    assert told.str.contains("unités : -1 (invraisemblable)", literal=True).all()
 
 
 def test_whoever_attests_that_a_missing_prerequisite_does_not_stop_the_rest_is_followed() -> None:
@@ -198,7 +198,7 @@ def test_whoever_attests_that_a_missing_prerequisite_does_not_stop_the_rest_is_f
     own = [one for one in everything() if one.parameter != "cds.rfs.prerequisites_condition"]
     assert amounts(worth(one, own))["payable_cents"] == 0
     freed = worth(one, [*own, attested("cds.rfs.prerequisites_condition", 0)])
-    assert amounts(freed)["payable_cents"] == 5775000 - 560000
+    assert (amounts(freed)["payable_cents"], amounts(freed)["blocked_cents"]) == (5775000 - 560000, 560000)
     assert "cds.rfs.prerequisites_condition = 0 [attesté]" in freed.nodes.filter(node="rfs.payable")["parameters"].item()
 
 
@@ -237,12 +237,14 @@ def test_one_figure_that_is_not_attested_keeps_what_it_feeds_under_reserve() -> 
         assert (row["payable_cents"], row["firm"]) == (0, False), missing
 
 
-@pytest.mark.parametrize(("answer", "rules"), [("NON", "cds.CDS22"), ("VIDE", "cds.CDS22, cds.CDS23")])
-def test_a_missing_prerequisite_leaves_the_amount_computed_and_nothing_payable(answer: str, rules: str) -> None:
+@pytest.mark.parametrize(
+    ("answer", "rules", "computed"), [("NON", "cds.CDS22", 5775000), ("VIDE", "cds.CDS22, cds.CDS23", 5775000 - 560000)]
+)
+def test_a_missing_prerequisite_leaves_the_amount_computed_and_nothing_payable(answer: str, rules: str, computed: int) -> None:
     one = golden(4000, 10)
     entry(one, "HOR").update(reponse=answer)
     row = amounts(worth(one, everything()))
-    assert (row["payable_cents"], row["blocked_cents"], row["rules"]) == (0, 5775000 - 560000, rules)
+    assert (row["computed_cents"], row["payable_cents"], row["blocked_cents"], row["rules"]) == (computed, 0, computed, rules)
     assert ("INCOMPLET" if answer == "VIDE" else "NON_SATISFAIT") in row["reason_fr"]
 
 
@@ -275,12 +277,21 @@ def test_the_reference_year_chooses_the_rules_and_never_the_day_of_entry() -> No
     assert found.items.filter(scheme="rfs").is_empty()
 
 
-def test_an_agreement_in_the_year_is_paid_from_its_first_day_and_is_not_firm() -> None:
-    one = golden(4000, 10)
+def test_an_agreement_in_the_year_is_paid_from_its_first_day_and_is_firm_once_the_proration_is_attested() -> None:
+    one, share = golden(4000, 10), round(Fraction(5775000 * 183, 365))
     identity(date_conventionnement="2025-07-02")(one)
+    own = [one for one in everything() if one.parameter != "cds.rfs.prorata"]
+    row = amounts(worth(one, own))
+    assert (row["computed_cents"], row["payable_cents"], row["firm"]) == (share, 0, False), "derived: no text was read"
     row = amounts(worth(one, everything()))
-    assert row["computed_cents"] == round(Fraction(5775000 * 183, 365))
-    assert (row["payable_cents"], row["firm"]) == (0, False), "the proration is derived, no text was read"
+    assert (row["payable_cents"], row["firm"]) == (share, True)
+    found = worth(one, [*own, attested("cds.rfs.prorata", 0)])
+    assert (amounts(found)["payable_cents"], amounts(found)["firm"]) == (5775000, True)
+    assert "cds.rfs.prorata = 0 [attesté]" in found.nodes.filter(node="rfs.amount")["parameters"].item()
+    proof = verify(
+        Bill(examine(read([one])), found, Figures(date(2025, 12, 31), (*own, attested("cds.rfs.prorata", 0))), "1", (1,))
+    )
+    assert proof.filter(status="fired").is_empty()
 
 
 def test_an_item_that_a_rule_sets_aside_is_worth_nothing_and_the_others_stay() -> None:
@@ -359,6 +370,17 @@ def test_a_declared_indicator_with_attested_figures_is_firm_and_a_late_one_is_no
     assert (row["payable_cents"], row["firm"], row["reason_fr"]) == (23625, True, "ferme")
     assert amounts(found, "rosp")["payable_cents"] == 23625
     assert amounts(found, "rosp")["complete"] is False, "the six others have no figures"
+
+
+def test_the_golden_achievement_comes_out_of_the_whole_computation() -> None:
+    centres = [sound(5 * place) for place in range(1, len(OBSERVED) + 1)]
+    for one, (above, below) in zip(centres, OBSERVED, strict=True):
+        identity(patientele_mt="1200")(one)
+        entry(one, "AD-PREV-TABAC", "rosp").update(numerateur=str(above), denominateur=str(below))
+    own = of_rosp("AD-PREV-TABAC")
+    rows = remunerate(examine(read(centres), own), own).items.filter(indicator="AD-PREV-TABAC")
+    paid = dict(rows.select("finess_et", "payable_cents").iter_rows())
+    assert [paid[number] for number in numbers(centres)] == list(OBSERVED.values())
 
 
 def test_a_neutralised_indicator_has_no_amount_and_leaves_the_rest_complete() -> None:

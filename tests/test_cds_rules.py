@@ -436,6 +436,8 @@ def test_a_year_whose_deadlines_no_text_gives_has_no_entry_in_time() -> None:
     one = sound(year=2024)
     found = examine(read([one], date(2025, 3, 1), 2024))
     assert set(found.prerequisites["outcome"]) == {"DELAI_NON_VERIFIABLE"}
+    for rule in ("cds.CDS16", "cds.CDS17", "cds.CDS18", "cds.CDS19", "cds.CDS53"):
+        assert found.findings.filter(rule=rule)["status"].to_list() == ["not_evaluable"], "told once, not for each entry"
     days = [
         attested("cds.campaign.day", day, deadline=name)
         for name, day in (("rfs", date(2025, 2, 28)), ("rosp", date(2025, 1, 31)))

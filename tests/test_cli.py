@@ -86,11 +86,38 @@ def test_these_are_all_the_commands() -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments",
-    [[], ["nothing"], ["ingest"], ["status", "--nothing"], ["query"], ["query", "select 1", "--format", "xml"], ["explain"]],
+    ("arguments", "told"),
+    [
+        (["nothing"], "commande inconnue : nothing"),
+        (["statu"], "vouliez-vous dire status ?"),
+        (["ingest"], "il manque l'argument PATH…"),
+        (["explain"], "il manque l'argument DESTINATAIRE/PRODUIT"),
+        (["waive", "abc"], "il manque l'option --reason"),
+        (["acknowledge", "a", "1"], "il manque l'argument accepted|refused"),
+        (["status", "--nothing"], "option inconnue : --nothing"),
+        (["ingest", ".", "--jsn"], "option inconnue : --jsn ; vouliez-vous dire --jobs ou --json ?"),
+        (["status", "--as-of"], "l'option --as-of demande une valeur"),
+        (["status", "--json=1"], "l'option --json ne prend pas de valeur"),
+        (["status", "a", "b"], "en trop : a b"),
+        (["query", "select 1", "--format", "xml"], "« xml » n'est pas l'une des valeurs attendues : table, json, csv, parquet"),
+        (["waive", "a", "--reason", "x", "--until", "demain"], "« demain » n'est pas un jour, qui s'écrit AAAA-MM-JJ"),
+        (["ingest", ".", "--jobs", "0"], "--jobs : attendu : 1 au moins"),
+        (["missing", "--year", "x"], "--year : attendu : un nombre entier"),
+    ],
 )
-def test_wrong_usage_is_told_with_code_2(ecluse: Ecluse, arguments: list[str]) -> None:
-    assert ecluse(*arguments).code == 2
+def test_wrong_usage_is_told_in_french_with_code_2(ecluse: Ecluse, arguments: list[str], told: str) -> None:
+    said = ecluse(*arguments)
+    assert (said.code, said.out) == (2, "")
+    assert told in said.err
+    assert "--help)" in said.err
+    assert not [word for word in ("Error", "Usage", "Missing", "Invalid", "such", "Possible") if word in said.err]
+
+
+def test_nothing_asked_shows_the_help_with_code_2(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["ecluse"])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert end.value.code == 2
 
 
 @pytest.mark.parametrize("command", [["status"], ["verify"], ["ingest", "."], ["publish"]])

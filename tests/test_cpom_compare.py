@@ -183,10 +183,22 @@ def test_what_no_pmsi_gives_is_said_and_what_is_not_read_yet_too() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "status"), [("500", "concordant"), ("200", "concordant"), ("195", "ecart_tolere"), ("189", "ecart")]
+    ("text", "counted", "status"),
+    [
+        ("500", 200, "concordant"),
+        ("200", 200, "concordant"),
+        ("195", 200, "ecart_tolere"),
+        ("190", 200, "ecart_tolere"),  # 5 % of 200 is 10, included
+        ("189", 200, "ecart"),
+        ("35", 40, "ecart_tolere"),  # 5 % of 40 is 2: 5 units, included
+        ("34", 40, "ecart"),
+        ("0", 5, "ecart_tolere"),
+    ],
 )
-def test_a_lower_bound_is_broken_from_below_only(text: str, status: str) -> None:
-    row = variant(definition_id="OS_09", variant="lower", numerator=200, denominator=None)
+def test_a_lower_bound_is_broken_from_below_only_and_by_more_than_the_greater_tolerance(
+    text: str, counted: int, status: str
+) -> None:
+    row = variant(definition_id="OS_09", variant="lower", numerator=counted, denominator=None)
     told = [decision(definition_id="OS_09", variant="lower")]
     found = of(compared(row, decided=told, contract=declared(text, "OS_09_1_1")), "OS_09_1_1")
     assert found["status"] == status, found["message_fr"]

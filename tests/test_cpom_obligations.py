@@ -9,7 +9,8 @@ from cpom_world import EJ, SOUND, exported, frame, judged, notice, references, w
 
 from checks.cpom.facts import Facts, facts_of
 from checks.cpom.law import default_law
-from checks.cpom.obligations import CAMPAIGN, OBLIGATIONS, STATES_FR, falling_due, watch
+from checks.cpom.obligations import OBLIGATIONS, STATES_FR, falling_due, watch
+from checks.cpom.owed import CAMPAIGN
 from contracts_schema.cpom_catalogue import deadlines
 
 
@@ -34,22 +35,88 @@ def test_every_obligation_has_its_schema_a_known_state_and_a_source() -> None:
     assert found.schema == OBLIGATIONS
     assert set(found["state"]) <= set(STATES_FR)
     assert found["source"].str.starts_with("guide, L").all()
-    assert set(found["deadline_id"]) == {
-        *CAMPAIGN,
-        "D01",
-        "D02",
-        "D07",
-        "D08",
-        "D09",
-        "D11",
-        "D14",
-        "D15a",
-        "D16",
-        "D17",
-        "D19",
-    }
-    assert found["finess_ej"].null_count() == len(CAMPAIGN)
-    assert not {"D10", "D23", "D24"} & set(found["deadline_id"]), "no table dates them"
+    told = {"D01", "D02", "D07", "D08", "D09", "D10", "D11", "D14", "D15a", "D16", "D17", "D19", "D23", "D24"}
+    assert set(found["deadline_id"]) == {*CAMPAIGN, *told}
+    assert found["finess_ej"].null_count() == len(CAMPAIGN) + 1
+    assert set(found.filter(pl.col("due_on").is_null())["deadline_id"]) == {"D10", "D23", "D24"}, "no table dates them"
+
+
+def test_every_deadline_of_the_calendar_is_an_obligation_of_somebody() -> None:
+    """But for those that nobody's facts can open at once: a notice is of one nature and in one period."""
+    rows = [
+        notice("NOTIFICATION", date(2025, 3, 1), received_on=date(2025, 3, 4), procedure_id=name, **more)
+        for name, more in {"P1": {}, "P2": {}, "P3": {"nature": "MANQUEMENT_GRAVE"}}.items()
+    ]
+    renewed = notice("RENOUVELLEMENT", date(2025, 4, 2), procedure_id="P2")
+    told = references()["subsidy"].with_columns(fund=pl.lit("FIR"), payment_mode=pl.lit("sur pièces"), subsidy_id=pl.lit("S2"))
+    facts = world(
+        **recognised("RC11", "RC13", "RC14", "RC15", "RC16", "RC35", "RC37"),
+        notice_event=frame("notice_event", *rows, renewed),
+        subsidy=pl.concat([references()["subsidy"], told]),
+    )
+    assert set(watched(date(2025, 4, 10), facts)["deadline_id"]) == set(deadlines())
+
+
+def test_what_nothing_dates_says_what_is_missing_and_is_neither_late_nor_near() -> None:
+    found = watched(date(2029, 1, 1)).filter(pl.col("deadline_id").is_in(["D10", "D23", "D24"]))
+    assert found["state"].unique().to_list() == ["SANS_DATE"]
+    assert found["evidence_fr"].str.starts_with("date inconnue : il manque ").all()
+    assert found["days_left"].null_count() == found.height
+    assert falling_due(found).is_empty()
+    no_annex = watched(date(2029, 1, 1), world(annex=None)).filter(pl.col("deadline_id") == "D24")
+    assert no_annex["finess_ej"].to_list() == [None], "nobody knows who has an USLD"
+
+
+@pytest.mark.parametrize(
+    ("asked", "answered", "on", "due", "state"),
+    [
+        (date(2028, 10, 31), None, date(2029, 2, 28), date(2029, 2, 28), "PROCHE"),
+        (date(2028, 10, 31), None, date(2029, 3, 1), date(2029, 2, 28), "DEPASSE"),
+        (date(2028, 11, 3), date(2029, 3, 3), date(2029, 4, 1), date(2029, 3, 3), "RECU_A_TEMPS"),
+        (date(2028, 11, 3), date(2029, 3, 4), date(2029, 4, 1), date(2029, 3, 3), "RECU_EN_RETARD"),
+    ],
+)
+def test_a_request_for_renewal_is_answered_within_four_months_of_its_reception(
+    asked: date, answered: date | None, on: date, due: date, state: str
+) -> None:
+    events = [("DEMANDE_RENOUVELLEMENT", asked), ("REPONSE_RENOUVELLEMENT", answered)]
+    rows = [{"finess_ej": EJ, "event": event, "happened_on": day} for event, day in events if day]
+    found = watched(on, world(contract_event=frame("contract_event", *rows)))
+    told = found.filter(pl.col("deadline_id") == "D10").row(0, named=True)
+    assert (told["due_on"], told["state"]) == (due, state)
+    assert states(found, "D09") == [("RECU_A_TEMPS", None)], "the request itself came before the end of 2028"
+
+
+@pytest.mark.parametrize(
+    ("renewed", "ended", "on", "due", "state"),
+    [
+        (None, None, date(2028, 10, 2), date(2028, 10, 2), "PROCHE"),
+        (None, None, date(2028, 10, 3), date(2028, 10, 2), "DEPASSE"),
+        (date(2028, 10, 3), None, date(2029, 1, 1), date(2031, 10, 2), "A_VENIR"),
+        (None, date(2028, 10, 2), date(2029, 1, 1), date(2028, 10, 2), "TERMINE"),
+        (None, date(2028, 12, 1), date(2029, 1, 1), date(2028, 10, 2), "DEPASSE"),
+    ],
+)
+def test_a_post_on_ground_2_lasts_three_years_and_six_once_renewed(
+    renewed: date | None, ended: date | None, on: date, due: date, state: str
+) -> None:
+    post = {"post_id": "SIG-1", "finess_ej": EJ, "started_on": date(2025, 10, 3), "renewed_on": renewed, "ended_on": ended}
+    found = watched(on, world(contract_post=frame("contract_post", post))).filter(pl.col("deadline_id") == "D23")
+    assert found.select("due_on", "state", "subject").rows() == [(due, state, "SIG-1")]
+
+
+def test_a_document_of_an_exercise_is_due_on_the_day_that_its_table_gives() -> None:
+    told = {"finess_ej": EJ, "year": 2026, "document": "COMPTE_ADMINISTRATIF"}
+    table = frame(
+        "long_term_account",
+        told | {"due_on": date(2027, 4, 30), "received_on": date(2027, 4, 30)},
+        told | {"year": 2027, "received_on": date(2028, 4, 1)},
+    )
+    found = watched(date(2028, 5, 1), world(long_term_account=table)).filter(pl.col("deadline_id") == "D24")
+    assert found.select("subject", "state").rows() == [
+        ("COMPTE_ADMINISTRATIF 2027", "SANS_DATE"),
+        ("COMPTE_ADMINISTRATIF 2026", "RECU_A_TEMPS"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -183,5 +250,5 @@ def test_periods_start_and_end_at_midnight_in_paris() -> None:
 def test_dated_deadlines_of_the_calendar_are_those_of_the_obligations() -> None:
     found = watched(date(2025, 8, 1), world(**recognised("RC37")))
     for name, day in found.select("deadline_id", "due_on").unique().iter_rows():
-        if deadlines()[name].get("date"):
+        if deadlines()[name].get("date") and day:
             assert day == date.fromisoformat(str(deadlines()[name]["date"])), name

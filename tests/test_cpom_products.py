@@ -14,7 +14,7 @@ from checks.cpom.facts import Facts, facts_of
 from checks.cpom.law import default_law
 from checks.cpom.obligations import watch
 from checks.cpom.product import PRODUCTS, TYPES, tables
-from connectors.synthetic_ecars import Contract, sample_contract
+from connectors.synthetic_ecars import sample_contract
 from contracts_schema.geography import region_of
 from contracts_schema.products import products
 from warehouse.masking import masked
@@ -55,7 +55,7 @@ def test_every_table_of_the_contracts_is_made_in_its_columns_types_and_keys() ->
 
 
 def test_no_table_is_empty_in_the_sound_world_but_those_that_may_be() -> None:
-    found = made(None, variant())
+    found = made(None, variant(), variant(exit_year=2025))
     assert {name for name, rows in found.items() if rows.is_empty()} == {
         "out_ars__cpom_finding",
         "out_ars__cpom_financial_line",
@@ -69,6 +69,17 @@ def test_a_comparison_is_published_with_its_figures_and_its_decision() -> None:
     assert (told["result"], str(told["recomputed"]), str(told["gap"])) == ("Écart", "30.00", "-9.50")
     assert (told["definition"], told["definition_variant"], told["reference"]) == ("OS_13 v2", "v1", "Avis")
     assert not told["masked"]
+
+
+@pytest.mark.parametrize(
+    ("numerator", "told"),
+    [(225, ("22.50", "0.00", "Atteinte")), (224, ("22.40", "-0.10", "Non atteinte")), (10, (None, None, "Masqué"))],
+)
+def test_a_target_stands_beside_what_is_recomputed_of_its_year(numerator: int, told: tuple[str | None, ...]) -> None:
+    row = variant(exit_year=2025, numerator=numerator)
+    [found] = published(made(None, variant(), row), "cpom-indicateurs")["trajectory"].iter_rows(named=True)
+    assert (found["year"], found["declared"], found["definition_variant"]) == (2025, 22.5, "v1")
+    assert tuple(None if found[name] is None else str(found[name]) for name in ("recomputed", "gap", "reached")) == told
 
 
 @pytest.mark.parametrize(("numerator", "denominator"), [(10, 1000), (995, 1000), (5, 8)])
@@ -100,18 +111,8 @@ def test_the_calendar_of_the_campaign_stands_once_in_each_region() -> None:
 
 
 def test_money_is_in_cents_and_an_unknown_line_is_shown() -> None:
-    told: Contract = replace(SOUND, lines={})
-    facts = world(told)
-    sheet = facts.sheet.head(1).with_columns(sheet_id=pl.lit("F1"), annex=pl.lit("FINANCE"))
-    rows = [("MIG", "H11", 12_50, False), ("MIG", "Z99", 1, False), ("MIG", None, 12_51, True)]
-    lines = pl.DataFrame(
-        [
-            {"sheet_id": "F1", "envelope": e, "code": c, "amount_cents": a, "is_total": t, "amount_raw": "x", "cell": "B1"}
-            for e, c, a, t in rows
-        ]
-    )
-    lines = lines.match_to_schema(facts.frame("financial_line").schema, missing_columns="insert")
-    found = made(replace(facts, sheet=pl.concat([facts.sheet, sheet]), financial_line=lines))["out_ars__cpom_financial_line"]
+    facts = financial(("MIG", "H11", 12_50, False), ("MIG", "Z99", 1, False), ("MIG", None, 12_51, True))
+    found = made(facts)["out_ars__cpom_financial_line"]
     assert found.select("code", "amount_cents", "is_known", "kind").rows() == [
         ("H11", 12_50, True, "Ligne"),
         ("Z99", 1, False, "Ligne"),
@@ -120,6 +121,50 @@ def test_money_is_in_cents_and_an_unknown_line_is_shown() -> None:
     subsidy = made()["out_ars__cpom_subsidy"].row(0, named=True)
     assert (subsidy["last_day"], subsidy["paid_cents"]) == (date(2029, 12, 31), 100_00)
     assert made()["out_ars__cpom_ceiling"]["cap_cents"].to_list() == [5 * 1_000_000]
+
+
+def financial(*rows: tuple[str, str | None, int, bool]) -> Facts:
+    """The sound world with a financial sheet: envelope, code, cents, is_total."""
+    facts = world()
+    sheet = facts.sheet.head(1).with_columns(sheet_id=pl.lit("F1"), annex=pl.lit("FINANCE"))
+    told = [
+        {"sheet_id": "F1", "envelope": e, "code": c, "amount_cents": a, "is_total": t, "amount_raw": "x", "cell": f"B{place}"}
+        for place, (e, c, a, t) in enumerate(rows)
+    ]
+    lines = pl.DataFrame(told).match_to_schema(facts.frame("financial_line").schema, missing_columns="insert")
+    return replace(facts, sheet=pl.concat([facts.sheet, sheet]), financial_line=lines)
+
+
+def test_what_a_rule_holds_is_not_published_and_its_finding_is() -> None:
+    facts = financial(("MIG", "H11", 100, False), ("MIG", None, 900, True), ("AC", "201", 7, False), ("AC", None, 7, True))
+    found = made(facts)
+    assert found["out_ars__cpom_financial_line"].select("number", "envelope").rows() == [(3, "AC"), (4, "AC")]
+    assert "cpom.R41" in found["out_ars__cpom_finding"]["rule"].to_list()
+    small = references()["insurance_income"].with_columns(income_cents=pl.lit(100, pl.Int64))
+    over = made(world(insurance_income=small))
+    assert over["out_ars__cpom_ceiling"].is_empty()
+    assert "cpom.R50" in over["out_ars__cpom_finding"]["rule"].to_list()
+    early = references()["notice_event"].with_columns(received_on=pl.lit(date(2025, 3, 5)))
+    assert made(world(notice_event=early))["out_ars__cpom_notice"].is_empty()
+    assert made()["out_ars__cpom_notice"].height == made()["out_ars__cpom_ceiling"].height == 1
+
+
+def test_a_subsidy_whose_payment_is_held_says_so() -> None:
+    without = references()["subsidy"].with_columns(amendment_id=pl.lit(None, pl.String))
+    for facts, held in ((world(), False), (world(subsidy=without), True)):
+        assert made(facts)["out_ars__cpom_subsidy"]["payment_held"].to_list() == [held]
+
+
+def test_what_is_said_of_no_contract_in_particular_is_told_to_the_region() -> None:
+    split = references()["emergency_region"].with_columns(amount_cents=pl.Series([71_00, 29_00]))
+    found = made(world(emergency_region=split))
+    told = found["out_ars__cpom_finding"].row(0, named=True)
+    assert (told["rule"], told["finess_ej"], told["region"]) == ("cpom.R43", None, region_of(EJ))
+    assert "71 %" in told["message"]
+    assert found["out_ars__cpom_not_evaluable"].select("rule", "finess_ej").rows() == [("cpom.R52", None)]
+    bare = made(facts_of(exported(SOUND)))["out_ars__cpom_not_evaluable"]
+    assert {"cpom.R02", "cpom.R36", "cpom.R46"} <= set(bare["rule"])
+    assert bare["reason"].str.len_chars().min() > 10
 
 
 def test_a_number_of_no_region_is_given_to_nobody() -> None:

@@ -1,10 +1,12 @@
 """The CPOM through files: real exports in, contracts judged, compared as the ARS decided, published; what replaces what."""
 
 import shutil
+import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +17,35 @@ from conftest import Ecluse
 from checks.cpom import product
 from connectors.synthetic import Recipe, fictional_finess, write_rsa
 from connectors.synthetic_bordereaux import Plan, rows_of, sample_lines, write_xlsx
-from connectors.synthetic_ecars import Contract, canonical, sample_contract, table, workbook
+from connectors.synthetic_ecars import (
+    STRAT_TITLE,
+    Contract,
+    canonical,
+    hpr_rows,
+    sample_contract,
+    strategic_rows,
+    table,
+    workbook,
+)
 from contracts_schema.cpom_catalogue import canonical_columns
-from flows import causes, computed, contracts_shown, cpom, cpom_decisions, decisions, deliveries, explanation, publication
+from contracts_schema.products import product_of
+from flows import (
+    causes,
+    computed,
+    contracts_shown,
+    cpom,
+    cpom_decisions,
+    decisions,
+    deliveries,
+    explanation,
+    publication,
+    replay,
+)
 from flows.arrivals import gather
 from flows.deliveries import Report
 from flows.hub import Hub, WrongUsage, init_hub, open_hub
 from flows.published import publications, published_rows
+from warehouse.recipients import recipient
 
 ARS = "ars-99"
 SITE, LEGAL, OTHER = (fictional_finess(number=number) for number in (1, 7, 8))
@@ -120,6 +144,40 @@ def test_an_indicator_is_judged_only_as_the_ars_decided_and_no_longer_once_it_ta
     assert compared(hub, undecided)["reason"] == "DEFINITION_NON_CONVENUE"
 
 
+def test_a_delivery_makes_again_the_tables_of_the_regions_that_it_is_about_and_of_no_other(
+    hub: Hub, take: Take, transmission: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corsican, made, work = fictional_finess("2A99"), list[str](), cpom.computed
+
+    def counted(hub: Hub, known: Any, region: str, at: Any) -> Any:
+        made.append(region)
+        return work(hub, known, region, at)
+
+    def again() -> list[str]:
+        made.clear()
+        cpom.rows(hub, cpom.COMPARED)
+        return made[:]
+
+    monkeypatch.setattr(cpom, "computed", counted)
+    take("99.csv", canonical([contract()]))
+    take("94.xlsx", workbook(contract(corsican)))
+    assert again() == ["94", "99"]
+    assert again() == []
+    take("94-2.xlsx", workbook(contract(corsican, name="Autre nom")))
+    assert again() == ["94"]
+    signed = {"avenant_id": "A1", "finess_ej": corsican, "date_signature": date(2025, 9, 1)}
+    take("avenants.csv", table("avenants", [signed]))
+    assert again() == ["94", "99"], "that a list came at all is known to all"
+    take("avenants-2.csv", table("avenants", [signed, {**signed, "avenant_id": "A2"}]))
+    assert again() == ["94"]
+    sent = deliveries.ingest(hub, deliveries.find([transmission])[0][0])
+    assert again() == ["99"]
+    take("liens.csv", links((SITE, corsican)))
+    assert again() == ["94", "99"]
+    decisions.withdraw(hub, sent.delivery_id or "", "établissement lié à une entité corse")
+    assert again() == ["94", "99"]
+
+
 def test_a_decision_says_what_there_is_and_the_same_one_twice_is_one(hub: Hub) -> None:
     for wrong in (("OS_99", "v1"), ("OS_13", "v9"), ("OS_09", "v1")):
         with pytest.raises(WrongUsage, match=r"inconnue|aucune variante"):
@@ -154,6 +212,29 @@ def test_a_policy_changes_what_the_rules_say(hub: Hub, take: Take) -> None:
     assert contracts(hub)[LEGAL]["deadline"] == "Dans les délais"
     cpom_decisions.withdraw_policy(hub, ARS, "choice_due_on", "erreur")
     assert contracts(hub)[LEGAL]["deadline"] == "Délai non vérifiable"
+
+
+def test_the_contracts_are_counted_once_the_campaign_is_closed_and_no_longer_once_it_is_open_again(
+    hub: Hub, take: Take
+) -> None:
+    take("region.csv", canonical([contract(), contract(OTHER)]))
+
+    def said(until: int | None = None) -> tuple[list[str], list[str]]:
+        told = contracts_shown.campaign(hub, until)
+        return ([one["message"] for one in told["findings"]],
+                [one["rule"] for one in told["not_evaluable"] if one["rule"] == "cpom.R52"])  # fmt: skip
+
+    assert said() == ([], ["cpom.R52"])
+    closed = cpom_decisions.close(hub, ARS, "fin de campagne")["position"]
+    assert said() == (["2 établissement(s) reçu(s), 280 attendu(s)."], [])
+    assert cpom_decisions.close(hub, ARS, "encore")["already"]
+    cpom_decisions.decide_policy(hub, ARS, "expected_ej", "2", "région fictive")
+    assert said() == ([], [])
+    cpom_decisions.reopen(hub, ARS, "un retardataire")
+    assert said() == ([], ["cpom.R52"])
+    assert said(closed) == (["2 établissement(s) reçu(s), 280 attendu(s)."], []), "as known then"
+    with pytest.raises(WrongUsage, match="aucune décision"):
+        cpom_decisions.reopen(hub, ARS, "encore")
 
 
 def test_a_later_export_replaces_its_contract_alone_and_an_earlier_one_still_proves_the_choice(hub: Hub, take: Take) -> None:
@@ -194,7 +275,53 @@ def test_a_file_that_cannot_be_read_is_refused_with_its_place_and_rule(take: Tak
     assert "ligne 2, campagne" in str(report.message)
     bad = take("liens.csv", links((SITE, LEGAL)) + b"12;" + LEGAL.encode() + b";2020-01-01;\n")
     assert (bad.status, bad.reasons) == ("rejected", ["ecars.FL10"])
-    assert take("malforme.xlsx", workbook(contract("9900"))).alerts == ["cpom.R01"], "no ARS can be told of it"
+    lost = take("malforme.xlsx", workbook(contract("9900")))
+    assert (lost.status, lost.alerts) == ("accepted", ["cpom.R01"]), "no ARS can be told of it"
+    assert str(lost.message).startswith("malforme.xlsx : feuille « Synthèse », cellule A4 : numéro FINESS EJ absent, mal formé")
+    renamed = take("renomme.xlsx", canonical([contract()]))
+    assert (renamed.status, renamed.reasons) == ("rejected", ["ecars.FL2"])
+
+
+def test_the_message_of_a_refusal_names_file_sheet_cell_and_rule(take: Take) -> None:
+    rows = strategic_rows(contract())
+    other = [[STRAT_TITLE.replace("2025 - 2029", "2019 - 2023")] if row == [STRAT_TITLE] else row for row in rows]
+    renamed = [["Items" if cell == "Indicateurs" else cell for cell in row] for row in rows]
+    told = {
+        name: str(take(f"{name}.xlsx", write_xlsx([Plan(cells, sheet)])).message)
+        for name, cells, sheet in (
+            ("campagne", other, "Synthèse"),
+            ("absente", hpr_rows(sample_contract(1, hpr=True)), "HPR"),
+            ("renommee", renamed, "Synthèse"),
+        )
+    }
+    assert told == {
+        "campagne": "campagne.xlsx : feuille « Synthèse », cellule A3 : annexe 2019-2023 : classeur d'une autre campagne, "
+        "2025-2029 attendu (règle ecars.FL8)",
+        "absente": "absente.xlsx : « HPR » : la feuille « ANNEXE ORIENTATION STRATEGIQUE » est absente du classeur "
+        "(règle ecars.FL9)",
+        "renommee": "renommee.xlsx : feuille « Synthèse », cellule C6 : colonne « Indicateurs » absente ou renommée "
+        "(en-tête lu ici : « Items ») (règle ecars.FL6)",
+    }
+
+
+def test_t19_the_same_bytes_are_known_and_the_same_content_in_another_file_changes_no_fact(hub: Hub, take: Take) -> None:
+    first = workbook(contract())
+    take("synthese.xlsx", first)
+    before, position = cpom.rows(hub, "out_ars__cpom_target"), hub.log.head()[0]
+    assert take("copie.xlsx", first).status == "already_known"
+    assert hub.log.head()[0] == position
+    assert take("enregistre.xlsx", _other_bytes(first)).status == "accepted"
+    assert cpom.rows(hub, "out_ars__cpom_target").equals(before)
+    assert len(contracts(hub)) == 1
+
+
+def _other_bytes(content: bytes) -> bytes:
+    """The same workbook in an archive of other bytes."""
+    target = BytesIO()
+    with zipfile.ZipFile(BytesIO(content)) as read, zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as written:
+        for name in read.namelist():
+            written.writestr(name, read.read(name))
+    return target.getvalue()
 
 
 def test_a_figure_that_the_pmsi_product_hides_is_hidden_here_too(hub: Hub, take: Take, transmission: Path) -> None:
@@ -216,7 +343,8 @@ def test_the_products_are_published_once_then_why_they_changed_is_told_and_where
     deliveries.ingest(hub, deliveries.find([transmission])[0][0])
     cpom_decisions.decide_definition(hub, ARS, "OS_13", "v1", "réunion")
     reports = {report.product: report.status for report in publication.publish(hub)}
-    assert reports == dict.fromkeys(("cpom-echeances", "cpom-finances", "cpom-indicateurs", "pmsi-activity"), "published")
+    made = ("cpom-echeances", "cpom-finances", "cpom-indicateurs", "cpts", "pmsi-activity")  # FMIS is in both
+    assert reports == dict.fromkeys(made, "published")
     [event] = publications(hub, ARS, "cpom-indicateurs")
     row = published_rows(hub, event, "indicator").filter(pl.col("definition_variant") == "v1").row(0, named=True)
     assert row["result"] in ("Écart", "Écart toléré", "Concordant")
@@ -267,8 +395,21 @@ def test_the_products_are_published_once_then_why_they_changed_is_told_and_where
     chosen = explanation.explain(later, f"{ARS}/cpom-indicateurs", "contract", {"finess_ej": SITE})["basis"]
     assert len([one for one in chosen if one["text"].startswith("indicateur choisi")]) == len(contract(SITE).chosen)
     assert any(one["kind"] == "rule" for one in chosen)
-    [granted_by] = explanation.explain(later, f"{ARS}/cpom-finances", "subsidy", {"subsidy_id": "S1"})["deliveries"]
-    assert (granted_by["scope"], granted_by["measures"]["lignes"]["ranges"]) == ("ecars/suivi/subventions", [[2, 2]])
+    for product_of_money in ("cpom-finances", "cpts"):
+        [granted_by] = explanation.explain(later, f"{ARS}/{product_of_money}", "subsidy", {"subsidy_id": "S1"})["deliveries"]
+        assert (granted_by["scope"], granted_by["measures"]["lignes"]["ranges"]) == ("ecars/suivi/subventions", [[2, 2]])
+
+
+def test_exports_about_other_contracts_are_one_step_of_a_replay_and_what_is_asked_for_makes_fewer(hub: Hub, take: Take) -> None:
+    for name, export in (("a.csv", contract()), ("b.csv", contract(OTHER)), ("c.csv", contract(name="CH RENOMMÉ"))):
+        assert take(name, canonical([export])).status == "accepted"
+    [*_, event] = hub.log.read()
+    ends = [replace(event, data={"log": {"position": at}, "judged_on": "2026-03-10"}) for at in (0, event.position)]
+    told = product_of(ARS, "cpom-indicateurs")
+    for keys, steps in (({}, [0, 2, 1]), ({"finess_ej": OTHER}, [0, 3]), ({"finess_ej": LEGAL}, [0, 2, 1])):
+        points = list(replay._way(hub, replay.Asked(told, recipient(ARS), told.tables, keys), *ends))
+        assert [len(point.causes) for point in points] == steps
+    assert points[-1].at.position == event.position
 
 
 def test_what_falls_due_is_told_with_the_smallest_horizon(hub: Hub, take: Take) -> None:
@@ -296,5 +437,11 @@ def test_the_commands_show_a_contract_and_record_what_the_ars_decides(
     assert SITE in ecluse("cpom", home=home).out
     assert ecluse("deadlines", "--json", home=home).code == 0
     assert ecluse("decide-definition", "OS_13", "v7", "--ars", ARS, "--reason", "x", home=home).code == 2
+    assert "Non vérifiable cpom.R52 : La campagne n'est pas close." in ecluse("cpom", home=home).out
+    assert "décision prise" in ecluse("cpom-close", "--ars", ARS, "--reason", "fin", home=home).out
+    assert "1 établissement(s) reçu(s)" in ecluse("cpom", home=home).out
+    assert "cpom.R36" in ecluse("cpom", SITE, home=home).out
+    assert "date inconnue : il manque la réception" in ecluse("deadlines", SITE, home=home).out
+    assert ecluse("cpom-close", "--ars", ARS, "--reason", "erreur", "--revoke", home=home).code == 0
     assert ecluse("decide-definition", "OS_13", "--revoke", "--ars", ARS, "--reason", "erreur", home=home).code == 0
     assert "Aucune décision" in ecluse("cpom-policy", "--ars", ARS, home=home).out

@@ -80,6 +80,19 @@ def test_every_dataset_has_a_sample_a_status_and_a_source() -> None:
     assert all(dataset.source.strip() for dataset in datasets().values())
 
 
+def test_the_headers_that_the_page_on_centres_gives_to_copy_are_those_of_their_dataset(file: Path) -> None:
+    page = (Path(__file__).parents[1] / "docs" / "centres-de-sante.md").read_text(encoding="utf-8")
+    block = page.split("En-têtes à\nrecopier :", 1)[1].split("```")[1]
+    told = dict(reversed(line.rsplit(None, 1)) for line in block.splitlines()[1:])
+    assert set(told) == {name for name in datasets() if name.startswith("centre_")} | {
+        "crises",
+        "ecds_codes",
+        "software_releases",
+    }
+    for dataset, header in told.items():
+        assert recognise(put(file, f"{header.strip()}\n{';' * header.count(';')}\n")).dataset == dataset
+
+
 def test_columns_may_move_and_headings_be_written_otherwise(file: Path) -> None:
     told = "Ouverture ;Commentaire;  TYPE DE STRUCTURE;nom de la  structure;N° SIRET\n01/02/2020;x;CPTS;Val;99900001100018\n"
     found = recognise(put(file, told))

@@ -12,11 +12,11 @@ import pytest
 import yaml
 from demarches import TEAM, Bench, platform
 from polars.testing import assert_frame_equal
-from snp_facts import CAISSE, FAMILIES, PEOPLE, SPEC, day, facts_of, instant, structures
+from snp_facts import FAMILIES, PEOPLE, SPEC, day, facts_of, instant, structures
 
 from checks.dataset_facts import facts_of as facts_from_rows
 from checks.snp.facts import SCHEMAS, check_facts
-from checks.snp.law import attested_as_published, default_law
+from checks.snp.law import default_law
 from checks.snp.reconcile import reconcile
 from connectors import demarches_frames
 from connectors import simulator_forms as forms
@@ -30,10 +30,11 @@ from connectors.simulator_demarches import Simulator
 from connectors.simulator_platform import Field, Platform
 from contracts_schema.bordereau_profiles import normalised
 from contracts_schema.demarches_mappings import InvalidMapping, load, mappings, protocol_titles
+from flows.law_table import as_published
 
 Row = dict[str, Any]
 MAPPINGS = mappings()
-ATTESTED = attested_as_published(CAISSE)
+ATTESTED = as_published(("snp.tariff", "snp.window"), "texte détenu par la caisse")
 
 
 @pytest.fixture
@@ -257,6 +258,23 @@ def test_a_purge_for_retention_is_no_withdrawal(bench: Bench, reason: str, kind:
     assert found.frames["member"].height == 2, "rights are still judged by the team that was declared"
     assert bench.head
     assert "document-unique.pdf" not in bench.head.read_text(encoding="utf-8"), "names of files are no fact to keep"
+
+
+def test_no_snapshot_ever_holds_the_name_of_a_file_and_those_that_did_are_read_as_the_others(
+    bench: Bench, tmp_path: Path
+) -> None:
+    bench.fill(1)
+    text = bench.deliver().path.read_text(encoding="utf-8")
+    assert ".pdf" not in text
+    title, family = next(iter(protocol_titles().items()))
+    named = text.replace('"families":[]', f'"families":["{family}"]', 1)
+    old = text.replace('"families":[]', f'"name":"{title} de Mme Exemple.pdf"', 1)
+    assert len({text, named, old}) == 3
+    (tmp_path / "named.jsonl").write_text(named, encoding="utf-8")
+    (tmp_path / "old.jsonl").write_text(old, encoding="utf-8")
+    assert read_snapshot(tmp_path / "old.jsonl").dossiers == read_snapshot(tmp_path / "named.jsonl").dossiers
+    told = [declared([tmp_path / f"{name}.jsonl"], MAPPINGS).frames for name in ("old", "named")]
+    assert all(told[0][name].equals(told[1][name]) for name in told[0])
 
 
 def test_what_the_administration_hides_is_not_withdrawn_by_the_team(bench: Bench) -> None:

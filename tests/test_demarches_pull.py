@@ -80,6 +80,33 @@ def test_a_pull_without_change_is_already_known_and_adds_no_event(ours: Hub, ben
     assert ours.log.head() == position
 
 
+def test_a_small_demarche_is_read_whole_by_each_pull_and_a_large_one_when_asked(
+    ours: Hub, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.fill(2)
+    first = pulled(ours, bench).pull["completed_on"]
+    bench.platform.advance(86_400)
+    small = pulled(ours, bench).pull
+    assert (small["mode"], small["complete"]) == ("incremental", True)
+    assert small["completed_on"] > first
+    bench.platform.advance(86_400)
+    monkeypatch.setattr(pull, "FEW", 1)
+    large = pulled(ours, bench).pull
+    assert (large["complete"], large["completed_on"]) == (False, small["completed_on"])
+    assert pulled(ours, bench, absences=True).pull["completed_on"] > small["completed_on"]
+
+
+def test_files_that_wait_for_a_setting_are_counted_and_the_setting_is_named(
+    home: Path, bench: Bench, monkeypatch: pytest.MonkeyPatch, ecluse: Ecluse
+) -> None:
+    monkeypatch.setenv(TOKEN_VARIABLE, TOKEN)
+    monkeypatch.setenv(URL_VARIABLE, bench.service.url)
+    settings(home, f"[demarches.{forms.NATIONAL}]\nlocal = true\n")
+    bench.fill(1)
+    told = ecluse("pull", forms.NATIONAL).out
+    assert 'écrivez file_hosts = ["…"] sous [demarches.…] dans ecluse.toml' in told
+
+
 def test_what_changed_comes_with_the_next_pull_and_the_past_stays_as_known(ours: Hub, bench: Bench, ecluse: Ecluse) -> None:
     first, second = bench.fill(2)
     pulled(ours, bench)

@@ -300,7 +300,7 @@ def test_financial_lines_totals_and_the_two_daf_are_read_in_cents(read: Any) -> 
     contract = replace(
         ONE,
         lines={
-            "MIG": [("H11 - Les 3C", Decimal("1200.5")), ("Z99 - Autre", "1 000,25 €")],
+            "MIG": [("H11-Les 3C", Decimal("1200.5")), ("Z99 : Autre", "1 000,25 €")],
             "AC SSR": [("234 - Mesures", Decimal(3))],
         },
         totals={"AC SSR": Cell("e", "#N/A")},

@@ -197,6 +197,16 @@ def test_more_decimals_than_the_contract_are_rounded_half_to_even_and_the_text_i
     assert (("cds.CDS59", "default") in said(found)) == noisy
 
 
+def test_rates_keep_four_decimals_rounded_half_to_even() -> None:
+    told = {"0.30000000000000004": 3000, "0.12345": 1234, "0.12355": 1236, "0.5": 5000}
+    for raw, rate in told.items():
+        lines = text("identification", 1).split("\r\n")
+        cells = lines[1].split(";")
+        cells[lines[0].split(";").index("taux_precarite")] = raw
+        found = ecds.read_section("\r\n".join([lines[0], ";".join(cells), ""]).encode(), IDENTITY)
+        assert found.rows["precarity_e4"].to_list() == [rate]
+
+
 def test_identical_lines_are_one_and_lines_of_one_key_with_other_values_are_all_aside() -> None:
     found = rosp(entry(), entry(), entry(told="1;5", code="EN-PREV-IMC"), entry(told="2;5", code="EN-PREV-IMC"))
     whole(found)

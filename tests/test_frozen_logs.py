@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from frozen_hub import NOW, READ, read, thaw
 
-from flows import building
+from flows import building, explanation
 from flows.deliveries import all_heads
+from flows.hub import WrongUsage
 
 LOGS = sorted((Path(__file__).parent / "data" / "logs").iterdir())
 MADE = {"out_ars__pmsi_indicator", "out_cpam__bordereau_line", "out_ars__cpom_indicator", "out_cpam__cds_node"}
@@ -27,3 +28,5 @@ def test_a_log_of_an_earlier_version_is_read_as_it_was_then(
     stays = sum(head.rows for head in standing if head.source == "pmsi")
     assert building.query(hub, "select count(*) from out_cpam__bordereau_line").row(0) == (lines,)
     assert building.query(hub, "select count(*) from core_pmsi__stay").row(0) == (stays,)
+    with pytest.raises(WrongUsage, match="n° 1 vient d'une version antérieure"):
+        explanation.explain(hub, "ars-99/centres-de-sante-ars", "centre", {})

@@ -177,8 +177,8 @@ def test_the_table_that_is_shown_is_attested_in_one_decision_and_all_is_firm(hub
 def test_the_engine_judges_by_what_the_caisse_attests_and_by_nothing_of_another(hub: Hub, whole: Path) -> None:
     attest(hub, law_table.read_table(whole, TEXT))
     same = ["kind", "family", "act", "since"]
-    mine = calendar(law.law_of(hub, CPAM).law(), CPAM).sort(same)
-    other = calendar(law.law_of(hub, OTHER).law(), OTHER).sort(same)
+    mine = calendar(law.law_of(hub, CPAM).law()).sort(same)
+    other = calendar(law.law_of(hub, OTHER).law()).sort(same)
     assert mine.drop("tariff_firm", "window_firm").equals(other.drop("tariff_firm", "window_firm"))
     assert set(mine["tariff_firm"].drop_nulls()) == set(mine["window_firm"].drop_nulls()) == {True}
     assert set(other["tariff_firm"].drop_nulls()) == set(other["window_firm"].drop_nulls()) == {False}
@@ -188,7 +188,7 @@ def test_a_window_that_a_caisse_opens_takes_the_gap_away_and_one_that_it_closes_
     cell = ["structure_kind=CPTS", "version=RHINO"]
     attest(hub, law_table.stated("snp.window", "1", date(2023, 9, 1), date(2024, 1, 1), cell, TEXT))
     attest(hub, law_table.stated("snp.window", "0", date(2023, 4, 1), date(2023, 5, 1), cell, TEXT))
-    found = calendar(law.law_of(hub, CPAM).law(), CPAM).filter(kind="CPTS", family="RHINO", act="INCLUSION")
+    found = calendar(law.law_of(hub, CPAM).law()).filter(kind="CPTS", family="RHINO", act="INCLUSION")
 
     def on(day: date) -> tuple[Any, ...]:
         return found.filter(found["since"] <= day).select("window", "window_firm", "gap").row(-1)
@@ -388,12 +388,12 @@ def test_a_table_goes_out_with_what_is_missing_and_only_what_is_filled_is_attest
     assert len(answer["missing"]) == before - 1
     own = [one for one in answer["values"] if one["parameter"] == "cds.rfs.points" and one["value"] == 800]
     assert [(one["status"], one["firm"], one["position"]) for one in own] == [("attested", True, 1)]
-    shown = ecluse("law", "cds.rfs.point_value", "--organisation", CPAM).out.replace("\n", " ")
+    shown = " ".join(ecluse("law", "cds.rfs.point_value", "--organisation", CPAM).out.split())
     assert "décision 1 du" in shown
     assert f"par {ROLE} (compte " in shown
     assert "motif : annexes ; se retire par ecluse attest --withdraw 1" in shown
     ecluse("attest", "--withdraw", 1, "--organisation", CPAM, "--reason", "texte abrogé")
-    assert ": texte abrogé" in ecluse("law", "cds.rfs.point_value", "--organisation", CPAM).out.replace("\n", " ")
+    assert ": texte abrogé" in " ".join(ecluse("law", "cds.rfs.point_value", "--organisation", CPAM).out.split())
     assert ecluse("law", "cds.rien.").code == 2
 
 

@@ -40,11 +40,17 @@ def prefect_files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable
             patch.setenv(name, value)
         patch.setenv("PREFECT_SERVER_CONCURRENCY_MAXIMUM_CONCURRENCY_SLOT_WAIT_SECONDS", "0.5")  # asked again after 30 s else
         from prefect.logging.configuration import setup_logging
-        from prefect.settings import PREFECT_HOME, PREFECT_SERVER_DATABASE_CONNECTION_URL
+        from prefect.settings import (
+            PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
+            PREFECT_HOME,
+            PREFECT_SERVER_DATABASE_CONNECTION_URL,
+            temporary_settings,
+        )
         from prefect.testing.utilities import prefect_test_harness
 
         setup_logging()  # else the first run does it, and takes pytest's handler away from that test
-        with prefect_test_harness(server_startup_timeout=600):
+        no_heartbeat = temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None})  # whose end each run waits for, a second
+        with prefect_test_harness(server_startup_timeout=600), no_heartbeat:
             database = Path(str(PREFECT_SERVER_DATABASE_CONNECTION_URL.value()).split("///")[1])
             folders = (database.parent, Path(PREFECT_HOME.value()))
             yield lambda: b"".join(
@@ -586,15 +592,15 @@ def prefect_database(tmp_path: Path) -> Iterator[str | None]:
     with tempfile.TemporaryDirectory() as name:
         if own:
             shutil.chown(name, own["user"])
-        subprocess.run([programs / "initdb", "-D", f"{name}/data", "-U", "postgres", "-A", "trust"],
+        subprocess.run([programs / "initdb", "-D", f"{name}/data", "-U", "postgres", "-A", "trust", "--no-sync"],
                        check=True, capture_output=True, **own)  # fmt: skip
-        server = subprocess.Popen([programs / "postgres", "-D", f"{name}/data", "-k", name, "-c", "listen_addresses="],
+        server = subprocess.Popen([programs / "postgres", "-D", f"{name}/data", "-k", name, "-c", "listen_addresses=", "-F"],
                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **own)  # fmt: skip
         try:
             make_database(name)
             yield f"postgresql+asyncpg://prefect@/prefect?host={name}"
         finally:
-            server.send_signal(signal.SIGINT)
+            server.send_signal(signal.SIGQUIT)  # nothing of it is kept
             server.wait(PATIENCE_SECONDS)
 
 

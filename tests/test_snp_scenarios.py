@@ -7,11 +7,12 @@ from typing import Any
 
 import polars as pl
 import pytest
-from snp_facts import CAISSE, SPEC, facts_of
+from snp_facts import SPEC, facts_of
 
-from checks.snp.law import attested_as_published, default_law
+from checks.snp.law import default_law
 from checks.snp.reconcile import Reconciliation, reconcile
 from checks.snp.review import review
+from flows.law_table import as_published
 
 SCENARIOS: list[dict[str, Any]] = SPEC["scenarios"]
 CASES = [
@@ -19,7 +20,7 @@ CASES = [
     for scenario in SCENARIOS
     for decision in scenario["decisions"]
 ]
-ATTESTED = attested_as_published(CAISSE)
+ATTESTED = as_published(("snp.tariff", "snp.window"), "texte détenu par la caisse")
 
 
 def judged(scenario: dict[str, Any], decision: dict[str, Any], *, attested: bool = True) -> Reconciliation:

@@ -67,7 +67,7 @@ def cds63(bill: Bill) -> pl.DataFrame:
 
 def _exact(bill: Bill) -> dict[tuple[str, str], int]:
     """Cents of each centre and scheme from the leaves of the graph, by fractions."""
-    point = Fraction(bill.law.one("cds.rfs.point_value").value or 0)
+    point, prorata = Fraction(bill.law.one("cds.rfs.point_value").value or 0), bill.law.one("cds.rfs.prorata").value
     leaf = pl.col("node").str.contains(r"^rfs\..+\..+$") | pl.col("node").str.contains(r"^rosp\..+\.amount$")
     leaves = bill.remuneration.nodes.filter(leaf, pl.col("indicator").is_not_null())
     keys = ["finess_et", "indicator"]
@@ -82,7 +82,7 @@ def _exact(bill: Bill) -> dict[tuple[str, str], int]:
         worth = Fraction(above, below)
         if scheme == "rfs":
             day = since.get(finess) or scene.first_day
-            mid_year = scene.first_day < day <= scene.last_day
+            mid_year = prorata != 0 and scene.first_day < day <= scene.last_day
             worth *= point * (Fraction((scene.last_day - day).days + 1, days) if mid_year else 1)
         totals[finess, scheme] = totals.get((finess, scheme), Fraction(0)) + worth
     return {key: int(total + Fraction(1, 2)) for key, total in totals.items()}

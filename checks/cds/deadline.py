@@ -20,7 +20,7 @@ def _day(scene: Scene, section: str) -> pl.Expr:
 
 def _late(scene: Scene, section: str) -> pl.DataFrame:
     found = scene.journal(section)
-    if found is None:
+    if found is None or scene.deadlines.cutoff(section) is None:
         return absent(section)
     cases = {"missing": pl.col("deadline") == UNVERIFIABLE, "default": pl.col("deadline") == LATE}
     told = {
@@ -44,12 +44,14 @@ def cds17(scene: Scene) -> pl.DataFrame:
 @check("cds.CDS18")
 def cds18(scene: Scene) -> pl.DataFrame:
     opening = scene.deadlines.opening
-    day = pl.lit(None if opening is None else f"{opening.value:%d/%m/%Y}", pl.String)
+    if opening is None:
+        return absent()
+    day = pl.lit(f"{opening.value:%d/%m/%Y}")
     told = {"indicateur": label(pl.col("code")), "saisie": french_instant(pl.col("entered_at")), "ouverture": day}
     parts = []
     for section in ("rfs", "rosp"):
         found = scene.journal(section)
-        cases = {"missing": pl.col("entered_at").is_null() | pl.lit(opening is None), "default": pl.col("early")}
+        cases = {"missing": pl.col("entered_at").is_null(), "default": pl.col("early")}
         parts.append(absent(section) if found is None else hits(found.entries, cases, section, pl.col("code"), **told))
     return pl.concat(parts, how="diagonal")
 
@@ -57,7 +59,7 @@ def cds18(scene: Scene) -> pl.DataFrame:
 @check("cds.CDS19")
 def cds19(scene: Scene) -> pl.DataFrame:
     found = scene.rosp
-    if found is None:
+    if found is None or scene.deadlines.cutoff("rosp") is None:
         return absent("rosp")
     held = found.in_force.select("finess_et", "code", held_at="entered_at")
     late = found.entries.filter(pl.col("deadline") == LATE).join(held, on=["finess_et", "code"], maintain_order="left")

@@ -58,7 +58,7 @@ class Figures:
             found = value_of(parameter, self.on, self.attested, dimensions, simulation=self.simulation)
         except NoValue:
             return Figure(None, "missing", f"{parameter}{where} : non trouvé")
-        text = f"{parameter}{where} = {found.value} [{STATUSES_FR[found.status]}] {found.reference}".rstrip()
+        text = f"{parameter}{where} = {_shown(found)} [{STATUSES_FR[found.status]}] {found.reference}".rstrip()
         return Figure(found.value, found.status, text)
 
     def table(self, parameter: str) -> pl.DataFrame:
@@ -69,6 +69,14 @@ class Figures:
             found = self.one(parameter, **dict(cell))
             rows.append((*(given for _, given in cell), found.value, found.rank, found.told))
         return pl.DataFrame(rows, schema=dict.fromkeys(names, pl.String) | dict(FIGURES), orient="row")
+
+
+def _shown(found: Value) -> str:
+    """A value as people read it: money in euros."""
+    if parameters.parameter(found.parameter).kind != "cents":
+        return str(found.value)
+    whole, part = divmod(found.value, 100)
+    return f"{whole},{part:02d} €"
 
 
 def value_of(

@@ -13,7 +13,7 @@ from checks.cds.figures import PART_FR, Figure, Figures, is_firm, status_of
 from checks.cds.indicator import COORDINATION, CRISIS, MEETINGS, PROTOCOLS, STAGES
 from checks.cds.journal import UNVERIFIABLE
 from checks.cds.ruling import FIRED
-from contracts_schema.ecds import indicators
+from contracts_schema.ecds import PREREQUISITES, indicators
 
 NODES = pl.Schema(
     {
@@ -48,7 +48,9 @@ def ignored(found: pl.DataFrame) -> pl.DataFrame:
 
 
 def claims(examination: Examination) -> pl.DataFrame:
-    """The answers OUI in force that count: an indicator of the year, of this regime, that no rule sets aside."""
+    """The answers in force that count: an indicator of the year, of this regime, answered OUI, that no rule sets aside; and the
+    prerequisites answered NON (``unmet``), which are worked out all the same and stop the payment: it shows what is lost.
+    """
     scene = examination.scene
     if scene.rfs is None:
         return pl.DataFrame(schema={"finess_et": pl.String, "code": pl.String})
@@ -56,7 +58,9 @@ def claims(examination: Examination) -> pl.DataFrame:
     wanted = [
         code for code, one in indicators().items() if one.regime == "points_2015" and one.kind in KINDS and one.holds(day)
     ]
-    rows = scene.rfs.in_force.filter(pl.col("answer") == "oui", pl.col("code").is_in(wanted))
+    answer, code = pl.col("answer"), pl.col("code")
+    unmet = (answer == "non") & code.is_in(PREREQUISITES)
+    rows = scene.rfs.in_force.filter((answer == "oui") | unmet, code.is_in(wanted)).with_columns(unmet=unmet)
     rows = rows.join(ignored(examination.findings), on=["finess_et", "code"], how="anti", maintain_order="left")
     about = scene.centres.select("finess_et", "centre_type", "patient_list")
     rows = rows.join(about, on="finess_et", how="left", maintain_order="left")
@@ -93,20 +97,15 @@ def parts(examination: Examination, law: Figures) -> tuple[pl.DataFrame, int]:
     )
     rows = rows.with_columns(pl.col("part").fill_null("fixed"), pl.col("rank").fill_null(MISSING_RANK))
     quantity, used, words = _quantity(bounds, cap, base)
-    told = rows.with_columns(quantity=quantity, extra=used, words=words, bounded=_bounded(bounds))
+    told = rows.with_columns(quantity=quantity, extra=used, words=words)
     nothing_due = pl.col("quantity") == 0
     points = pl.when(nothing_due).then(0).otherwise(pl.col("value") * pl.col("quantity"))
     blind = pl.col("value").is_null() | pl.col("quantity").is_null()
-    rank = (
-        pl.when(nothing_due)
-        .then(pl.col("bounded"))
-        .when(blind)
-        .then(MISSING_RANK)
-        .otherwise(pl.max_horizontal("rank", "extra"))
-    )
+    rank = pl.when(nothing_due).then("extra").when(blind).then(MISSING_RANK).otherwise(pl.max_horizontal("rank", "extra"))
     shown = pl.concat_str("words", pl.lit(" ; "), pl.col("told").fill_null("type de centre non donné"))
     blind_day = pl.col("deadline") == UNVERIFIABLE
     found = {"points": points, "rank": rank, "quantity": pl.col("quantity"), "unverifiable": blind_day, "told": shown}
+    found["unmet"] = pl.col("unmet")
     return told.select("finess_et", "code", "part", **found), base
 
 
@@ -121,6 +120,7 @@ PARTS = pl.Schema(
         "quantity": pl.Int64,
         "unverifiable": pl.Boolean,
         "told": pl.String,
+        "unmet": pl.Boolean,
     }
 )
 
@@ -167,7 +167,7 @@ def _quantity(bounds: dict[str, Figure], cap: Figure, base: int) -> tuple[pl.Exp
     used = (
         pl.when((part == "variable_above") | ((part == "variable") & (code == COORDINATION))).then(max(of_base, of_above))
         .when((part == "variable") & (code == MEETINGS)).then(max(of_base, cap.rank, bounds["meetings_min"].rank))
-        .when((part == "variable") & (code == CRISIS)).then(max(of_base, cap.rank))
+        .when((part == "variable") & (code == CRISIS)).then(pl.when(acted).then(max(of_base, cap.rank)).otherwise(0))
         .when(part == "variable").then(of_base)
         .when(of_staff).then(bounds["professionals_above"].rank)
         .when((part == "per_unit") & (code == PROTOCOLS)).then(bounds["protocols_max"].rank)
@@ -190,20 +190,11 @@ def _quantity(bounds: dict[str, Figure], cap: Figure, base: int) -> tuple[pl.Exp
         .then(pl.format("professionnels : {}", _shown(used_people)))
         .when(part == "per_unit")
         .then(pl.format("unités : {}", _shown(typed_units)))
+        .when("unmet")
+        .then(pl.lit("réponse NON, prérequis non satisfait"))
         .otherwise(pl.lit("réponse OUI"))
     )
     return quantity, used, said
-
-
-def _bounded(bounds: dict[str, Figure]) -> pl.Expr:
-    """The rank of the bound by which nothing is due of a part: a zero leans on it, and not on the points of the part."""
-    part = pl.col("part")
-    return (
-        pl.when(part == "variable_above").then(bounds["patients_above"].rank)
-        .when(part == "per_professional_above").then(bounds["professionals_above"].rank)
-        .when((part == "variable") & (pl.col("code") == MEETINGS)).then(bounds["meetings_min"].rank)
-        .otherwise(0)
-    )  # fmt: skip
 
 
 def _shown(number: pl.Expr) -> pl.Expr:

@@ -8,6 +8,7 @@ from checks.cds.scene import Scene
 from contracts_schema import identifiers
 from contracts_schema.geography import region_of
 
+LINES_AT_ONCE = 50_000
 CLOSED_CATEGORIES = ("125", "130", "289", "439")
 """Closed on 2013-12-19; 124 took their place."""
 OTHERS_THAN = {
@@ -125,16 +126,22 @@ def cds11(scene: Scene) -> pl.DataFrame:
     if scene.campaign.professionnels is None:
         return absent("professionnels")
     people, number = scene.campaign.professionnels, pl.col("rpps")
-    people = people.with_columns(formed=identifiers.well_formed("rpps", number)).join(
-        _overlaps(people), on="line", how="left", maintain_order="left"
-    )
+    people = people.select("finess_et", "line", "rpps", "profession", "started_on", "ended_on")
+    overlaps = _overlaps(people)
     cases = {
         "empty": number.is_null() & (pl.col("profession") != "administratif"),
         "default": ~pl.col("formed"),
         "overlap": pl.col("overlaps"),
         "key": pl.col("formed") & ~identifiers.rpps_key(number),
     }
-    return hits(people, cases, "professionnels", profession=pl.col("profession"))
+
+    def fired(block: pl.DataFrame) -> pl.DataFrame:
+        told = block.with_columns(formed=identifiers.well_formed("rpps", number))
+        told = told.join(overlaps, on="line", how="left", maintain_order="left")
+        return hits(told, cases, "professionnels", profession=pl.col("profession"))
+
+    # the digits of a key are columns of their own while they are added: some lines at a time
+    return pl.concat([fired(block) for block in people.iter_slices(LINES_AT_ONCE)]) if people.height else fired(people)
 
 
 def _overlaps(people: pl.DataFrame) -> pl.DataFrame:

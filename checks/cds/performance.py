@@ -4,7 +4,7 @@ import polars as pl
 
 from checks.cds.facts import counts
 from checks.cds.journal import Journal
-from checks.cds.ruling import absent, check, hits
+from checks.cds.ruling import absent, check, hits, nothing
 from checks.cds.scene import Scene, label
 from contracts_schema import parameters
 from contracts_schema.ecds import indicators
@@ -62,6 +62,8 @@ def cds53(scene: Scene) -> pl.DataFrame:
         return absent("rosp")
     rows = declared(scene.rosp).join(minimums(scene), on="code", how="left", maintain_order="left")
     below, least = pl.col("denominator"), pl.col("minimum")
+    if rows["minimum"].is_null().all():
+        return absent("rosp") if rows.height else nothing()
     told = {"indicateur": label(pl.col("code")), "denominateur": below, "minimum": least}
     return hits(rows, {"missing": least.is_null(), "default": below < least}, "rosp", pl.col("code"), **told)
 

@@ -4,6 +4,8 @@ Pure polars over what was examined and computed: judges nothing. Same arguments,
 a centre whose caisse (or region) nobody gave are in no table: ``unplaced`` says which.
 """
 
+import re
+
 import polars as pl
 
 from checks.cds.compared import AGREED, APART, FTE, RATE, TOLERATED, UNKNOWN, WEEKLY, compared
@@ -14,6 +16,7 @@ from checks.cds.journal import LATE
 from checks.cds.remuneration import Remuneration
 from checks.cds.ruling import hundredths
 from checks.cds.scene import label
+from contracts_schema import cpts_facts, ecds
 from contracts_schema.geography import region_of
 from contracts_schema.parameters.record import KINDS as UNITS_FR
 from contracts_schema.parameters.record import STATUSES_FR
@@ -45,6 +48,14 @@ STEPS_FR = {
     "settlement": "solde de l'avance",
 }
 PLACE = ("caisse", "region")
+
+
+def named(source: str) -> str:
+    """The source of a rule with the titles of the texts that it names by a code."""
+    titles = ecds.titles() | cpts_facts.titles()
+    return re.sub(r"[A-Z][A-Z0-9_]{3,}", lambda code: titles.get(code[0], code[0]), source)
+
+
 VERDICTS_FR = {AGREED: "Concordant", TOLERATED: "Écart toléré", APART: "Écart", UNKNOWN: "Non vérifiable"}
 WRITTEN_FR = {FTE: "ETP", RATE: "%", WEEKLY: "par semaine"}
 """Units as people read them, of numbers that are kept whole."""
@@ -218,8 +229,8 @@ def _findings(found: pl.DataFrame, places: pl.DataFrame) -> pl.DataFrame:
     """The findings with their words and the places they concern: one about the whole extraction concerns every place."""
     rules = {name: catalogue()[name] for name in found["rule"].unique()}
     labels = {name: rule.label_fr for name, rule in rules.items()}
-    status = {name: STATUSES_FR[rule.status] for name, rule in rules.items()}
-    sources = {name: f"{rule.source} ({status[name]})" if rule.source else status[name] for name, rule in rules.items()}
+    status = {name: STATUSES_FR.get(rule.status, rule.status) for name, rule in rules.items()}
+    sources = {name: f"{named(rule.source)} ({status[name]})" if rule.source else status[name] for name, rule in rules.items()}
     of_rule = pl.col("rule")
     told = found.with_columns(
         rule_fr=of_rule.replace_strict(labels, default=of_rule, return_dtype=pl.String),

@@ -18,7 +18,7 @@ from checks.cds.ruling import FIRED
 from checks.cds.scene import NOT_RECEIVED, UNKNOWN_DELAY
 from contracts_schema.ecds import indicators
 from contracts_schema.parameters import Attestation
-from contracts_schema.parameters.record import STATUSES, STATUSES_FR
+from contracts_schema.parameters.record import STATUSES_FR
 
 POINTS_REGIME = 2015
 ITEMS = pl.Schema(
@@ -83,7 +83,7 @@ def remunerate(
     regime = law.one("cds.regime")
     if regime.value == POINTS_REGIME:
         parts, base = forfait.parts(examination, law)
-        rfs, nodes = _forfait(examination, (*forfait.formula(law), regime), parts, base)
+        rfs, nodes = _forfait(examination, (*forfait.formula(law), regime, law.one("cds.rfs.prorata")), parts, base)
     else:
         rfs, nodes = _unknown_amounts(examination, regime)
     found = achievement.achievements(examination, law)
@@ -100,29 +100,30 @@ def remunerate(
 
 ROWS = pl.Schema(
     {"finess_et": pl.String(), "scheme": pl.String(), "indicator": pl.String(), "cents": pl.Int64()}
-    | {"rank": pl.Int64(), "neutralised": pl.Boolean(), "unverifiable": pl.Boolean()}
+    | {"rank": pl.Int64(), "neutralised": pl.Boolean(), "unverifiable": pl.Boolean(), "unmet": pl.Boolean()}
 )
 
 
 def _forfait(
-    examination: Examination, figures: tuple[Figure, Figure, Figure], parts: pl.DataFrame, base: int
+    examination: Examination, figures: tuple[Figure, Figure, Figure, Figure], parts: pl.DataFrame, base: int
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The cents of each indicator of the forfait, which sum to the total rounded once; and the nodes. ``figures``: formula,
-    value of the point, regime."""
-    _, point, _ = figures
+    value of the point, regime, prorata."""
+    point, sure = figures[1], figures[:3]
     rows = parts.group_by("finess_et", "code", maintain_order=True).agg(
         points=pl.when(pl.col("points").is_null().any()).then(None).otherwise(pl.col("points").sum()),
         rank=pl.col("rank").max(),
         unverifiable=pl.col("unverifiable").any(),
+        unmet=pl.col("unmet").any(),
     )
     order = {code: place for place, code in enumerate(indicators())}
     rows = rows.sort("finess_et", pl.col("code").replace_strict(order, return_dtype=pl.Int64))
-    rows = rows.join(_prorata(examination), on="finess_et", how="left", maintain_order="left")
+    rows = rows.join(_prorata(examination, figures[3]), on="finess_et", how="left", maintain_order="left")
     worth = pl.col("points") * pl.lit(point.value, pl.Int64) * pl.col("days")
     running = worth.fill_null(0).cum_sum().over("finess_et")
     below = base * pl.col("year_days")
     cents = half_up(running, below) - half_up(running - worth.fill_null(0), below)
-    weak = pl.max_horizontal("rank", pl.lit(max(figure.rank for figure in figures)), "prorata_rank")
+    weak = pl.max_horizontal("rank", pl.lit(max(figure.rank for figure in sure)), "prorata_rank")
     told = rows.with_columns(cents=pl.when(worth.is_not_null()).then(cents), rank=weak)
     items = told.select(
         "finess_et",
@@ -132,22 +133,25 @@ def _forfait(
         rank=pl.when(pl.col("cents").is_null()).then(MISSING_RANK).otherwise("rank"),
         neutralised=pl.lit(value=False),
         unverifiable="unverifiable",
+        unmet="unmet",
     )
-    return items.cast(ROWS), pl.concat([forfait.part_nodes(parts, base), _total_nodes(told, base, figures)])
+    return items.cast(ROWS), pl.concat([forfait.part_nodes(parts, base), _total_nodes(told, base, sure)])
 
 
-def _prorata(examination: Examination) -> pl.DataFrame:
-    """The days of the year from the agreement on, when it began in the year (rule cds.CDS14, derived)."""
+def _prorata(examination: Examination, prorata: Figure) -> pl.DataFrame:
+    """The days of the year from the agreement on, when it began in the year (rule cds.CDS14), by ``cds.rfs.prorata``."""
     scene = examination.scene
     days = (scene.last_day - scene.first_day).days + 1
     since = pl.col("agreement_from")
     begun = ((since > scene.first_day) & (since <= scene.last_day)).fill_null(value=False)
+    due = begun & pl.lit(prorata.value != 0)
     left = (pl.lit(scene.last_day) - since).dt.total_days() + 1
     return scene.centres.select(
         "finess_et",
-        days=pl.when(begun).then(left).otherwise(days),
+        days=pl.when(due).then(left).otherwise(days),
         year_days=pl.lit(days),
-        prorata_rank=pl.when(begun).then(STATUSES.index("derived")).otherwise(0),
+        prorata_rank=pl.when(begun).then(prorata.rank).otherwise(0),
+        prorata=pl.when(begun).then(pl.lit(prorata.told)),
     )
 
 
@@ -157,7 +161,7 @@ def _total_nodes(told: pl.DataFrame, base: int, figures: tuple[Figure, ...]) -> 
         pl.col("points").sum(),
         pl.col("cents").sum(),
         pl.col("rank").max(),
-        pl.col("days", "year_days").first(),
+        pl.col("days", "year_days", "prorata").first(),
         inputs=pl.format("rfs.{}", "code").str.join(" + "),
     )
     words = " ; ".join(figure.told for figure in figures)
@@ -170,7 +174,8 @@ def _total_nodes(told: pl.DataFrame, base: int, figures: tuple[Figure, ...]) -> 
         by, "rfs.points", pl.col("points"), base, "points", pl.col("inputs"), pl.lit(""), pl.lit("somme des indicateurs")
     )
     text = pl.concat_str(pl.lit("points × valeur du point"), share, pl.lit(", arrondi une fois, la demie vers le haut"))
-    amount = _node(by, "rfs.amount", pl.col("cents"), 1, "cents", pl.lit("rfs.points"), pl.lit(words), text)
+    used = pl.concat_str(pl.lit(words), pl.concat_str(pl.lit(" ; "), "prorata").fill_null(""))
+    amount = _node(by, "rfs.amount", pl.col("cents"), 1, "cents", pl.lit("rfs.points"), used, text)
     return pl.concat([points, amount])
 
 
@@ -219,6 +224,7 @@ def _rosp_items(found: pl.DataFrame) -> pl.DataFrame:
         rank="rank",
         neutralised="neutralised",
         unverifiable="unverifiable",
+        unmet=pl.lit(value=False),
     ).cast(ROWS)
 
 
@@ -275,13 +281,14 @@ def _blocked(examination: Examination, condition: Figure) -> pl.DataFrame:
 def _split(rows: pl.DataFrame, blocked: pl.DataFrame) -> pl.DataFrame:
     """The cents of each row as payable, under reserve or blocked."""
     told = rows.join(blocked, on=["finess_et", "scheme"], how="left", maintain_order="left")
-    stopped, firm = pl.col("why").is_not_null() | pl.col("unverifiable"), is_firm(pl.col("rank"))
+    stopped, firm = pl.col("why").is_not_null() | pl.col("unverifiable") | pl.col("unmet"), is_firm(pl.col("rank"))
     cents = pl.col("cents")
     zero = pl.when(cents.is_not_null()).then(0)
     reason = (
         pl.when("neutralised").then(pl.lit("neutralisé : effectif sous le minimum, ni payé ni zéro"))
         .when(pl.col("why").is_not_null()).then(pl.col("why"))
         .when("unverifiable").then(pl.lit("délai de saisie non vérifiable"))
+        .when("unmet").then(pl.lit("prérequis non satisfait : non dû"))
         .when(cents.is_null()).then(pl.lit(UNKNOWN_FR))
         .when(~firm).then(pl.format(TRIED_FR, _status_fr(pl.col("rank"))))
         .otherwise(pl.lit("ferme"))

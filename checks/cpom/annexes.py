@@ -54,10 +54,10 @@ def recognition_is_not_whole(scene: Scene) -> Answer:
 
 @check("cpom.R48")
 def annex_is_absent(scene: Scene) -> Answer:
+    if not scene.facts.has("profile", "annex"):
+        return nothing_known()
     contracts = scene.contracts
     profiles = held(scene.facts.frame("profile"), contracts).select("finess_ej", "profile")
-    if not scene.facts.has("profile", "annex"):
-        return Answer(profiles.clear(), contracts.select("finess_ej"))
     given = scene.facts.frame("annex").select("finess_ej", name="annex")
     rows = [
         {"name": name, "profile": profile, "limite": french_day(due)}

@@ -162,20 +162,22 @@ def home_care_without_authorisation(scene: Scene) -> Answer:
 @check("cpom.R21")
 def choice_against_the_authorisations(scene: Scene) -> Answer:
     found, unknown = [], []
+    listed = scene.facts.has("authorisation", "establishment")
     for code, activities, told in (
         (SURGERY, ("CHIRURGIE",), "aucune autorisation de chirurgie n'est connue"),
         (ENTRIES, ACUTE, "aucune autorisation de médecine, chirurgie ou obstétrique n'est connue"),
     ):
         without, untold = _unauthorised(scene, _chosen(scene, code), activities)
-        unknown.append(untold)
+        # a list that nobody gave is told once
+        unknown.append(untold.select("finess_ej") if listed else untold.select(finess_ej=pl.lit(None, pl.String)))
         found.append(_row_cases(without, constat=pl.lit(told)))
     rows = _chosen(scene, BREAST)
     said = held(scene.facts.frame("activity").filter(pl.col("activity") == "IMAGERIE_MAMMAIRE"), rows)
     absent = said.filter(~pl.col("present"))["finess_ej"]
     is_absent = pl.col("finess_ej").is_in(absent.implode())
     found.append(_row_cases(rows.filter(is_absent), constat=pl.lit("l'imagerie mammaire est dite absente")))
-    unknown.append(rows.filter(~is_absent & ~pl.col("finess_ej").is_in(said["finess_ej"].implode())))
-    return Answer(pl.concat(found), pl.concat(part.select("finess_ej") for part in unknown))
+    unsaid = rows.filter(~is_absent & ~pl.col("finess_ej").is_in(said["finess_ej"].implode()))
+    return Answer(pl.concat(found), pl.concat([*unknown, unsaid.select("finess_ej")]))
 
 
 # --- when
@@ -210,7 +212,7 @@ def choice_came_late(scene: Scene) -> Answer:
     due = scene.law.day("choice_due_on")
     contracts = scene.contracts
     if due is None or not scene.facts.has("entry"):
-        return Answer(contracts.clear().select("finess_ej"), contracts.select("finess_ej"))
+        return nothing_known()
     told = contracts.join(completed_at(scene), on="finess_ej", how="left", maintain_order="left")
     whole = complete(scene).filter("complete")["finess_ej"]  # of a choice that lacks something, lateness is not judged
     late = told.filter((pl.col("completed_at") >= cutoff(pl.lit(due))) & pl.col("finess_ej").is_in(whole.implode()))

@@ -303,7 +303,8 @@ def _trajectory(judgement: Judgement, found: pl.DataFrame, decided: pl.DataFrame
     rows = _decision(targets, decided).join(found, on=[*_YEAR, "variant"], how="left", maintain_order="left")
     directions = {one.id: one.direction for one in indicators().values()}
     rows = rows.with_columns(direction=pl.col("id").replace_strict(directions, default=None, return_dtype=pl.String))
-    value = pl.when(pl.col("reason").is_null()).then("rate_hundredths")
+    compared = pl.col("reason").is_null()
+    value = pl.when(compared).then("rate_hundredths")
     target = (pl.col("number") * 100).round(0).cast(pl.Int64)
     reached = (
         pl.when(pl.col("direction") == "up").then(value >= target).when(pl.col("direction") == "down").then(value <= target)
@@ -311,6 +312,8 @@ def _trajectory(judgement: Judgement, found: pl.DataFrame, decided: pl.DataFrame
     return rows.select(
         "finess_ej", "annex", "code", "id", "year", "role", "variant", "direction", target_hundredths=target,
         recomputed_hundredths=value, gap_hundredths=value - target, reached=reached, provisional="provisional",
+        declared="number", numerator=pl.when(compared).then("numerator"), denominator=pl.when(compared).then("denominator"),
+        definition_id="definition_id", finess="finess", transmissions="transmissions", reason="reason",
     ).sort("finess_ej", "id", "year", "role")  # fmt: skip
 
 

@@ -51,6 +51,8 @@ def total_is_not_the_sum(scene: Scene) -> Answer:
 
 @check("cpom.R42")
 def transition_grant_differs(scene: Scene) -> Answer:
+    if not scene.facts.has("smr_base"):
+        return nothing_known()
     bases = scene.facts.frame("smr_base")
     rates = {year: scene.law.figure("smr.transition_rate", date(year, 12, 31)) for year in bases["year"].unique()}
     told = bases.with_columns(rate=pl.col("year").replace_strict(rates, default=None, return_dtype=pl.Int64))

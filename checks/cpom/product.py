@@ -71,12 +71,14 @@ def tables(facts: Facts, judgement: Judgement, comparison: Comparison, watch: Wa
         "out_ars__cpom_contract": _contracts(judgement),
         "out_ars__cpom_indicator": _indicators(comparison),
         "out_ars__cpom_target": _targets(judgement),
+        "out_ars__cpom_trajectory": _trajectory(comparison),
+        "out_ars__cpom_not_evaluable": _not_evaluable(judgement),
         "out_ars__cpom_finding": _findings(judgement),
-        "out_ars__cpom_obligation": _obligations(watch),
-        "out_ars__cpom_notice": _notices(watch),
+        "out_ars__cpom_obligation": _obligations(watch, judgement),
+        "out_ars__cpom_notice": _notices(watch, judgement),
         "out_ars__cpom_financial_line": _lines(facts, judgement),
-        "out_ars__cpom_subsidy": _subsidies(facts, law),
-        "out_ars__cpom_ceiling": watch.ceiling,
+        "out_ars__cpom_subsidy": _subsidies(facts, law, judgement),
+        "out_ars__cpom_ceiling": _ceilings(watch, judgement),
     }
     return {name: _as_contract(name, rows) for name, rows in made.items()}
 
@@ -89,6 +91,31 @@ def _as_contract(view: str, rows: pl.DataFrame) -> pl.DataFrame:
     return rows.drop_nulls("region").select(
         pl.col(column.name).cast(TYPES[column.type]) for column in table.columns if column.name != "masked"
     )
+
+
+def _everywhere(rows: pl.DataFrame, regions: pl.DataFrame) -> pl.DataFrame:
+    """The rows with their région; those of nobody in particular stand once in each région that has a contract."""
+    own = rows.drop_nulls("finess_ej")
+    own = own.with_columns(region=_region(own["finess_ej"]))
+    common = rows.filter(pl.col("finess_ej").is_null()).join(regions, how="cross")
+    return pl.concat([own, common.select(own.columns)])
+
+
+def _regions(judgement: Judgement) -> pl.DataFrame:
+    """The régions that have a contract: column ``region``."""
+    numbers = judgement.contract["finess_ej"]
+    return judgement.contract.select(region=_region(numbers)).drop_nulls().unique().sort("region")
+
+
+def _held(judgement: Judgement, rule: str) -> pl.DataFrame:
+    """The findings of a rule that hold a publication or a payment."""
+    holds = pl.col("effect").is_in(["publish_hold", "payment_hold"])
+    return judgement.findings.filter(holds & (pl.col("rule") == rule))
+
+
+def _said(name: str) -> pl.Expr:
+    """A text of the evidence of a finding."""
+    return pl.col("evidence").str.json_path_match(f"$.{name}")
 
 
 def _region(numbers: pl.Series) -> pl.Expr:
@@ -148,18 +175,20 @@ def _targets(judgement: Judgement) -> pl.DataFrame:
 
 
 def _findings(judgement: Judgement) -> pl.DataFrame:
-    """Numbered within an establishment, the gravest first."""
+    """Numbered within an establishment, the gravest first; those of the région are numbered apart."""
     ids = {(annex, code): one.id for (annex, code), one in indicators().items()}
     known = pl.DataFrame(
         [(*key, name) for key, name in ids.items()],
         schema={"annex": pl.String(), "code": pl.String(), "indicator_id": pl.String()},
         orient="row",
     )
-    rows = judgement.findings.drop_nulls("finess_ej").join(known, on=["annex", "code"], how="left", maintain_order="left")
+    rows = _everywhere(judgement.findings, _regions(judgement))
+    rows = rows.join(known, on=["annex", "code"], how="left", maintain_order="left")
     rank = pl.col("severity").replace_strict({"block": 0, "warn": 1, "info": 2}, return_dtype=pl.Int64)
-    rows = rows.with_columns(rank=rank).sort("finess_ej", "rank", "rule", "code", "year", "cell", nulls_last=True)
+    rows = rows.with_columns(rank=rank).sort("region", "finess_ej", "rank", "rule", "code", "year", "cell", nulls_last=True)
+    rows = rows.with_columns(number=1 + pl.int_range(pl.len(), dtype=pl.Int64).over("region", "finess_ej"))
     return rows.with_columns(
-        number=1 + pl.int_range(pl.len(), dtype=pl.Int64).over("finess_ej"),
+        finding_id=pl.concat_str(_id("finess_ej"), pl.col("number").cast(pl.String).str.zfill(4), separator="/"),
         severity=_words("severity", _SEVERITIES),
         effect=_words("effect", _EFFECTS),
         status=_words("status", STATUSES_FR),
@@ -168,49 +197,83 @@ def _findings(judgement: Judgement) -> pl.DataFrame:
     )
 
 
-def _obligations(watch: Watch) -> pl.DataFrame:
+def _id(*parts: str) -> pl.Expr:
+    """What names a row in the whole country: its région and these columns, those that are there."""
+    return pl.concat_str([pl.col(name).cast(pl.String) for name in ("region", *parts)], separator="/", ignore_nulls=True)
+
+
+def _not_evaluable(judgement: Judgement) -> pl.DataFrame:
+    rows = _everywhere(judgement.not_evaluable, _regions(judgement))
+    return rows.with_columns(reason="reason_fr", not_evaluable_id=_id("rule", "finess_ej")).sort("rule", "finess_ej", "region")
+
+
+def _trajectory(comparison: Comparison) -> pl.DataFrame:
+    """Targets of the years of which the decided variant can be compared."""
+    rows = comparison.trajectory.filter((pl.col("role") == "CIBLE") & pl.col("recomputed_hundredths").is_not_null())
+    reached = pl.when("reached").then(pl.lit("Atteinte")).when(~pl.col("reached")).then(pl.lit("Non atteinte"))
+    return rows.with_columns(
+        indicator_id="id",
+        declared=pl.col("declared").round(2),
+        reached=reached.otherwise(pl.lit("Sens d'évolution non connu")),
+        definition_variant="variant",
+        recomputed=_hundredths("recomputed_hundredths"),
+        gap=_hundredths("gap_hundredths"),
+        origin="transmissions",
+    ).sort("finess_ej", "indicator_id", "year")
+
+
+def _obligations(watch: Watch, judgement: Judgement) -> pl.DataFrame:
     """Those of the whole campaign stand once in each région that has a contract."""
-    rows = watch.obligations.drop_nulls("due_on")
-    own = rows.drop_nulls("finess_ej")
-    own = own.with_columns(region=_region(own["finess_ej"]))
-    regions = own.select("region").drop_nulls().unique().sort("region")
-    common = rows.filter(pl.col("finess_ej").is_null()).join(regions, how="cross")
-    every = pl.concat([own, common.select(own.columns)])
-    parts = ("region", "deadline_id", "finess_ej", "subject", "due_on")
-    return every.with_columns(
-        state=_words("state", STATES_FR),
-        status=_words("status", STATUSES_FR),
-        label="label_fr",
-        evidence="evidence_fr",
-        obligation_id=pl.concat_str([pl.col(name).cast(pl.String) for name in parts], separator="/", ignore_nulls=True),
-    ).sort("due_on", "deadline_id", "finess_ej", "subject", "region", nulls_last=True)
+    return (
+        _everywhere(watch.obligations, _regions(judgement))
+        .with_columns(
+            state=_words("state", STATES_FR),
+            status=_words("status", STATUSES_FR),
+            label="label_fr",
+            evidence="evidence_fr",
+            obligation_id=_id("deadline_id", "finess_ej", "subject", "due_on"),
+        )
+        .sort("due_on", "deadline_id", "finess_ej", "subject", "region", nulls_last=True)
+    )
 
 
-def _notices(watch: Watch) -> pl.DataFrame:
-    return watch.notice.with_columns(nature=_words("nature", _NATURES), state=_words("state", _NOTICES)).sort(
+def _notices(watch: Watch, judgement: Judgement) -> pl.DataFrame:
+    held = _held(judgement, "cpom.R51").select("finess_ej", procedure_id=_said("procedure"))
+    rows = watch.notice.join(held, on=["finess_ej", "procedure_id"], how="anti", maintain_order="left")
+    return rows.with_columns(nature=_words("nature", _NATURES), state=_words("state", _NOTICES)).sort(
         "finess_ej", "procedure_id"
     )
 
 
+def _ceilings(watch: Watch, judgement: Judgement) -> pl.DataFrame:
+    held = _held(judgement, "cpom.R50").select("finess_ej", "year")
+    return watch.ceiling.join(held, on=["finess_ej", "year"], how="anti", maintain_order="left")
+
+
 def _lines(facts: Facts, judgement: Judgement) -> pl.DataFrame:
-    """Lines and totals of sheets that were not quarantined, in the order in which they stand."""
+    """Lines and totals of sheets that were not quarantined, in the order in which they stand, but for the envelopes whose total
+    is not the sum of their lines."""
     away = judgement.findings.filter(pl.col("effect") == "quarantine_sheet")["sheet_id"]
     sheets = facts.sheet.filter(~pl.col("sheet_id").is_in(away.implode())).select("sheet_id", "finess_ej")
     rows = facts.frame("financial_line").join(sheets, on="sheet_id", how="inner", maintain_order="left").drop_nulls("finess_ej")
+    rows = rows.with_columns(number=1 + pl.int_range(pl.len(), dtype=pl.Int64).over("finess_ej"))
+    held = _held(judgement, "cpom.R41").select("sheet_id", envelope=_said("enveloppe"))
+    rows = rows.join(held, on=["sheet_id", "envelope"], how="anti", maintain_order="left")
     known = [f"{envelope}:{code}" for envelope, code in sorted(financial_lines())]
     without_code = pl.col("is_total") | pl.col("code").is_null()
     return rows.with_columns(
-        number=1 + pl.int_range(pl.len(), dtype=pl.Int64).over("finess_ej"),
         kind=pl.when("is_total").then(pl.lit("Total")).otherwise(pl.lit("Ligne")),
         amount_text="amount_raw",
         is_known=without_code | pl.format("{}:{}", "envelope", pl.col("code").fill_null("")).is_in(known),
     ).sort("finess_ej", "number")
 
 
-def _subsidies(facts: Facts, law: Law) -> pl.DataFrame:
+def _subsidies(facts: Facts, law: Law, judgement: Judgement) -> pl.DataFrame:
     rows = facts.frame("subsidy")
     last = with_lapse(rows, law).select("subsidy_id", "finess_ej", "last_day")
     paid = facts.frame("payment").group_by("subsidy_id").agg(paid_cents=pl.col("paid_cents").sum())
     told = rows.join(last, on=["subsidy_id", "finess_ej"], how="left", maintain_order="left")
     told = told.join(paid, on="subsidy_id", how="left", maintain_order="left")
+    held = pl.concat([_held(judgement, rule) for rule in ("cpom.R44", "cpom.R45")]).select(name=_said("subvention"))["name"]
+    told = told.with_columns(payment_held=pl.col("subsidy_id").is_in(held.drop_nulls().implode()))
     return told.with_columns(pl.col("paid_cents").fill_null(0)).sort("finess_ej", "subsidy_id")

@@ -8,7 +8,7 @@ from datetime import date, timedelta
 
 import polars as pl
 
-from checks.cds.product import EFFECTS_FR, STATES_FR
+from checks.cds.product import EFFECTS_FR, STATES_FR, named
 from checks.cds.ruling import FIRED, french_instant, hundredths
 from checks.cpts.agreement import AMOUNTS, CONTRACTS, side_by_side, tier_at_signature, year_of
 from checks.cpts.financings import FINANCINGS, overlaps
@@ -130,7 +130,7 @@ def told_of(findings: pl.DataFrame) -> pl.DataFrame:
     """The findings with their words."""
     rules = catalogue()
     status = {name: STATUSES_FR.get(rule.status, rule.status) for name, rule in rules.items()}
-    sources = {name: f"{rule.source} ({status[name]})" if rule.source else status[name] for name, rule in rules.items()}
+    sources = {name: f"{named(rule.source)} ({status[name]})" if rule.source else status[name] for name, rule in rules.items()}
     fired = pl.col("severity").replace_strict(STATES_FR, return_dtype=pl.String)
     return findings.sort("rule", "item", "line", "reason_fr", nulls_last=True).with_columns(
         rule_fr=pl.col("rule").replace_strict({name: rule.label_fr for name, rule in rules.items()}, return_dtype=pl.String),

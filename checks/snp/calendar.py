@@ -1,16 +1,15 @@
-"""The law day by day, as one caisse sees it: from which day what holds, for each kind of structure, family and act.
+"""The law day by day: from which day what holds, for each kind of structure, family and act.
 
 Made from the law alone: knows no line.
 """
 
-from collections.abc import Iterator
 from datetime import date
 from functools import cache
 from typing import Any
 
 import polars as pl
 
-from checks.snp.law import Attestation, Law, Tariff, Version, Window, day_of
+from checks.snp.law import Law, Tariff, Version, Window, day_of
 
 FIRM = frozenset({"official", "attested"})
 KINDS = ("MSP", "CDS", "CPTS", "")
@@ -19,8 +18,8 @@ ACTS = ("INCLUSION", "CONSULT_1", "CONSULT_2", "")
 
 
 @cache
-def calendar(law: Law, caisse: str) -> pl.DataFrame:
-    """The law as seen by a caisse (empty: one that attested nothing), one row a kind, family, act and span of days.
+def calendar(law: Law) -> pl.DataFrame:
+    """The law, one row a kind, family, act and span of days.
 
     Columns: kind, family, act, since (sorted), then what holds from that day until the next row: version, version_from,
     window, window_firm, gap, tariff_cents, tariff_firm, interim, w2_end, delegates, sex, min_months, max_years, ask_years,
@@ -29,12 +28,12 @@ def calendar(law: Law, caisse: str) -> pl.DataFrame:
     rows: list[dict[str, Any]] = []
     for family in sorted({version.family for version in law.versions}):
         versions = sorted((v for v in law.versions if v.family == family), key=lambda v: v.valid_from)
-        for since in boundaries(law, caisse):
+        for since in boundaries(law):
             version = next((v for v in reversed(versions) if v.valid_from <= since), versions[0])
             same = {"family": family, "since": since} | _about(version, law, since)
-            tariffs = {act: _tariff_on(law, caisse, version.code, act, since) for act in ACTS}
+            tariffs = {act: _tariff_on(law, version.code, act, since) for act in ACTS}
             for kind in KINDS:
-                told = same | {"kind": kind} | _open(law, caisse, kind, version, since)
+                told = same | {"kind": kind} | _open(law, kind, version, since)
                 rows += [
                     told | {"act": act, "tariff_cents": cents, "tariff_firm": firm} for act, (cents, firm) in tariffs.items()
                 ]
@@ -87,11 +86,9 @@ def _about(version: Version, law: Law, on: date) -> dict[str, Any]:
     }
 
 
-def _open(law: Law, caisse: str, kind: str, version: Version, on: date) -> dict[str, Any]:
+def _open(law: Law, kind: str, version: Version, on: date) -> dict[str, Any]:
     """The window and the gap of a version for a kind of structure on a day, and whether April 2023 is in doubt."""
-    found = [
-        w for w in _of_caisse(law, caisse, law.windows) if kind in w.kinds and version.code in w.versions and _holds(w, on)
-    ]
+    found = [w for w in law.windows if kind in w.kinds and version.code in w.versions and _holds(w, on)]
     gaps = [g.item.rpartition(".")[2] for g in law.gaps if kind in g.kinds and version.code in g.versions and _holds(g, on)]
     start, end = law.interval("W2_END")
     doubtful = kind == "CPTS" and version.code in law.gap("GAP2").versions and start <= on < end
@@ -103,42 +100,18 @@ def _open(law: Law, caisse: str, kind: str, version: Version, on: date) -> dict[
     }
 
 
-def _tariff_on(law: Law, caisse: str, version: str, act: str, on: date) -> tuple[int | None, bool | None]:
-    rows = [t for t in _of_caisse(law, caisse, law.tariffs) if (t.version, t.act) == (version, act) and _holds(t, on)]
+def _tariff_on(law: Law, version: str, act: str, on: date) -> tuple[int | None, bool | None]:
+    rows = [t for t in law.tariffs if (t.version, t.act) == (version, act) and _holds(t, on)]
     return (rows[0].cents, rows[0].status in FIRM) if rows else (None, None)
-
-
-def _of_caisse(law: Law, caisse: str, rows: tuple[Any, ...]) -> Iterator[Any]:
-    """The rows that the caisse attested, before those of the catalogue, which hold on the other days."""
-    for found in law.attestations:
-        if found.caisse == caisse:
-            for row in rows:
-                if row.item == found.item and _overlap(row, found):
-                    yield _attested(row, found)
-    yield from rows
-
-
-def _attested(row: Any, found: Attestation) -> Any:
-    told = row.__dict__ | {"valid_from": found.valid_from, "valid_to": found.valid_to, "status": "attested"}
-    if isinstance(row, Tariff) and found.cents is not None:
-        told["cents"] = found.cents
-    return type(row)(**told)
-
-
-def _overlap(row: Any, found: Attestation) -> bool:
-    return (row.valid_to is None or found.valid_from < row.valid_to) and (
-        found.valid_to is None or row.valid_from < found.valid_to
-    )
 
 
 def _holds(row: Any, on: date) -> bool:
     return bool(row.valid_from <= on and (row.valid_to is None or on < row.valid_to))
 
 
-def boundaries(law: Law, caisse: str) -> list[date]:
-    """Every day on which something of the law changes for that caisse, and the beginning of time."""
-    own = [found for found in law.attestations if found.caisse == caisse]
-    rows: list[Window | Tariff | Attestation] = [*law.windows, *law.gaps, *law.tariffs, *own]
+def boundaries(law: Law) -> list[date]:
+    """Every day on which something of the law changes, and the beginning of time."""
+    rows: list[Window | Tariff] = [*law.windows, *law.gaps, *law.tariffs]
     days = {day for row in rows for day in (row.valid_from, row.valid_to) if day}
     days |= {day for _, start, end in law.intervals for day in (start, end)}
     days |= {version.valid_from for version in law.versions} | {day_of(law.policy("odyno_age_50_from"))}

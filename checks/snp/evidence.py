@@ -49,10 +49,10 @@ def of_lines(
     """The findings of these rules, one a rule and line; ``timelines``: d and the texts about each dossier."""
     found = []
     for check in checks:
-        code = claims[check.rule.id]
-        if not (code != SILENT).any():
+        codes = _codes(claims, check)
+        if not codes:
             continue
-        rows = claims.filter(code != SILENT)
+        rows = claims.filter(pl.col(check.rule.id) != SILENT)
         if rows["several"].any():
             rows = (
                 rows.sort(_severity(check.rule, law), descending=True, maintain_order=True).unique("i", keep="first").sort("i")
@@ -60,7 +60,7 @@ def of_lines(
         ruling = check.judge(law, facts)
         told = rows.filter(~pl.col(check.rule.id).is_in([ELSEWHERE, NOTE]))
         told = told.join(timelines, on="d", how="left", maintain_order="left") if ruling.dossier else told
-        found += [_notes(rows, check.rule, code) for code in (ELSEWHERE, NOTE)]
+        found += [_notes(rows, check.rule, code) for code in (ELSEWHERE, NOTE) if code in codes]
         found += _told(told, check.rule, law, ruling, _where(ruling), _common(told))
     return found
 
@@ -69,11 +69,15 @@ def of_bordereaux(bordereaux: pl.DataFrame, checks: Iterable[Check], law: Law, f
     """The findings of the rules about whole bordereaux."""
     found = []
     for check in checks:
+        codes = _codes(bordereaux, check)
+        if not codes:
+            continue
         rows = bordereaux.filter(pl.col(check.rule.id) != SILENT).with_columns(
             line_number=pl.lit(None, pl.Int64), line_id=pl.lit(None, pl.String)
         )
         ruling = check.judge(law, facts)
-        found.append(_notes(rows, check.rule, NOTE))
+        if NOTE in codes:
+            found.append(_notes(rows, check.rule, NOTE))
         found += _told(rows.filter(pl.col(check.rule.id) != NOTE), check.rule, law, ruling, {"fichier": pl.col("file")}, {})
     return found
 
@@ -85,6 +89,11 @@ def of_reviews(rows: pl.DataFrame, checks: Iterable[Check], law: Law, facts: Fac
         some = rows.filter(pl.col(check.rule.id) != SILENT)
         found += _told(some, check.rule, law, check.judge(law, facts), {}, {})
     return found
+
+
+def _codes(rows: pl.DataFrame, check: Check) -> set[int]:
+    """The codes of a rule on some row, but silence."""
+    return set(rows[check.rule.id].unique().to_list()) - {SILENT}
 
 
 def _severity(rule: Rule, law: Law) -> pl.Expr:

@@ -21,7 +21,7 @@ def bordereaux(facts: Facts, law: Law) -> tuple[pl.DataFrame, pl.DataFrame]:
     Adds to the frame of the facts: ``b`` (place), ``skey`` (one key a structure), ``cherche`` (its keys as text), ``live``,
     ``known``, ``closed_on``, ``kind``, ``declared``, ``declared_kinds``, ``sibling`` (number of a dossier of another scheme,
     when there is no other) and what it names, ``near_key`` and ``near`` (the nearest dossier, as text), ``aliased``,
-    ``discordant``, ``bad_key``, ``proven`` (absence of a declaration can be trusted) and ``law_caisse``.
+    ``discordant``, ``bad_key`` and ``proven`` (absence of a declaration can be trusted).
     Links: skey, number, one row for each dossier of the SNP form that is linked by an exact key.
     """
     dossiers = keyed(facts.frame("dossier"), facts, "number")
@@ -36,10 +36,8 @@ def bordereaux(facts: Facts, law: Law) -> tuple[pl.DataFrame, pl.DataFrame]:
     found = _with_register(found, facts)
     found = _with_declarations(found, links)
     found = _with_near(found, dossiers.filter(pl.col("form") == SNP), law)
-    attested = sorted({attestation.caisse for attestation in law.attestations})
     found = found.with_columns(
         kind=pl.coalesce("register_kind", pl.col("declared_kinds").list.last(), "structure_kind", pl.lit("")),
-        law_caisse=pl.when(pl.col("caisse").is_in(attested)).then("caisse").otherwise(pl.lit("")),
         **_synchronisation(facts),
     )
     return found, links.filter(pl.col("form") == SNP).select("skey", "number").unique()

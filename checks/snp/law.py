@@ -14,8 +14,7 @@ from typing import Any
 
 import polars as pl
 
-from contracts_schema import parameters
-from contracts_schema.parameters import snp
+from contracts_schema.parameters import Attestation, snp
 from contracts_schema.rules import catalogue
 from contracts_schema.yaml_files import read_yaml
 
@@ -24,10 +23,6 @@ Policy = str | int | bool | date | None
 
 class UnknownPolicy(ValueError):
     """A policy that does not exist, or a value that it does not take."""
-
-
-class UnknownItem(ValueError):
-    """An attestation of something that is neither a window nor a tariff of the catalogue."""
 
 
 @dataclass(frozen=True)
@@ -72,20 +67,6 @@ class Version:
 
 
 @dataclass(frozen=True)
-class Attestation:
-    """A caisse confirms a window or a tariff (``item``: ``snp.window.W4``, ``snp.tariff.RHINO.INCLUSION``) on
-    ``[valid_from, valid_to)``; for a tariff, ``cents`` is the amount it confirms, the catalogue's when None. On these days
-    it takes the place of the catalogue for that caisse."""
-
-    caisse: str
-    item: str
-    valid_from: date
-    valid_to: date | None = None
-    cents: int | None = None
-    reference: str = ""
-
-
-@dataclass(frozen=True)
 class Law:
     """What a reconciliation judges by; hashable, with a digest to be kept with each decision."""
 
@@ -97,7 +78,6 @@ class Law:
     second_visit: tuple[tuple[int, int], ...]
     """LOMBALGIE, days after the first consultation: payable, then those to ask about."""
     policies: tuple[tuple[str, Policy], ...]
-    attestations: tuple[Attestation, ...] = ()
     rules_version: str = ""
     catalogue_version: str = ""
     outcomes: Mapping[str, Mapping[str, str]] = field(default_factory=dict, compare=False)
@@ -125,22 +105,20 @@ class Law:
         return next(gap for gap in self.gaps if gap.item == f"snp.window.{name}")
 
     def digest(self) -> str:
-        """SHA-256 over everything that a judgement depends on: the catalogue of rules, the law, policies, attestations."""
+        """SHA-256 over everything that a judgement depends on: the catalogue of rules, the law as attested, policies."""
         rules = [rule.__dict__ for rule in catalogue().values() if rule.id.startswith("snp.")]
         told = [self.windows, self.gaps, self.tariffs, self.versions, self.intervals, self.second_visit, self.policies]
-        text = json.dumps([rules, *told, sorted(self.attestations, key=repr)], default=repr, sort_keys=True)
+        text = json.dumps([rules, *told], default=repr, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
 
 def default_law(
     policies: Mapping[str, Policy] | None = None,
-    attestations: tuple[Attestation, ...] = (),
-    attested: Sequence[parameters.Attestation] = (),
+    attested: Sequence[Attestation] = (),
 ) -> Law:
-    """The law of ``contracts_schema``, with these policies instead of the default ones and these attestations.
+    """The law of ``contracts_schema`` with these policies instead of the default ones, as who attested this sees it.
 
-    ``attested``: what the one caisse that the law is for attests of parameters; its values hold for every caisse asked about.
-    Raises UnknownPolicy or UnknownItem for a name or a value that the catalogue does not know.
+    Raises UnknownPolicy for a name or a value that the catalogue does not know.
     """
     protocols, terms = _yaml("protocols.yaml"), _yaml("reconciliation.yaml")
     outcomes = {name: entry["values"] for name, entry in terms["policies"].items() if "values" in entry}
@@ -150,30 +128,19 @@ def default_law(
         for conflict in protocols["conflicts"].values()
         for item, bound in conflict.get("bounds", {}).items()
     }
-    law = Law(
+    published = _windows(snp.windows())
+    return Law(
         windows=_windows(snp.windows(attested, bounds)),
         gaps=_windows(snp.gaps(moved=bounds)),
         tariffs=tuple(_tariffs(snp.tariffs(attested))),
-        versions=tuple(_version(entry, _windows(snp.windows())) for entry in protocols["versions"]),
+        versions=tuple(_version(entry, published) for entry in protocols["versions"]),
         intervals=tuple((name, *entry["interval"]) for name, entry in protocols["conflicts"].items() if "interval" in entry),
         second_visit=_second_visit(protocols["conflicts"]["LOMBALGIE_C2_INTERVAL"]["default"]),
         policies=tuple(chosen.items()),
-        attestations=attestations,
         rules_version=terms["rules_version"],
         catalogue_version=protocols["catalogue_version"],
         outcomes=outcomes,
     )
-    known = {window.item for window in law.windows} | {tariff.item for tariff in law.tariffs}
-    if unknown := sorted({found.item for found in attestations} - known):
-        raise UnknownItem(f"neither a window nor a tariff of the catalogue: {', '.join(unknown)}")
-    return law
-
-
-def attested_as_published(caisse: str) -> tuple[Attestation, ...]:
-    """Every window and tariff of the catalogue, attested by that caisse with the dates and cents of the catalogue."""
-    law = default_law()
-    windows = [Attestation(caisse, w.item, w.valid_from, w.valid_to) for w in law.windows]
-    return (*windows, *(Attestation(caisse, t.item, t.valid_from, t.valid_to, t.cents) for t in law.tariffs))
 
 
 def _chosen(known: Mapping[str, Any], policies: Mapping[str, Policy]) -> dict[str, Policy]:

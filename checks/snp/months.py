@@ -14,7 +14,7 @@ def looked_at(months: pl.DataFrame, law: Law, facts: Facts, teams: Teams) -> pl.
     """The days to look at for each monthly claim (``c``, ``at``): the first, and each one on which the law, a dossier, a right
     of the structure or the register of the delegate changes; between two of them every rule of a day says the same."""
     rows = months.select("c", "skey", "delegate", "closed_on", first="when")
-    law_days = sorted({day for caisse in months["law_caisse"].unique() for day in boundaries(law, caisse)})
+    law_days = boundaries(law)
     dossiers = teams.coverage.select("skey", "d").unique().join(teams.dossiers, on="d")
     spans = [structure_keys(facts.frame(name), facts) for name in ("adhesion", "attachment")]
     people = facts.frame("professional").rename({"rpps": "delegate"})

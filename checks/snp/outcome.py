@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import polars as pl
 
 from checks.snp.law import Law
-from checks.snp.ruling import STOP, Check, outcomes
+from checks.snp.ruling import STOP, Check, byte, outcomes
 
 PRECEDENCE = ("PAY", "ADJUST", "HOLD", "ASK", "REJECT", "REDIRECT")
 """From the mildest to the strictest; the place is the rank."""
@@ -68,7 +68,7 @@ BORDEREAUX = pl.Schema(
 
 def rank(checks: Iterable[Check], law: Law) -> pl.Expr:
     """The rank of the strictest outcome among these rules; NOT_EVALUABLE ranks as ASK or as PAY."""
-    ranks = [pl.lit(PAY, pl.UInt8)]
+    ranks = [byte(PAY)]
     for check in checks:
         if check.rule.effect_on_lines == "none":
             continue
@@ -77,7 +77,7 @@ def rank(checks: Iterable[Check], law: Law) -> pl.Expr:
             codes.setdefault(PRECEDENCE.index(outcome), []).append(code)
         for place, found in codes.items():
             if place != PAY:
-                ranks.append(pl.when(pl.col(check.rule.id).is_in(found)).then(pl.lit(place, pl.UInt8)))
+                ranks.append(pl.when(pl.col(check.rule.id).is_in(found)).then(byte(place)))
     return pl.max_horizontal(ranks)
 
 
@@ -95,7 +95,7 @@ def lines(claims: pl.DataFrame) -> pl.DataFrame:
         claimed=claimed, due=pl.min_horizontal(claimed, "owed"), rank=pl.max_horizontal("rank", "bordereau_rank")
     )
     reduced = (pl.col("rank") == PAY) & (pl.col("due") < pl.col("claimed"))
-    found = found.with_columns(rank=pl.when(reduced).then(pl.lit(ADJUST, pl.UInt8)).otherwise("rank"))
+    found = found.with_columns(rank=pl.when(reduced).then(byte(ADJUST)).otherwise("rank"))
     payable, pending = pl.col("rank") <= ADJUST, pl.col("rank").is_in([HOLD, ASK, REDIRECT])
     found = found.with_columns(
         due=pl.when(payable).then("due").otherwise(0),
@@ -139,7 +139,7 @@ def _joined(claims: pl.DataFrame) -> pl.DataFrame:
     told = [name for name in claims.columns if name not in ("i", "rank", "owed", "firm", "unconfirmed", "tariff_cents")]
     return claims.group_by("i", maintain_order=True).agg(
         *(pl.col(name).first() for name in told),
-        rank=pl.when(mixed).then(pl.max_horizontal(kept, pl.lit(ADJUST, pl.UInt8))).otherwise(pl.col("rank").max()),
+        rank=pl.when(mixed).then(pl.max_horizontal(kept, byte(ADJUST))).otherwise(pl.col("rank").max()),
         owed=pl.col("owed").sum(),
         firm=pl.col("firm").all(),
         unconfirmed=pl.col("unconfirmed").any(),

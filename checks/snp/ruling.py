@@ -5,6 +5,7 @@ A rule is a function from the law to expressions over the columns that ``scene.p
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Literal
 
 import polars as pl
@@ -43,11 +44,17 @@ class Ruling:
 
     def code(self, rule: Rule) -> pl.Expr:
         """The code of the rule on each row."""
-        chain = pl.when(self.noted).then(pl.lit(ELSEWHERE, pl.UInt8)).when(NEVER).then(pl.lit(SILENT, pl.UInt8))
+        chain = pl.when(self.noted).then(byte(ELSEWHERE)).when(NEVER).then(byte(SILENT))
         for name, condition in self.cases.items():
-            chain = chain.when(condition).then(pl.lit(code_of(rule, name), pl.UInt8))
+            chain = chain.when(condition).then(byte(code_of(rule, name)))
         unknown = STOP if rule.if_missing == "ASK" else NOTE
-        return chain.when(self.missing).then(pl.lit(unknown, pl.UInt8)).otherwise(pl.lit(SILENT, pl.UInt8))
+        return chain.when(self.missing).then(byte(unknown)).otherwise(byte(SILENT))
+
+
+@cache
+def byte(number: int) -> pl.Expr:
+    """A code or a rank as a literal, made once: a reconciliation needs a thousand."""
+    return pl.lit(number, pl.UInt8)
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,6 @@ IDENTITY = (
     "cherche",
     "kind",
     "caisse",
-    "law_caisse",
     "live",
     "received_on",
     "period_from",
@@ -148,17 +147,9 @@ def days(found: pl.DataFrame, law: Law, facts: Facts, teams: Teams) -> pl.DataFr
 
 
 def _with_law(rows: pl.DataFrame, law: Law) -> pl.DataFrame:
-    caisses = rows["law_caisse"].unique().sort().to_list()
-    table = pl.concat(
-        [calendar(law, caisse).with_columns(law_caisse=pl.lit(caisse)) for caisse in caisses] or [_no_calendar(law)]
-    )
-    by = ["law_caisse", "kind", "family", "act_key"]
-    table = table.rename({"act": "act_key"}).sort("since")
+    table = calendar(law).rename({"act": "act_key"}).sort("since")
+    by = ["kind", "family", "act_key"]
     return rows.join_asof(table, left_on="at", right_on="since", by=by, check_sortedness=False)
-
-
-def _no_calendar(law: Law) -> pl.DataFrame:
-    return calendar(law, "").with_columns(law_caisse=pl.lit(""))
 
 
 def _with_rights(rows: pl.DataFrame, facts: Facts) -> pl.DataFrame:

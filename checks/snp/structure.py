@@ -63,10 +63,11 @@ def s04(law: Law, facts: Facts) -> Ruling:
 
 @check("snp.S05", "day")
 def s05(law: Law, facts: Facts) -> Ruling:
+    told = pl.col("declared_kinds").list.len().fill_null(0) > 0
     return Ruling(
-        {"default": ~pl.col("structure_kind").is_in(pl.col("declared_kinds"))},
+        {"default": told & ~pl.col("structure_kind").is_in(pl.col("declared_kinds"))},
         {"type_bordereau": pl.col("structure_kind"), "type_declare": pl.col("declared_kinds").list.unique().list.join(", ")},
-        missing=pl.col("structure_kind").is_null() | pl.col("declared_kinds").list.len().fill_null(0).eq(0),
+        missing=pl.col("structure_kind").is_null() | ~told,
     )
 
 

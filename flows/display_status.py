@@ -1,0 +1,86 @@
+"""What stands, as lines for the terminal: one a delivery, or one a group where deliveries of one kind and period are many."""
+
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from contracts_schema.french import counted, number
+from contracts_schema.rules import label
+
+if TYPE_CHECKING:
+    from flows.deliveries import Report
+
+MANY = 12
+"""Deliveries of one kind and period beyond which they are told in one line."""
+SHORT = 8
+WAIVED = "laissée entrer par dérogation"
+
+Told = Sequence[Mapping[str, Any]]
+
+
+def heads(found: Told, *, every: bool) -> tuple[list[tuple[str, ...]], bool]:
+    """Lines of the heads (id, scope, period, rows, rows aside, alerts), and whether some tell of several."""
+    lines, grouped = list[tuple[str, ...]](), False
+    for some in _groups(found, lambda one: (kind(one["scope"]), one["period"]), every=every):
+        one = some[0]
+        several = len(some) > 1
+        grouped |= several
+        name = f"{kind(one['scope'])} : {counted(len(some), 'livraison')}" if several else _name(one)
+        sums = (number(sum(head[column] for head in some)) for column in ("rows", "rows_quarantined"))
+        told = Counter(text for head in some for text in [*map(label, head["alerts"]), *([WAIVED] if head["waived"] else [])])
+        alerts = "\n".join(text + (f" : {number(count)}" if several else "") for text, count in told.items())
+        lines.append(("" if several else one["delivery_id"][:SHORT], name, str(one["period"] or ""), *sums, alerts))
+    return lines, grouped
+
+
+def bordereaux(found: Told, *, every: bool) -> tuple[list[tuple[str, int, int, int, int, int]], Told]:
+    """By caisse and month of reception, where they are many: name, bordereaux that stand, that others replace, lines, lines
+    aside, cents; and the bordereaux that are told one by one.
+    """
+    lines, alone = list[tuple[str, int, int, int, int, int]](), list[Mapping[str, Any]]()
+    for some in _groups(found, lambda one: (one["caisse"], (one["received_on"] or "")[:7]), every=every):
+        if len(some) == 1:
+            alone += some
+            continue
+        year, _, month = (some[0]["received_on"] or "")[:7].partition("-")
+        day = f", reçus en {month}/{year}" if year else ""
+        replaced = sum(one["superseded_by"] is not None for one in some)
+        rows, aside, cents = (sum(one[name] or 0 for one in some) for name in ("lines", "rows_quarantined", "claimed_cents"))
+        lines.append((f"caisse {some[0]['caisse']}{day}", len(some) - replaced, replaced, rows, aside, cents))
+    return lines, alone
+
+
+def reports(found: "Sequence[Report]") -> "tuple[list[Report], dict[str, list[Report]]]":
+    """The deliveries that are told one by one, and by status those that went well, where they are many."""
+    sound: dict[str, list[Report]] = {}
+    for one in found:
+        if one.status in ("accepted", "already_known") and not (one.message or one.alerts or one.rows_quarantined):
+            sound.setdefault(one.status, []).append(one)
+    many = {status: some for status, some in sound.items() if len(some) > MANY}
+    together = {id(one) for some in many.values() for one in some}
+    return [one for one in found if id(one) not in together], many
+
+
+def kind(scope: str) -> str:
+    """A scope without what tells it from others of its kind: ``pmsi/mco/…/2026``, ``ecars/…``."""
+    parts = scope.split("/")
+    parts[2 if parts[0] == "pmsi" and len(parts) > 3 else -1] = "…"
+    return "/".join(parts)
+
+
+def _name(head: Mapping[str, Any]) -> str:
+    """The scope; of an export that only its bytes name, its file too, on a line of its own."""
+    return "\n".join(filter(None, (head["scope"], head["file"])))
+
+
+def _groups(found: Told, key: Callable[[Mapping[str, Any]], Hashable], *, every: bool) -> Iterable[list[Mapping[str, Any]]]:
+    """Those of one key together where they are many, where the first of them stands; else each alone."""
+    groups: dict[Hashable, list[Mapping[str, Any]]] = {}
+    for one in found:
+        groups.setdefault(key(one), []).append(one)
+    for one in found:
+        some = groups[key(one)]
+        if every or len(some) <= MANY:
+            yield [one]
+        elif one is some[0]:
+            yield some
