@@ -54,7 +54,7 @@ def contract(one: Mapping[str, Any]) -> None:
         rate = variant["rate_hundredths"]
         told = "sans valeur" if rate is None else _hundredths(rate)
         counted = f"{variant['numerator']} / {variant['denominator']}" if variant["denominator"] else f"{variant['numerator']}"
-        out.print(f"    variante {variant['variant']} : {told} ({counted})")
+        out.print(f"    {variant['year']}, variante {variant['variant']} : {told} ({counted})")
     for step in one["trajectory"] if one["variants"] else ():
         target(step)
     findings(one)

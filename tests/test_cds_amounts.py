@@ -156,6 +156,14 @@ def test_a_prerequisite_that_is_not_met_makes_the_whole_advance_to_be_recovered(
     assert node(found, "rfs.settlement") == -9_000_000
 
 
+def test_a_part_of_which_nothing_is_due_says_why_and_is_no_firmer_than_the_bound_it_leans_on() -> None:
+    rows = {one["node"]: one for one in worth(golden(4000, 10)).nodes.iter_rows(named=True)}
+    above = rows["rfs.CDS15-A2-COORD.variable_above"]
+    assert (above["value"], above["status"], above["firm"]) == ("0", "analogue", False)
+    assert "pas au-delà de 8000 : part non due" in above["text_fr"]
+    assert "[par analogie]" in above["parameters"]
+
+
 def test_the_advance_is_a_node_with_its_figures_and_its_status_and_is_not_known_when_a_socle_is_not() -> None:
     found = worth(golden(4000, 10))
     row = found.nodes.filter(node="rfs.advance").row(0, named=True)

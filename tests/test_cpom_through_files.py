@@ -118,7 +118,7 @@ def test_an_indicator_is_judged_only_as_the_ars_decided_and_no_longer_once_it_ta
     hub: Hub, take: Take, transmission: Path
 ) -> None:
     assert take("synthese.xlsx", workbook(contract())).status == "accepted"
-    assert compared(hub)["reason"] == "CHAMP_ABSENT", "no transmission was read"
+    assert compared(hub)["reason"] == "FINESS_NON_RESOLU", "no transmission was read"
     deliveries.ingest(hub, deliveries.find([transmission])[0][0])
     assert compared(hub)["reason"] == "FINESS_NON_RESOLU"
     assert take("liens.csv", links((SITE, LEGAL))).status == "accepted"
