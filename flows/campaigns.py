@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from contracts_schema.parameters import Attestation
 
 CLOSING = "closing"
+IDENTITY = "identification"
+"""The section that tells who centres are, and of which caisse."""
 INTERNAL = ()
 SOURCES = frozenset({ECDS, DATASET})
 KINDS = frozenset({"attestation", CLOSING})
@@ -75,9 +77,18 @@ def extractions(known: Mapping[str, Head]) -> Found:
     return found
 
 
+def placed(known: Mapping[str, Head]) -> Found:
+    """The same up to the last that tells who its centres are: one whose identification is still to come stands for nobody."""
+    found = {}
+    for who, group in extractions(known).items():
+        last = max((place for place, one in enumerate(group) if IDENTITY in one.heads), default=len(group) - 1)
+        found[who] = group[: last + 1]
+    return found
+
+
 def shares(hub: Hub, known: Mapping[str, Head], at: Moment) -> dict[str, str]:
     """The key of the tables of each caisse and each region that centres are of: of their extractions, and of no other."""
-    found = extractions(known)
+    found = placed(known)
     heads = [head for group in found.values() for one in group for head in one.heads.values()]
     places = {f"{kind}-{code}" for head in heads for kind, codes in head.data.get("places", {}).items() for code in codes}
     keys = {place: _key(hub, known, found, place, at) for place in sorted(places)}
@@ -120,7 +131,7 @@ def computed(hub: Hub, known: Mapping[str, Head], place: str, at: Moment) -> "di
         for name, rows in judged(hub, told, place, at).items():
             mine = rows.filter(pl.col("caisse" if kind == "cpam" else "region") == code) if _is_of(name, kind) else rows.clear()
             made.setdefault(name, []).append(mine)
-    if not made:  # sections of a new extraction without its identification yet
+    if not made:
         return product.nothing()
     tables = {name: pl.concat(parts) for name, parts in made.items()}
     return {name: _numbered(rows) if name in FINDINGS else rows for name, rows in tables.items()}
@@ -147,7 +158,7 @@ def judged(hub: Hub, told: Told, place: str, at: Moment) -> "dict[str, pl.DataFr
 
 def campaigns(hub: Hub, known: Mapping[str, Head], place: str, at: Moment) -> list[Told]:
     """The campaigns of the centres of a caisse or of a region, one a year and sender: the last extraction of each."""
-    found = extractions(known)
+    found = placed(known)
     return [_told(hub, known, one, centres, found, place, at) for one, centres in _believed(hub, found, place)]
 
 
@@ -171,7 +182,7 @@ def unplaced(hub: Hub, known: Mapping[str, Head]) -> "pl.DataFrame":
     """The centres of the last extractions that no caisse or no region can be told for: year, finess_et, caisse, region."""
     import polars as pl
 
-    found = extractions(known)
+    found = placed(known)
     schema = {"year": pl.Int64, "finess_et": pl.String, "caisse": pl.String, "region": pl.String}
     parts = [pl.DataFrame(schema=schema)]
     for year in sorted({year for _, year in found}):
@@ -277,7 +288,7 @@ def _places(latest: "tuple[tuple[str, tuple[tuple[str, Path], ...]], ...]") -> "
     for sender, sections in latest:
         keys = [pl.scan_parquet(path).select("finess_et").unique() for _, path in sections]
         centres = pl.concat(keys).unique().collect().drop_nulls().with_columns(sender=pl.lit(sender))
-        if identity := dict(sections).get("identification"):
+        if identity := dict(sections).get(IDENTITY):
             known = pl.scan_parquet(identity).select("finess_et", "ars_region", caisse="cpam").collect()
             known = known.unique("finess_et", keep="last", maintain_order=True)
             centres = centres.join(known, on="finess_et", how="left")

@@ -33,6 +33,8 @@ def campaigns(answer: Mapping[str, Any]) -> None:
         for extraction in one["extractions"]:
             sections = ", ".join(f"{name} {number(rows)}" for name, rows in extraction["sections"].items())
             missing = f" ; non reçu : {', '.join(extraction['missing'])}" if extraction["missing"] else ""
+            if extraction["stands"] != extraction["day"]:
+                missing += f" ; celle du {_french(extraction['stands'])} reste en place"
             told = f"extraction du {_french(extraction['day'])} ({extraction['sender']}) : {sections}{missing}"
             out.print(Text(plain(f"  {told}")))
         for day in one["deadlines"]:

@@ -264,7 +264,7 @@ def test_a_later_extraction_takes_the_place_of_the_earlier_one_whole_and_the_pas
     assert campaign["extractions"][0]["missing"] == ["horaires"]
 
 
-def test_while_sections_of_a_new_extraction_are_still_to_come_there_is_no_centre_and_no_failure(
+def test_an_extraction_whose_identification_is_still_to_come_stands_for_nobody_and_the_one_before_stays(
     hub: Hub, tmp_path: Path
 ) -> None:
     centres = in_caisse("311")
@@ -273,16 +273,29 @@ def test_while_sections_of_a_new_extraction_are_still_to_come_there_is_no_centre
     first = hub.log.head()[0]
     late = put(tmp_path / "b", centres, date(2026, 3, 2))
     take(hub, late / "ECDS_horaires_2025_2026_03_02.csv")
-    assert rows(hub, CENTRES).is_empty()
-    [closed] = closings.campaigns(hub)["campaigns"][0]["closings"]
-    then = rows(hub, CENTRES, until=first).filter(scheme="rfs")["computed_cents"].item()
-    assert closed["moved"] == [{"finess": numbers(centres)[0], "before": then, "after": None}], "no longer as it was closed"
+    assert rows(hub, CENTRES).equals(rows(hub, CENTRES, until=first))
+    [campaign] = closings.campaigns(hub)["campaigns"]
+    [extraction] = campaign["extractions"]
+    assert (extraction["day"], extraction["stands"]) == (date(2026, 3, 2), date(2026, 2, 1))
+    assert campaign["closings"][0]["moved"] == []
     take(hub, late)
-    assert closings.campaigns(hub)["campaigns"][0]["closings"][0]["moved"] == []
-    assert rows(hub, CENTRES)["finess"].to_list() == rows(hub, CENTRES, until=first)["finess"].to_list()
+    assert closings.campaigns(hub)["campaigns"][0]["extractions"][0]["stands"] == date(2026, 3, 2)
     runs = list(replay._together(computed.changes(hub, CAMPAIGN, first, hub.log.head()[0])))
     assert len(runs) == 1, "sections that came one after the other are one cause"
     assert "(horaires, identification, professionnels, rfs, rosp)" in replay._extraction(runs[0])["text"]
+
+
+def test_what_moved_since_a_deadline_was_closed_is_told_centre_by_centre(hub: Hub, tmp_path: Path) -> None:
+    centres = in_caisse("311")
+    take(hub, put(tmp_path / "a", centres, date(2026, 2, 1)))
+    closings.close(hub, 2025, "rfs")
+    then = rows(hub, CENTRES).filter(scheme="rfs")["computed_cents"].item()
+    centres[0]["rfs"] = centres[0]["rfs"][:-1]
+    take(hub, put(tmp_path / "b", centres, date(2026, 3, 2)))
+    now = rows(hub, CENTRES).filter(scheme="rfs")["computed_cents"].item()
+    [closed] = closings.campaigns(hub)["campaigns"][0]["closings"]
+    assert now != then
+    assert closed["moved"] == [{"finess": numbers(centres)[0], "before": then, "after": now}]
 
 
 def test_what_an_extraction_before_the_deadline_held_without_an_instant_stays_held(hub: Hub, tmp_path: Path) -> None:
