@@ -288,14 +288,14 @@ def test_a_file_that_changes_while_it_is_read_is_refused(
     hub: Hub, export: Export, ecluse: Ecluse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = export()
-    land = deliveries._land
+    land = deliveries.land
 
     def grown(*arguments: Any) -> None:
         with path.open("ab") as file:
             file.write(b"more\r\n")
         land(*arguments)
 
-    monkeypatch.setattr(deliveries, "_land", grown)
+    monkeypatch.setattr(deliveries, "land", grown)
     said = ecluse("ingest", path)
     assert said.code == 2
     assert "a changé pendant la lecture" in said.err
