@@ -95,9 +95,9 @@ def tables() -> Mapping[str, Any]:
 
 
 def table_of_rule(rule: str) -> str | None:
-    """The frame of the follow-up table that a rule (``cpom.R45``) speaks of: of several, the last that names it."""
+    """The follow-up table that a rule (``cpom.R45``) speaks of: of several, the last that names it."""
     short = f"R{int(rule.removeprefix('cpom.R'))}"
-    return next((told["frame"] for told in reversed(list(tables().values())) if short in told["rules"]), None)
+    return next((name for name, told in reversed(list(tables().items())) if short in told["rules"]), None)
 
 
 @cache

@@ -9,3 +9,9 @@ def number(value: int) -> str:
 def counted(count: int, singular: str, plural: str | None = None) -> str:
     """A count and what is counted: ``0 ligne``, ``1 ligne``, ``2 lignes``; ``plural`` where no s makes it."""
     return f"{number(count)} {singular if count < 2 else plural or f'{singular}s'}"
+
+
+def euros(cents: int) -> str:
+    """An amount in cents as French readers write it: ``25,00 €``."""
+    whole, rest = divmod(abs(cents), 100)
+    return f"{'-' if cents < 0 else ''}{number(whole)},{rest:02d} €"

@@ -44,18 +44,17 @@ def codes(field: str) -> frozenset[str]:
 
 @cache
 def contract(family: Family, layout: Layout, year: int, period: int) -> pa.DataFrameSchema:
-    """The Pandera schema of typed rows of one format, for a transmission of that year and month."""
+    """The Pandera schema of typed rows of one format, for a transmission of that year and month.
+
+    A field that may be empty and hold anything of its type has no column here: Pandera takes its time for each column, and
+    types are held by ``families.schema``, which the gate puts the rows into.
+    """
     by_month = {"rsa": _exit_within, "med": _period_is, "dmip": _period_is, "ium": _period_is}.get(family.name)
     within = [] if by_month is None else [pa.Check(lambda data: by_month(data, year, period), error=AFTER_PERIOD)]
     optional = {field.name for field in layout.fields if field.nullable} - family.required
-    return pa.DataFrameSchema(
-        {
-            field.name: pa.Column(dtype(field), _checks(field, year), nullable=field.name in optional)
-            for field in layout.fields
-            if not field.is_filler
-        },
-        checks=within,
-    )
+    ruled = [field for field in layout.fields if not field.is_filler and (field.name not in optional or _checks(field, year))]
+    columns = {field.name: pa.Column(dtype(field), _checks(field, year), nullable=field.name in optional) for field in ruled}
+    return pa.DataFrameSchema(columns, checks=within)
 
 
 def broken_rule(family: Family, check: str, field: str) -> str:

@@ -43,6 +43,11 @@ COMPUTED = {
 """Definitions of indicators.yaml that views compute."""
 
 
+def _basis(rule: Rule) -> str:
+    """The status of a rule in French, and its source."""
+    return " : ".join(filter(None, (STATUSES_FR[rule.status], rule.source)))
+
+
 def page(path: Path) -> str:
     """The text of a page with its generated parts as they should be. KeyError for a part that is not known."""
     return PARTS.sub(lambda part: f"{part[1]}\n{GENERATED[part[2]]()}\n{part[3]}", path.read_text(encoding="utf-8"))
@@ -235,7 +240,7 @@ def snp_rules() -> str:
         rows = []
         for rule in catalogue().values():
             if rule.family == family:
-                status = f"{rule.status} : {rule.source}" if rule.source else rule.status
+                status = _basis(rule)
                 missing = "bloque la ligne" if rule.if_missing == "ASK" else "note"
                 rows.append(
                     (f"`{rule.id}`", rule.outcome, f"**{rule.label_fr}** {rule.reason_fr}", rule.basis_fr, missing, status)
@@ -280,7 +285,13 @@ def cpom_rules() -> str:
         for rule in catalogue().values():
             if rule.family == "cpom" and rule.level == level:
                 head = (f"`{rule.id}`", CPOM_SEVERITIES[rule.outcome], f"**{rule.label_fr}.** {rule.reason_fr}", rule.change_fr)
-                rows.append((*head, rule.missing_fr, f"{rule.status} : {rule.source}" if rule.source else rule.status))
+                rows.append(
+                    (
+                        *head,
+                        rule.missing_fr,
+                        _basis(rule),
+                    )
+                )
                 for one in rule.variants:
                     rows.append(("", CPOM_SEVERITIES[one.outcome], one.reason_fr, one.change_fr, "", ""))
         head = ("règle", "gravité", "ce que lit l'établissement", "ce qui est attendu", "donnée absente", "statut et source")
@@ -384,7 +395,7 @@ def _effects(found: Iterable[Rule]) -> str:
     """A line a rule, and one for each of its variants."""
     rows = []
     for rule in found:
-        status = f"{rule.status} : {rule.source}" if rule.source else rule.status
+        status = _basis(rule)
         rows.append((f"`{rule.id}`", rule.severity, rule.outcome, f"**{rule.label_fr}** {rule.reason_fr}", status))
         rows += [("", one.severity or "", one.outcome, one.reason_fr, "") for one in rule.variants]
     return _table(("règle", "gravité", "effet", "ce que lit l'agent", "statut et source"), rows)

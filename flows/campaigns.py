@@ -112,12 +112,16 @@ def computed(hub: Hub, known: Mapping[str, Head], place: str, at: Moment) -> "di
     """The tables of the centres of a caisse or of a region, every year; those of the other kind without rows."""
     import polars as pl
 
+    from checks.cds import product
+
     kind, _, code = place.partition("-")
     made: dict[str, list[pl.DataFrame]] = {}
     for told in campaigns(hub, known, place, at):
         for name, rows in judged(hub, told, place, at).items():
             mine = rows.filter(pl.col("caisse" if kind == "cpam" else "region") == code) if _is_of(name, kind) else rows.clear()
             made.setdefault(name, []).append(mine)
+    if not made:  # sections of a new extraction without its identification yet
+        return product.nothing()
     tables = {name: pl.concat(parts) for name, parts in made.items()}
     return {name: _numbered(rows) if name in FINDINGS else rows for name, rows in tables.items()}
 

@@ -50,6 +50,8 @@ def campaigns(hub: Hub, until: int | None = None) -> dict[str, Any]:
     amounts = computed.rows(hub, CAMPAIGN, "out_cpam__cds_centre", until) if told else None
     for year, one in told.items():
         one["caisses"] = _sums(amounts, year)
+        for closed in one["closings"]:
+            closed["moved"] = _moved(hub, amounts, closed)
     return {"campaigns": list(told.values()), "unplaced": unplaced(hub, known).to_dicts()}
 
 
@@ -174,6 +176,20 @@ def _has_passed(hub: Hub, year: int, deadline: str) -> bool:
 def _day(days: "Deadlines", name: str) -> dict[str, Any]:
     last: date | None = days.last_day(name)
     return {"deadline": name, "last_day": last}
+
+
+def _moved(hub: Hub, amounts: "pl.DataFrame | None", closed: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The centres whose computed amount is no longer that of the state that was closed: finess, before, after (cents)."""
+    import polars as pl
+
+    then = computed.rows(hub, CAMPAIGN, "out_cpam__cds_centre", closed["position"])
+    if amounts is None or then is None:
+        return []
+    mine = pl.col("year") == closed["year"], pl.col("scheme") == closed["deadline"]
+    before, after = (rows.filter(*mine).select("finess", "computed_cents") for rows in (then, amounts))
+    both = before.join(after, on="finess", how="full", coalesce=True, suffix="_now")
+    moved = both.filter(pl.col("computed_cents").ne_missing(pl.col("computed_cents_now"))).sort("finess")
+    return moved.select("finess", before="computed_cents", after="computed_cents_now").to_dicts()
 
 
 def _sums(amounts: "pl.DataFrame | None", year: int) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from contracts_schema.french import euros
 from contracts_schema.products import CONTRACTS, Table
 from flows import commitments, computed, cpom_origins, law
 from flows.deliveries import all_heads
@@ -59,7 +60,7 @@ def origins(hub: Hub, table: Table, row: Mapping[str, Any], position: int) -> Or
 
 
 def _step(row: Mapping[str, Any]) -> dict[str, Any]:
-    cents = "non calculable" if row["amount_cents"] is None else f"{row['amount_cents']} centimes"
+    cents = "non calculable" if row["amount_cents"] is None else euros(row["amount_cents"])
     told = (row["reason"], f"{row['due_days']} jours sur {row['year_days']}", row["parameters"])
     return {"kind": STEP, "depth": 0, "node": f"{row['mission']} {row['part']}", "value": row["amount_cents"],
             "unit": "centimes", "firm": row["firm"], "status_fr": row["status_fr"], "parameters": row["parameters"],

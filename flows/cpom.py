@@ -148,9 +148,6 @@ def facts_of(hub: Hub, known: Mapping[str, Head], region: str, at: Moment, law: 
     standing = _of_sheets(exported, rounds.filter(pl.col("round") == 0)["sheet_id"])
     told = {name: rows if name in OF_ALL else mine(rows) for name, rows in found.items()} | standing
     proof = _earlier_proof(exported, rounds, law, at)
-    files = [(name.removeprefix(f"{ECARS}_"), head.data["files"][0]["name"], head.data["files"][0]["sha256"])
-             for head in _tables(known) for name in head.tables]  # fmt: skip
-    told["table_files"] = pl.DataFrame(files, {"frame": pl.String, "file": pl.String, "sha256": pl.String}, orient="row")
     return facts(told | ({"earlier_proof": proof} if proof is not None else {}))
 
 
@@ -345,11 +342,10 @@ def _followed(hub: Hub, known: Mapping[str, Head]) -> dict[str | None, list[Any]
     """What follow-up tables say of each région, by hashes; under None what they say of all."""
     found: dict[str | None, list[Any]] = {None: []}
     for head in _tables(known):
-        files = [file["name"] for file in head.data["files"]]
         for table, segment in head.tables.items():
             of_all = table in map(_table, OF_ALL)
             for region, told in _hashes(hub.blobs.segment_path(segment), of_all=of_all).items():
-                found.setdefault(region, []).append([table, files, told])
+                found.setdefault(region, []).append([table, told])
     return found
 
 

@@ -6,7 +6,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import date, datetime
+from datetime import date, datetime, time
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from contracts_schema.french import counted as counted
+from contracts_schema.french import euros as euros
 from contracts_schema.french import number as number
 from contracts_schema.parameters.record import STATUSES_FR
 from contracts_schema.rules import label
@@ -315,11 +316,11 @@ def explained(answer: Mapping[str, Any]) -> None:
     publication = answer["publication"]
     out.print(
         f"{publication['recipient']}/{publication['product']} n° {publication['number']}, "
-        f"publié le {publication['published_at']}, journal à la position {publication['log_position']}"
+        f"publié le {_instant(publication['published_at'])}, journal à la position {publication['log_position']}"
     )
     row = grid("colonne", "valeur publiée")
     for name, value in answer["row"].items():
-        row.add_row(name, "" if value is None else plain(value))
+        row.add_row(name, "" if value is None else _published(name, value))
     out.print(row)
     if answer["row"].get("masked"):
         told = "Vide : masqué, étant un petit effectif ou ce qui en ferait connaître un. Les nombres de lignes qui suivent sont"
@@ -330,7 +331,7 @@ def explained(answer: Mapping[str, Any]) -> None:
         file = next((file for file in delivery["files"] if file["family"] == "rsa"), delivery["files"][0])
         out.print(f"{plain(file['name'])}  sha256 {file['sha256']}", soft_wrap=True)
         received, accepted = delivery["received"], delivery["accepted"]
-        when = f"{received['stated']} (déclaré)" if received["stated"] else received["at"]
+        when = f"{_instant(received['stated'])} (déclaré)" if received["stated"] else _instant(received["at"])
         out.print(f"  reçu le {when} par {plain(received['by'])} (position {received['position']}),")
         out.print(f"  accepté à la position {accepted['position']}, segment {_main_segment(delivery)[:16]}…")
         if waiver := delivery["waiver"]:
@@ -344,6 +345,23 @@ def explained(answer: Mapping[str, Any]) -> None:
             lines = counted(found["lines"], "ligne")
             where = f" : {_ranges(found['ranges'])}" if found["ranges"] else ""
             out.print(f"  {measures} : {lines} du fichier{where}", soft_wrap=True)
+
+
+def _published(name: str, value: object) -> str:
+    """A published value as people read it: an amount in euros, a yes or a no, a day."""
+    if name.endswith("_cents") and isinstance(value, int):
+        return euros(value)
+    if isinstance(value, bool):
+        return "oui" if value else "non"
+    return f"{value:%d/%m/%Y}" if isinstance(value, date) and not isinstance(value, datetime) else plain(value)
+
+
+def _instant(recorded_at: str) -> str:
+    """An instant on the clocks of Paris; the end of a day, which is how a day is stated, as that day."""
+    from flows.hub import PARIS
+
+    at = datetime.fromisoformat(recorded_at).astimezone(PARIS)
+    return f"{at:%d/%m/%Y}" if at.time() == time.max else f"{at:%d/%m/%Y à %H:%M:%S}"
 
 
 def _main_segment(delivery: Mapping[str, Any]) -> str:
@@ -521,7 +539,7 @@ def law(answer: Mapping[str, Any], output: Path | None) -> None:
     for lack in gathered(answer["missing"]):
         out.print(Text(f"manque : {lack['parameter']} {lack['dimensions']} ({lack['why']}{_days(lack)})"))
     for one in answer["decisions"]:
-        out.print(Text(plain(_attested(one)), "dim" if one["withdrawn"] else ""))
+        out.print(Text(plain(_attested(one)), "dim" if one["withdrawn"] else ""), soft_wrap=True)
     if answer["policies"]:
         table = grid("politique", "ce qu'elle règle", "valeur", "par défaut", "décision")
         for one in answer["policies"]:
@@ -549,20 +567,13 @@ def _day_of(recorded_at: str) -> str:
 def _attested(one: Mapping[str, Any]) -> str:
     """A decision: what, when, by whom, why; and how it was withdrawn, or can be."""
     who = f"{one['role']} (compte {one['actor']})"
-    told = (
-        f"décision {one['position']} du {_day_of(one['recorded_at'])} : {one['values']} valeurs de {one['subject']}, par {who}"
-    )
+    values = counted(one["values"], "valeur")
+    told = f"décision {one['position']} du {_day_of(one['recorded_at'])} : {values} de {one['subject']}, par {who}"
     told += f", motif : {one['reason']}" if one["reason"] else ""
     gone = one["withdrawn"]
     if not gone:
         return f"{told} ; se retire par ecluse attest --withdraw {one['position']}"
     return f"{told} ; retirée le {_day_of(gone['recorded_at'])} par le compte {gone['actor']} : {gone['reason']}"
-
-
-def euros(cents: int) -> str:
-    """An amount in cents as French readers write it: ``25,00 €``."""
-    whole, rest = divmod(abs(cents), 100)
-    return f"{'-' if cents < 0 else ''}{number(whole)},{rest:02d} €"
 
 
 def _reasons(report: "Report") -> Iterator[str]:

@@ -4,9 +4,11 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
+from rich.console import Console
 from rich.text import Text
 from rich.tree import Tree
 
+from contracts_schema.parameters.record import KINDS as UNITS_FR
 from flows.closings import DEADLINES
 from flows.display import console, counted, euros, grid, number, plain
 
@@ -38,12 +40,27 @@ def campaigns(answer: Mapping[str, Any]) -> None:
             closed = next((done for done in one["closings"] if done["deadline"] == day["deadline"]), None)
             state = f", arrêtée à la position {closed['position']}" if closed else ", non arrêtée"
             out.print(f"  {DEADLINES[day['deadline']]} : {last}{state}")
+            if closed and closed["moved"]:
+                _moved(out, closed)
         table = grid("caisse", "centres >", *(f"{label} >" for label in MONEY.values()))
         for row in one["caisses"]:
             table.add_row(row["caisse"], number(row["centres"]), *(euros(row[name]) for name in MONEY))
         out.print(table)
     if lost := answer["unplaced"]:
-        out.print(f"{len(lost)} centres sans caisse ou sans région, absents de tout produit (--json les donne)", style="yellow")
+        told = counted(len(lost), "centre")
+        out.print(f"{told} sans caisse ou sans région, hors de tout produit (--json les donne)", style="yellow")
+
+
+def _moved(out: Console, closed: Mapping[str, Any], most: int = 5) -> None:
+    """What is computed now is not what was closed: which centres, and how to see what counted."""
+    found = closed["moved"]
+    told = counted(len(found), "centre a un autre montant calculé", "centres ont un autre montant calculé")
+    out.print(f"  depuis l'arrêté, {told} ; ce qui faisait foi : ecluse campaigns --as-of {closed['position']}", style="yellow")
+    for one in found[:most]:
+        before, after = ("non calculé" if one[name] is None else euros(one[name]) for name in ("before", "after"))
+        out.print(f"    {one['finess']} : {before} → {after}")
+    if len(found) > most:
+        out.print(f"    et {len(found) - most} autres (--json les donne)")
 
 
 def closed(answer: Mapping[str, Any]) -> None:
@@ -93,7 +110,7 @@ def _branch(node: Mapping[str, Any], full: bool, into: Tree | None = None) -> Tr
 def _value(node: Mapping[str, Any]) -> str:
     if node["value"] is None:
         return "inconnu"
-    if node["unit"] == "cents" and str(node["value"]).isdecimal():
+    if node["unit"] == UNITS_FR["cents"] and str(node["value"]).isdecimal():
         return euros(int(node["value"]))
     return f"{node['value']} {node['unit']}"
 

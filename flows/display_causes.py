@@ -7,15 +7,18 @@ from rich.text import Text
 
 from contracts_schema.products import Column, product_of
 from flows.causes import HIDDEN, ROW
-from flows.display import console, number, plain
+from flows.display import console, counted, number, plain
 
 
 def changes(answer: Mapping[str, Any], limit: int) -> None:
     """The causes, then each row that changed, its figures, and the part of every cause. ``limit``: rows shown of each table."""
     out = console()
     before, after = answer["before"], answer["after"]
-    name, count = f"{answer['recipient']}/{answer['product']}", number(len(answer["figures"]))
-    out.print(f"{name}, de la publication n° {before['number']} à la n° {after['number']} : {count} chiffres changés")
+    name, count = (
+        f"{answer['recipient']}/{answer['product']}",
+        counted(len(answer["figures"]), "chiffre changé", "chiffres changés"),
+    )
+    out.print(f"{name}, de la publication n° {before['number']} à la n° {after['number']} : {count}")
     told = {one["text"]: one["position"] for figure in answer["figures"] for part in figure["parts"] for one in part["causes"]}
     ordered = sorted(told, key=lambda text: (told[text] is None, told[text]))
     places = {text: f"[{place}]" for place, text in enumerate(ordered, 1)}
@@ -28,7 +31,8 @@ def changes(answer: Mapping[str, Any], limit: int) -> None:
             for figure in figures:
                 _figure(figure, columns.get(figure["figure"]), places)
         if len(found) > limit:
-            out.print(f"… et {number(len(found) - limit)} autres lignes de {table.name} (--limit, --json, ou CLÉ=VALEUR)")
+            more = counted(len(found) - limit, "autre ligne", "autres lignes")
+            out.print(f"… et {more} de {table.name} (--limit, --json, ou CLÉ=VALEUR)")
 
 
 def _by_row(figures: Sequence[Mapping[str, Any]], table: str) -> dict[str, list[Mapping[str, Any]]]:

@@ -54,7 +54,7 @@ def contract(one: Mapping[str, Any]) -> None:
         rate = variant["rate_hundredths"]
         told = "sans valeur" if rate is None else _hundredths(rate)
         counted = f"{variant['numerator']} / {variant['denominator']}" if variant["denominator"] else f"{variant['numerator']}"
-        out.print(f"    variante {variant['variant']} : {told} ({counted})")
+        out.print(f"    {variant['year']}, variante {variant['variant']} : {told} ({counted})")
     for step in one["trajectory"] if one["variants"] else ():
         target(step)
     findings(one)
@@ -73,7 +73,10 @@ def indicator(value: Mapping[str, Any]) -> None:
         counted = f"{value['numerator']} / {value['denominator']}" if value["denominator"] else str(value["numerator"])
         month = f"transmission jusqu'au mois {value['transmission_period']}"
         out.print(f"    {plain(value['message_fr'])}", soft_wrap=True)
-        out.print(f"    {value['definition_id']} {value['variant']} : {counted} séjours, {month} ; "
+        whole = value["completeness_hundredths"]
+        told = "" if whole is None else f" ; champ renseigné à {_hundredths(whole)} %"
+        told += f" ; conflits de codage : {value['conflicts']}" if value["conflicts"] else ""
+        out.print(f"    {value['definition_id']} {value['variant']} : {counted} séjours, {month}{told} ; "
                   f"décision {value['decision_position']}", soft_wrap=True)  # fmt: skip
     else:
         out.print(f"    {plain(value['message_fr'])}", soft_wrap=True)

@@ -19,6 +19,7 @@ from connectors.ecars_files import EXPORT, SOURCE
 from connectors.ecars_tables import read_table
 from connectors.sheet_batch import sheet_reader
 from connectors.sheets import Unreadable, Workbook
+from contracts_schema.french import counted
 from contracts_schema.geography import region_of
 from flows.bordereau_gate import received_on
 from flows.ecars_segments import keep, segment, table_of
@@ -96,7 +97,7 @@ def _nowhere(export: Export, file: str) -> str:
     for one in rows.head(5).iter_rows(named=True):
         sheet = f"feuille « {one['sheet']} », " if one["sheet"] else ""
         places.append(sheet + (f"cellule {one['finess_cell']}" if one["finess_cell"] else f"ligne {one['line'] or 1}"))
-    more = f" et {rows.height - len(places)} autres" if rows.height > len(places) else ""
+    more = f" et {counted(rows.height - len(places), 'autre')}" if rows.height > len(places) else ""
     told = "numéro FINESS EJ absent, mal formé ou d'aucune région connue : le contrat n'est donné à aucune ARS"
     return f"{file} : {' ; '.join(places)}{more} : {told} (règle {UNPLACED})"
 

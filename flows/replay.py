@@ -11,7 +11,9 @@ from datetime import date, datetime
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
+from connectors.campaign_files import ECDS
 from contracts_schema.fingerprint import fingerprint
+from contracts_schema.french import counted
 from contracts_schema.products import VIEWS, Product, Table
 from flows import computed
 from flows.changed_rows import among, differing, shaped
@@ -37,7 +39,7 @@ DECLARATION, TRANSMISSION, LIST, DECISION, PUBLICATION, VERSION, DAYS = (
 )  # fmt: skip
 SOURCES_FR = {
     PMSI: (TRANSMISSION, "transmission PMSI"), DATASET: (LIST, "jeu de données"), ECARS: (DECLARATION, "déclaration e-CARS"),
-    BORDEREAU: (DECLARATION, "bordereau"), DEMARCHE: (DECLARATION, "démarche"), "ecds": (DECLARATION, "déclaration e-CDS"),
+    BORDEREAU: (DECLARATION, "bordereau"), DEMARCHE: (DECLARATION, "démarche"), ECDS: (DECLARATION, "déclaration e-CDS"),
     "cpts": (DECLARATION, "formulaire CPTS"), "fir": (DECLARATION, "engagements FIR"),
 }  # fmt: skip
 MOVED_FR = {"DeliveryAccepted": "", "DeliveryRejected": "refus après coup : ", "DeliveryWithdrawn": "retrait : "}
@@ -170,14 +172,15 @@ def _way(hub: Hub, asked: Asked, first: Event, last: Event) -> Iterator[Point]:
     else:
         events = computed.changes(hub, asked.product.made_by, start, end)
     group, taken, place = list[Cause](), dict[str, set[str]](), start
-    for event in events:
-        touches = None if asked.product.made_by == VIEWS else computed.touched(hub, asked.product.made_by, event)
+    for run in _together(events):
+        event, alone = run[-1], asked.product.made_by == VIEWS or len(run) > 1
+        touches = None if alone else computed.touched(hub, asked.product.made_by, event)
         asked_of = _asked_of(asked, touches)
         alone = asked_of is None or not taken or any(taken[name] & asked_of.get(name, set()) for name in taken)
         if group and alone:
             yield Point(Moment(place, days[0]), tuple(group))
             group, taken = [], {}
-        group.append(Cause(cause(event), touches))
+        group.append(Cause(_extraction(run) if len(run) > 1 else cause(event), touches))
         place = event.position
         for name, values in (asked_of or {}).items():
             taken.setdefault(name, set()).update(values)
@@ -195,22 +198,54 @@ def _asked_of(asked: Asked, touches: Mapping[str, frozenset[str]] | None) -> dic
     return {name: values & {asked.keys[name]} if name in asked.keys else values for name, values in touches.items()}
 
 
+def _together(events: Sequence[Event]) -> Iterator[list[Event]]:
+    """The events in their order, those that let in sections of one e-CDS extraction one after the other as one: while some of
+    its sections are still to come no centre is told, which nobody published."""
+    run: list[Event] = []
+    for event in events:
+        if run and not (_extraction_of(event) and _extraction_of(event) == _extraction_of(run[-1])):
+            yield run
+            run = []
+        run.append(event)
+    if run:
+        yield run
+
+
+def _extraction_of(event: Event) -> str | None:
+    """Sender, year and day of the extraction that a section was let in for; None for any other event."""
+    if event.type == "DeliveryAccepted" and event.data["source"] == ECDS:
+        return str(event.data["scope"]).rpartition("/")[0]
+    return None
+
+
+def _extraction(events: Sequence[Event]) -> dict[str, Any]:
+    """What the sections of one extraction are together, in words."""
+    sections = ", ".join(str(event.data["scope"]).rpartition("/")[2] for event in events)
+    where = f"positions {events[0].position} à {events[-1].position}"
+    text = f"extraction e-CDS {_extraction_of(events[0])} ({sections}), {_day(events[-1])}, {where}"
+    return {"kind": DECLARATION, "position": events[-1].position, "text": text}
+
+
+def _day(event: Event) -> str:
+    return f"{datetime.fromisoformat(event.recorded_at).astimezone(PARIS):%d/%m/%Y}"
+
+
 def cause(event: Event) -> dict[str, Any]:
     """What an event is, in words: kind, position, text; never who did it nor what a row holds."""
     data = event.data
-    day = f"{datetime.fromisoformat(event.recorded_at).astimezone(PARIS):%d/%m/%Y}, position {event.position}"
+    day = f"{_day(event)}, position {event.position}"
     if event.type == "DecisionTaken":
         kind, name = DECISION, DECISIONS_FR.get(data["kind"], data["kind"])
         whose = f" de {data['organisation']}" if data.get("organisation") else ""
         subjects = str(data["subject"]).split(", ")
-        about = subjects[0] + (f" et {len(subjects) - 1} autres" if len(subjects) > 1 else "")
+        about = subjects[0] + (f" et {counted(len(subjects) - 1, 'autre')}" if len(subjects) > 1 else "")
         text = f"{'retrait : ' if data.get('withdraws') else ''}{name} {about}{whose}"
     elif event.type == "ProductPublished":
         kind, text = PUBLICATION, f"publication n° {data['number']} de {data['recipient']}/{data['product']}"
     else:
         kind, name = SOURCES_FR.get(data["source"], (DECLARATION, data["source"]))
         files = [str(file["name"]) for file in data["received"]]
-        more = f" et {len(files) - 3} autres" if len(files) > 3 else ""
+        more = f" et {counted(len(files) - 3, 'autre')}" if len(files) > 3 else ""
         text = f"{MOVED_FR[event.type]}{name} {', '.join(files[:3])}{more} ({data['scope']})"
     return {"kind": kind, "position": event.position, "text": f"{text}, {day}"}
 

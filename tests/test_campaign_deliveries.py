@@ -34,6 +34,7 @@ from flows import (
     law_table,
     origins,
     publication,
+    replay,
 )
 from flows.deliveries import Report, all_heads
 from flows.hub import PARIS, TEST_CLOCK, Hub, WrongUsage, init_hub, open_hub
@@ -261,6 +262,27 @@ def test_a_later_extraction_takes_the_place_of_the_earlier_one_whole_and_the_pas
     assert told.filter(rule="cds.CDS62", state="Alerte").height > 0, "one centre of two is gone"
     [campaign] = closings.campaigns(hub)["campaigns"]
     assert campaign["extractions"][0]["missing"] == ["horaires"]
+
+
+def test_while_sections_of_a_new_extraction_are_still_to_come_there_is_no_centre_and_no_failure(
+    hub: Hub, tmp_path: Path
+) -> None:
+    centres = in_caisse("311")
+    take(hub, put(tmp_path / "a", centres, date(2026, 2, 1)))
+    closings.close(hub, 2025, "rfs")
+    first = hub.log.head()[0]
+    late = put(tmp_path / "b", centres, date(2026, 3, 2))
+    take(hub, late / "ECDS_horaires_2025_2026_03_02.csv")
+    assert rows(hub, CENTRES).is_empty()
+    [closed] = closings.campaigns(hub)["campaigns"][0]["closings"]
+    then = rows(hub, CENTRES, until=first).filter(scheme="rfs")["computed_cents"].item()
+    assert closed["moved"] == [{"finess": numbers(centres)[0], "before": then, "after": None}], "no longer as it was closed"
+    take(hub, late)
+    assert closings.campaigns(hub)["campaigns"][0]["closings"][0]["moved"] == []
+    assert rows(hub, CENTRES)["finess"].to_list() == rows(hub, CENTRES, until=first)["finess"].to_list()
+    runs = list(replay._together(computed.changes(hub, CAMPAIGN, first, hub.log.head()[0])))
+    assert len(runs) == 1, "sections that came one after the other are one cause"
+    assert "(horaires, identification, professionnels, rfs, rosp)" in replay._extraction(runs[0])["text"]
 
 
 def test_what_an_extraction_before_the_deadline_held_without_an_instant_stays_held(hub: Hub, tmp_path: Path) -> None:

@@ -136,12 +136,13 @@ def test_an_advance_above_the_final_amount_is_to_be_recovered_and_never_a_negati
 def test_nothing_is_to_be_recovered_on_an_amount_that_is_incomplete_held_or_still_open() -> None:
     held = [identity(patientele_mt=""), identity(file_active="1")]
     held.append(lambda one: entry(one, "SI").update(date_acquisition_logiciel="2026-01-01"))
+    held.append(lambda one: entry(one, "DIV").update(code_indicateur="X-1"))
     centres = spoiled([lambda one: None, *held])
     paid = pl.DataFrame([(number, 9_000_000) for number in numbers(centres)], schema=ADVANCES, orient="row")
     for extracted, settled in ((date(2026, 2, 27), 0), (date(2026, 2, 28), 1)):
         found = remunerate(examine(read(centres, extracted), everything()), everything(), advances=paid)
         rows = found.centres.filter(scheme="rfs")
-        assert rows["advance_paid_cents"].to_list() == [9_000_000] * 4
+        assert rows["advance_paid_cents"].to_list() == [9_000_000] * 5
         told = rows.filter(pl.col("recovery_cents").is_not_null() | pl.col("balance_cents").is_not_null())
         assert told["finess_et"].to_list() == numbers(centres)[:settled]
 
@@ -153,6 +154,14 @@ def test_a_prerequisite_that_is_not_met_makes_the_whole_advance_to_be_recovered(
     found = worth(one, everything(), advances=paid)
     assert (amounts(found)["balance_cents"], amounts(found)["recovery_cents"]) == (0, 9_000_000)
     assert node(found, "rfs.settlement") == -9_000_000
+
+
+def test_a_part_of_which_nothing_is_due_says_why_and_is_no_firmer_than_the_bound_it_leans_on() -> None:
+    rows = {one["node"]: one for one in worth(golden(4000, 10)).nodes.iter_rows(named=True)}
+    above = rows["rfs.CDS15-A2-COORD.variable_above"]
+    assert (above["value"], above["status"], above["firm"]) == ("0", "analogue", False)
+    assert "pas au-delà de 8000 : part non due" in above["text_fr"]
+    assert "[par analogie]" in above["parameters"]
 
 
 def test_the_advance_is_a_node_with_its_figures_and_its_status_and_is_not_known_when_a_socle_is_not() -> None:

@@ -270,6 +270,12 @@ def test_every_case_of_every_rule_about_a_centre_is_met_by_a_test() -> None:
 # --- who a centre is
 
 
+def test_a_number_left_empty_is_no_right_number() -> None:
+    centres = spoiled([identity(siret=""), identity(gestionnaire_siren=""), identity(siret="", gestionnaire_siren="990000019")])
+    told = examine(read(centres)).findings.filter(rule="cds.CDS10")
+    assert told["status"].to_list() == ["not_evaluable", "not_evaluable", "fired"]
+
+
 def test_a_finess_that_is_none_stops_every_other_rule_for_it_and_proposes_the_lost_zero() -> None:
     centres = spoiled(
         [lambda f: every_section(f, "10000015"), lambda f: every_section(f, "99000O010"), identity(taux_precarite="52")]

@@ -365,11 +365,10 @@ def test_a_jump_is_told_though_another_year_has_no_target() -> None:
     assert fired(Fault(with_series("OS_03_1_1", "4", "15", "16", "17", None, "19")).judged()) == {"R23", "R32"}
 
 
-def test_what_is_said_of_a_line_of_a_follow_up_table_names_its_file() -> None:
-    told = pl.DataFrame({"frame": ["payment", "subsidy"], "file": ["v.csv", "s.csv"], "sha256": ["v" * 64, "s" * 64]})
-    found = Fault(frames={"subsidy": changed("subsidy", amendment_id=None), "table_files": told}).judged()
-    assert of_rule(found, "R45").select("file", "sha256", "sheet", "cell").rows() == [("v.csv", "v" * 64, None, None)]
-    assert of_rule(FAULTS["R45"][0].judged(), "R45")["file"].to_list() == [None], "a table that came from nowhere"
+def test_what_is_said_of_a_line_of_a_follow_up_table_names_the_table() -> None:
+    for rule, table in (("R45", "versements"), ("R44", "subventions"), ("R50", "mises_en_demeure"), ("R43", "su_region")):
+        assert of_rule(FAULTS[rule][0].judged(), rule)["file"].to_list() == [f"table {table}"]
+    assert of_rule(FAULTS["R52"][0].judged(), "R52")["file"].to_list() == [None]
 
 
 def test_what_is_said_of_the_annex_hpr_names_its_sheet() -> None:

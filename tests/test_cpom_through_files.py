@@ -118,7 +118,7 @@ def test_an_indicator_is_judged_only_as_the_ars_decided_and_no_longer_once_it_ta
     hub: Hub, take: Take, transmission: Path
 ) -> None:
     assert take("synthese.xlsx", workbook(contract())).status == "accepted"
-    assert compared(hub)["reason"] == "CHAMP_ABSENT", "no transmission was read"
+    assert compared(hub)["reason"] == "FINESS_NON_RESOLU", "no transmission was read"
     deliveries.ingest(hub, deliveries.find([transmission])[0][0])
     assert compared(hub)["reason"] == "FINESS_NON_RESOLU"
     assert take("liens.csv", links((SITE, LEGAL))).status == "accepted"
@@ -437,7 +437,7 @@ def test_the_commands_show_a_contract_and_record_what_the_ars_decides(
     assert said.code == 0
     assert "décision prise" in said.out
     shown = ecluse("cpom", SITE, "--indicator", "OS_13_1_1", home=home).out
-    for told in ("déclaré", "recalculé", "variante v1", "variante v2_overnight", "écart"):
+    for told in ("déclaré", "recalculé", "variante v1", "variante v2_overnight", "écart", "champ renseigné à 100,00 %"):
         assert told in shown
     assert SITE in ecluse("cpom", home=home).out
     assert ecluse("deadlines", "--json", home=home).code == 0

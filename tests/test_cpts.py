@@ -328,6 +328,10 @@ def test_financings_of_one_beneficiary_are_found_by_any_number_they_share() -> N
     rows = [(own, "a", "FIR", date(2024, 1, 1), None) for own in keys]
     made = identified([pl.DataFrame(rows, schema=WITH_KEYS, orient="row")])
     assert made["beneficiary"].to_list() == ["990000010"] * 3 + ["990000028", None]
+    rows = fir(
+        line("X1"), line("X2").replace("99000001000019", "00000000000000"), line("X3").replace("99000001000019", "0")
+    ).rows
+    assert identified([of_commitments(rows)])["beneficiary"].to_list() == ["99000001000019", "X2", "X3"]
 
 
 def test_a_notified_commitment_runs_to_the_end_of_its_campaign_and_one_not_notified_finances_nothing() -> None:

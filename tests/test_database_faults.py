@@ -36,7 +36,7 @@ def killed_again_and_again(server: Server, ledgers: list[Path], cycles: int, eno
     return cycles
 
 
-@pytest.mark.parametrize("cycles", [6, pytest.param(200, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("cycles", [4, pytest.param(200, marks=pytest.mark.soak)])
 def test_a_server_killed_while_clients_write_loses_nothing_that_was_acknowledged(
     servers: Servers, program: Program, export: Export, home: Path, tmp_path: Path, clock: Clock, promise: Promise, cycles: int,
     monkeypatch: pytest.MonkeyPatch,

@@ -37,7 +37,7 @@ def parts_of(events: list[Any]) -> dict[int, list[str]]:
 # --- connections that the server ends
 
 
-@pytest.mark.parametrize("cycles", [10, pytest.param(100, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("cycles", [6, pytest.param(100, marks=pytest.mark.soak)])
 def test_clients_whose_connections_are_ended_at_random_lose_nothing_and_are_never_half_done(
     servers: Servers, program: Program, export: Export, home: Path, tmp_path: Path, clock: Clock, promise: Promise, cycles: int,
     monkeypatch: pytest.MonkeyPatch,

@@ -18,6 +18,8 @@ PROJECT = Path(__file__).parent.parent
 PAGES = sorted([PROJECT / "README.md", PROJECT / "CHANGELOG.md", *(PROJECT / "docs").glob("*.md")])
 CONSOLE = re.compile(r"^```console\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 SHELL = re.compile(r"^```sh\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+TRY = re.compile(r"^## (?:Try it|Essayer)\n(?:(?!^## ).)*?^```sh\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+SOURCES = ("bordereaux", "centres-de-sante", "cpom", "cpts", "datasets", "demarches", "pmsi")
 LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)[^)]*\)")
 GAP = "…"
 """In shown output: any text; alone on a line, any lines. Lines that vary or say nothing new may be left out altogether."""
@@ -90,6 +92,24 @@ def test_commands_shown_in_a_page_run_and_print_what_it_shows(
         assert missing(shown, printed) == [], f"$ {command}\n" + "\n".join(printed)
         if after != "echo $?":  # which tells by itself what the code must be
             assert code == 0, f"$ {command}\n" + "\n".join(printed)
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_each_source_has_a_page_that_says_how_to_try_it_with_commands_that_there_are(source: str) -> None:
+    [block] = TRY.findall((PROJECT / "docs" / f"{source}.md").read_text(encoding="utf-8"))
+    known = set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+    used = set(re.findall(r"^ecluse (?:--home \S+ )?([a-z-]+)", block, re.MULTILINE))
+    assert used
+    assert used <= known
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("source", SOURCES)
+def test_what_a_page_gives_to_try_runs(source: str, tmp_path: Path, forked_ecluse: Path) -> None:
+    [block] = TRY.findall((PROJECT / "docs" / f"{source}.md").read_text(encoding="utf-8"))
+    lines = block.splitlines()
+    ran = run(lines, tmp_path, forked_ecluse)
+    assert [code for _, code in ran] == [0] * len(lines), "\n".join(line for printed, _ in ran for line in printed)
 
 
 def test_a_page_that_shows_what_is_not_printed_is_found_out() -> None:

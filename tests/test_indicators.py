@@ -429,6 +429,8 @@ def test_below_30_stays_a_rate_is_not_comparable(tmp_path: Path) -> None:
     found = rows_of(tmp_path, *(stays_of((count, {}), (40, {"age_years": 40})) for count in cases))
     assert [rows["gt75_v3"]["not_comparable_reason"] for rows in found] == list(cases.values())
     assert [rows["whole"]["not_comparable_reason"] for rows in found] == [None, None]
+    [both] = rows_of(tmp_path / "both", stays_of((15, {}), (14, {"unscheduled": None})))
+    assert both["ge75_v3"]["not_comparable_reason"] == "DENOMINATEUR_FAIBLE", "before completeness, as contracts say it"
 
 
 def test_a_format_without_the_field_gives_no_rate_and_says_so(tmp_path: Path) -> None:

@@ -268,7 +268,7 @@ def test_a_recipe_of_no_stay_gives_an_empty_file() -> None:
 @pytest.mark.parametrize("version", ["224", "229"])
 @pytest.mark.parametrize("name", EXPECTED)
 def test_a_defect_does_to_its_line_what_its_name_says_and_nothing_to_the_others(name: str, version: str) -> None:
-    lines = lines_of(Recipe(FINESS, 2025, 1, 60, seed=9, version=version))
+    lines = lines_of(Recipe(FINESS, 2025, 1, 24, seed=9, version=version))
     for index in range(1, len(lines) - 1, 7):  # the first and the last line have rules of their own
         damaged = damage(lines, {index: name})
         verdicts = judge(b"".join(line + b"\r\n" for line in damaged), FINESS)

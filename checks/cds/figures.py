@@ -17,6 +17,17 @@ from contracts_schema.parameters.record import FIRM, STATUSES, STATUSES_FR
 
 FIGURES = pl.Schema({"value": pl.Int64, "rank": pl.Int64, "told": pl.String})
 
+PART_FR = {
+    "fixed": "part fixe",
+    "variable": "part variable, selon la patientèle",
+    "variable_above": "part variable, au-delà de la borne de patientèle",
+    "per_professional": "par professionnel",
+    "per_professional_above": "par professionnel au-delà de la borne",
+    "per_unit": "par unité",
+    "fifth_stage": "cinquième stage",
+}
+"""The parts of an indicator of the forfait, as people read them."""
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -42,7 +53,7 @@ class Figures:
 
     def one(self, parameter: str, **dimensions: str) -> Figure:
         """A figure; one without value when no text gives it on that day."""
-        where = f" ({', '.join(dimensions.values())})" if dimensions else ""
+        where = f" ({', '.join(PART_FR.get(one, one) for one in dimensions.values())})" if dimensions else ""
         try:
             found = value_of(parameter, self.on, self.attested, dimensions, simulation=self.simulation)
         except NoValue:

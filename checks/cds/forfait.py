@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from checks.cds.examine import Examination
-from checks.cds.figures import Figure, Figures, is_firm, status_of
+from checks.cds.figures import PART_FR, Figure, Figures, is_firm, status_of
 from checks.cds.indicator import COORDINATION, CRISIS, MEETINGS, PROTOCOLS, STAGES
 from checks.cds.journal import UNVERIFIABLE
 from checks.cds.ruling import FIRED
@@ -35,15 +35,6 @@ NODES = pl.Schema(
 
 KINDS = ("prerequisite", "core", "optional")
 CORE = ("prerequisite", "core")
-PART_FR = {
-    "fixed": "part fixe",
-    "variable": "part variable, selon la patientèle",
-    "variable_above": "part variable, au-delà de la borne de patientèle",
-    "per_professional": "par professionnel",
-    "per_professional_above": "par professionnel au-delà de la borne",
-    "per_unit": "par unité",
-    "fifth_stage": "cinquième stage",
-}
 ENTRY_EFFECTS = ("cds.CDS16", "cds.CDS17", "cds.CDS19")
 """They set an entry aside, which the journal already did, not the indicator."""
 
@@ -183,8 +174,18 @@ def _quantity(bounds: dict[str, Figure], cap: Figure, base: int) -> tuple[pl.Exp
         .otherwise(0)
     )  # fmt: skip
     said = (
-        pl.when(part.is_in(["variable", "variable_above"]))
+        pl.when((part == "variable") & ~acted & (code == CRISIS))
+        .then(pl.lit("aucune action de crise déclarée : part non due"))
+        .when((part == "variable") & ~acted)
+        .then(pl.format("réunions : {}, moins que le minimum de {} : part non due", _shown(typed_units), most["meetings_min"]))
+        .when((part == "variable_above") & (over == 0))
+        .then(pl.format("patientèle {}, pas au-delà de {} : part non due", _shown(typed), most["patients_above"]))
+        .when(part.is_in(["variable", "variable_above"]))
         .then(pl.format("patientèle {}", _shown(typed)))
+        .when((part == "per_professional_above") & (people <= most["professionals_above"]))
+        .then(
+            pl.format("professionnels : {}, pas au-delà de {} : part non due", _shown(used_people), most["professionals_above"])
+        )
         .when(of_staff)
         .then(pl.format("professionnels : {}", _shown(used_people)))
         .when(part == "per_unit")

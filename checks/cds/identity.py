@@ -117,7 +117,7 @@ def cds09(scene: Scene) -> pl.DataFrame:
 def cds10(scene: Scene) -> pl.DataFrame:
     siret, siren = pl.col("siret"), pl.col("siren")
     bad = ~identifiers.siret_key(siret) | ~identifiers.siren_key(siren) | (siren != siret.str.slice(0, 9))
-    cases = {"missing": siret.is_null() & siren.is_null(), "default": bad}
+    cases = {"default": bad, "missing": siret.is_null() | siren.is_null()}
     return hits(scene.centres, cases, "identification", siret=siret, siren=siren)
 
 

@@ -11,14 +11,16 @@ import polars as pl
 from checks.cds.compared import AGREED, APART, FTE, RATE, TOLERATED, UNKNOWN, WEEKLY, compared
 from checks.cds.examine import Examination
 from checks.cds.facts import Campaign
+from checks.cds.figures import PART_FR
 from checks.cds.journal import LATE
 from checks.cds.remuneration import Remuneration
 from checks.cds.ruling import hundredths
 from checks.cds.scene import label
 from contracts_schema import cpts_facts, ecds
 from contracts_schema.geography import region_of
+from contracts_schema.parameters.record import KINDS as UNITS_FR
 from contracts_schema.parameters.record import STATUSES_FR
-from contracts_schema.products import products
+from contracts_schema.products import CAMPAIGN, products
 from contracts_schema.rules import catalogue
 
 KINDS = {"string": pl.String(), "integer": pl.Int64(), "boolean": pl.Boolean(), "date": pl.Date()}
@@ -36,6 +38,14 @@ EFFECTS_FR = {
     "annotate": "signalé",
     "ignore_file": "fichier ignoré",
     "quarantine_row": "ligne gardée à part",
+}
+STEPS_FR = {
+    "points": "total des points",
+    "amount": "montant",
+    "payable": "montant payable",
+    "rate": "taux",
+    "advance": "avance proposée",
+    "settlement": "solde de l'avance",
 }
 PLACE = ("caisse", "region")
 
@@ -62,13 +72,19 @@ def tables(campaign: Campaign, examination: Examination, remuneration: Remunerat
         "out_cpam__cds_centre": centres,
         "out_cpam__cds_indicator": _indicators(examination, remuneration).join(places, on="finess_et", how="left"),
         "out_cpam__cds_finding": _numbered(findings, "caisse"),
-        "out_cpam__cds_node": remuneration.nodes.with_columns(status_fr=_status_fr()).join(places, on="finess_et", how="left"),
+        "out_cpam__cds_node": _nodes(remuneration).join(places, on="finess_et", how="left"),
         "out_cpam__cds_comparison": comparisons,
         "out_ars__cds_centre": centres,
         "out_ars__cds_finding": _numbered(findings, "region"),
         "out_ars__cds_comparison": comparisons,
     }
     return {name: _as_contract(name, rows.with_columns(year=year)) for name, rows in made.items()}
+
+
+def nothing() -> dict[str, pl.DataFrame]:
+    """The same tables without a row: of a place none of whose centres is told by the sections received so far."""
+    mine = [table for product in products().values() if product.made_by == CAMPAIGN for table in product.tables]
+    return {table.view: pl.DataFrame(schema={one.name: KINDS[one.type] for one in table.columns}) for table in mine}
 
 
 def unplaced(campaign: Campaign) -> pl.DataFrame:
@@ -122,6 +138,20 @@ def _centres(examination: Examination, remuneration: Remuneration) -> pl.DataFra
     own = pl.when(pl.col("scheme") == "rfs").then("prerequisites")
     return rows.with_columns(
         result=result, reason="reason_fr", status_fr=_status_fr(), prerequisites=own, scheme_fr=_scheme_fr()
+    )
+
+
+def _nodes(remuneration: Remuneration) -> pl.DataFrame:
+    """Every step of the computation, with its name as people read it beside its code."""
+    split = pl.col("node").str.split(".")
+    indicator, last = label(split.list.get(1)), split.list.last()
+    part = last.replace_strict(STEPS_FR | PART_FR, default=last, return_dtype=pl.String)
+    whole = pl.concat_str(split.list.first().replace_strict(SCHEMES_FR, return_dtype=pl.String), pl.lit(" : "), part)
+    own = pl.when(split.list.len() > 2).then(pl.concat_str(indicator, pl.lit(" : "), part))
+    return remuneration.nodes.with_columns(
+        step=own.when(last.str.contains("-", literal=True)).then(indicator).otherwise(whole),
+        unit=pl.col("unit").replace({"cents": UNITS_FR["cents"]}),
+        status_fr=_status_fr(),
     )
 
 

@@ -390,11 +390,14 @@ def _advances(
 
 def _settled(examination: Examination) -> pl.Expr:
     """Whether the final amount of the forfait of a centre is known: the extraction is later than the last day, every indicator
-    could be worked out, and no rule holds the payment, unless a prerequisite that is not met makes it zero."""
+    could be worked out, no entry waits for its code, and no rule holds the payment, unless a prerequisite that is not met makes
+    it zero."""
     last = examination.scene.deadlines.last_day("rfs")
     closed = last is not None and examination.scene.campaign.extracted_on > last
     is_zero = pl.col("rules").str.contains(r"\bcds\.CDS22\b")
-    return pl.lit(closed) & pl.col("complete") & (pl.col("why").is_null() | is_zero)
+    rfs = examination.scene.rfs
+    waiting = pl.lit(value=False) if rfs is None else pl.col("finess_et").is_in(rfs.unmapped["finess_et"].unique().implode())
+    return pl.lit(closed) & pl.col("complete") & ~waiting & (pl.col("why").is_null() | is_zero)
 
 
 def _advance_nodes(told: pl.DataFrame, figures: tuple[Figure, Figure]) -> pl.DataFrame:

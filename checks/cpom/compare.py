@@ -73,6 +73,8 @@ or not: it is absent. The recomputed view follows the same order."""
 
 _TORN_FR = "une transmission se rattache à cette entité juridique et à une autre cette année-là : la somme n'est pas sûre"
 _NO_SITE_FR = "le site labellisé n'est pas connu : la table des autorisations ne le donne pas (activité HPR)"
+COMPUTED = ("OS_11", "OS_13", "HPR_3_2", "HPR_4_3")
+"""Definitions that every transmission of the PMSI answers."""
 _SCALE = 1_000_000
 _YEAR = ["finess_ej", "definition_id", "year"]
 
@@ -188,7 +190,8 @@ def _place(reason: pl.Expr) -> pl.Expr:
 
 
 def _judged(rows: pl.DataFrame, found: pl.DataFrame, read: pl.Series, law: Law) -> pl.DataFrame:
-    """Adds status, reason, tolerance, gap and the sentence. ``read``: definitions that the PMSI was asked for."""
+    """Adds status, reason, tolerance, gap and the sentence. ``read``: definitions that the PMSI was asked for; one that it is
+    always asked for lacks there only when no transmission came at all."""
     of_year = found.group_by(_YEAR).agg(
         same=pl.when(pl.col("reason").null_count() == 0).then(pl.col("reason").sort_by(_place(pl.col("reason"))).first()),
         variants=pl.len(),
@@ -198,7 +201,7 @@ def _judged(rows: pl.DataFrame, found: pl.DataFrame, read: pl.Series, law: Law) 
     reason = (
         pl.when(pl.col("definition_id").is_null())
         .then(pl.lit("DECLARATIF_SEUL"))
-        .when(~pl.col("definition_id").is_in(read.implode()))
+        .when(~pl.col("definition_id").is_in([*read, *COMPUTED]))
         .then(pl.lit("CHAMP_ABSENT"))
         .when(~computed)
         .then(pl.lit("FINESS_NON_RESOLU"))

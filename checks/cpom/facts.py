@@ -20,7 +20,6 @@ class Facts:
     """What exports and tables say. ``sheet``, ``row`` and ``value`` are all those of the deliveries that stand.
 
     ``earlier_proof``: (finess_ej, synthesis_on) of superseded exports whose choice was complete: one in time is enough (R36).
-    ``table_files``: (frame, file, sha256) of the tables delivered beside the exports.
     """
 
     sheet: pl.DataFrame
@@ -52,7 +51,6 @@ class Facts:
     contract_post: pl.DataFrame | None = None
     long_term_account: pl.DataFrame | None = None
     earlier_proof: pl.DataFrame | None = None
-    table_files: pl.DataFrame | None = None
 
     def has(self, *names: str) -> bool:
         """Whether each of these kinds was delivered."""
@@ -83,11 +81,7 @@ def held(frame: pl.DataFrame, on: pl.DataFrame, key: str = "finess_ej") -> pl.Da
     return joined.filter(inside)
 
 
-_ASIDE = {
-    "earlier_proof": pl.Schema({"finess_ej": pl.String(), "synthesis_on": pl.Date()}),
-    "table_files": pl.Schema({"frame": pl.String(), "file": pl.String(), "sha256": pl.String()}),
-}
-
-
 def _schema(name: str) -> pl.Schema:
-    return _ASIDE[name] if name in _ASIDE else schema(name)
+    if name == "earlier_proof":
+        return pl.Schema({"finess_ej": pl.String(), "synthesis_on": pl.Date()})
+    return schema(name)

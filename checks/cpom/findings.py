@@ -8,7 +8,6 @@ from datetime import datetime
 
 import polars as pl
 
-from checks.cpom.facts import Facts
 from checks.cpom.law import Law
 from checks.cpom.ruling import PLACE, Answer
 from checks.snp.evidence import filled
@@ -50,18 +49,19 @@ _NO_FINDING, _NO_UNKNOWN = FINDINGS.to_frame(), UNKNOWN.to_frame()
 """Made once: most rules find nothing."""
 
 
-def findings(rule: Rule, answer: Answer, facts: Facts, law: Law, at: datetime) -> pl.DataFrame:
-    """The findings of a rule, one a case: of a sheet with its file and place, of a follow-up table with its file."""
+def findings(rule: Rule, answer: Answer, sheets: pl.DataFrame, law: Law, at: datetime) -> pl.DataFrame:
+    """The findings of a rule, one a case: of a sheet with its file and place, of a follow-up table with its name."""
     cases = answer.cases
     if cases.is_empty():
         return _NO_FINDING
     missing = [pl.lit(None, kind).alias(name) for name, kind in PLACE.items() if name not in cases.columns]
     cases = cases.with_columns(missing)
-    origin = facts.sheet.select("sheet_id", "file", "sha256", "sheet").unique("sheet_id")
+    origin = sheets.select("sheet_id", "file", "sha256", "sheet").unique("sheet_id")
     cases = cases.join(origin, on="sheet_id", how="left", maintain_order="left")
-    for name, value in _of_table(facts, rule).items():
-        followed = pl.when(pl.col("sheet_id").is_null()).then(pl.lit(value))
-        cases = cases.with_columns(followed.otherwise(name).alias(name))
+    followed = table_of_rule(rule.id)  # what is of no sheet is of a line of that table
+    if followed:
+        of_table = pl.when(pl.col("sheet_id").is_null()).then(pl.lit(f"table {followed}"))
+        cases = cases.with_columns(file=of_table.otherwise("file"))
     own = [name for name in answer.cases.columns if name not in PLACE]
     told: Mapping[str, pl.Expr] = {
         "ej": pl.col("finess_ej"),
@@ -110,13 +110,6 @@ def unknown(rule: Rule, answer: Answer) -> pl.DataFrame:
         return _NO_UNKNOWN
     scopes = answer.unknown.select("finess_ej").unique(maintain_order=True)
     return scopes.select(rule=pl.lit(rule.id), finess_ej="finess_ej", reason_fr=pl.lit(rule.missing_fr))
-
-
-def _of_table(facts: Facts, rule: Rule) -> dict[str, str]:
-    """File and sha256 of the follow-up table that a rule speaks of; nothing when it speaks of none, or none was delivered."""
-    frame = table_of_rule(rule.id)
-    found = facts.frame("table_files").filter(pl.col("frame") == frame) if frame else pl.DataFrame()
-    return found.select("file", "sha256").row(0, named=True) if found.height else {}
 
 
 def _readings(rule: Rule) -> dict[str | None, tuple[str, str, str, str]]:

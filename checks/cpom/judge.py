@@ -50,7 +50,7 @@ def judge(facts: Facts, law: Law, on: date, at: datetime, *, closed: bool = Fals
 
     def ask(stage: Stage, scene: Scene) -> pl.DataFrame:
         told = [(check, check.judge(scene)) for check in CHECKS.values() if check.stage == stage]
-        parts = [findings(check.rule, answer, facts, law, at) for check, answer in told]
+        parts = [findings(check.rule, answer, facts.sheet, law, at) for check, answer in told]
         lacking.extend(unknown(check.rule, answer) for check, answer in told)
         found.extend(parts)
         return pl.concat(parts)

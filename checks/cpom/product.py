@@ -16,6 +16,7 @@ from checks.cpom.law import Law
 from checks.cpom.obligations import STATES_FR, Watch
 from contracts_schema.cpom_catalogue import financial_lines, indicators
 from contracts_schema.geography import region_of
+from contracts_schema.parameters.record import STATUSES_FR
 from contracts_schema.products import products
 
 PRODUCTS = ("cpom-indicateurs", "cpom-echeances", "cpom-finances")
@@ -190,6 +191,7 @@ def _findings(judgement: Judgement) -> pl.DataFrame:
         finding_id=pl.concat_str(_id("finess_ej"), pl.col("number").cast(pl.String).str.zfill(4), separator="/"),
         severity=_words("severity", _SEVERITIES),
         effect=_words("effect", _EFFECTS),
+        status=_words("status", STATUSES_FR),
         message="message_fr",
         change="change_fr",
     )
@@ -226,6 +228,7 @@ def _obligations(watch: Watch, judgement: Judgement) -> pl.DataFrame:
         _everywhere(watch.obligations, _regions(judgement))
         .with_columns(
             state=_words("state", STATES_FR),
+            status=_words("status", STATUSES_FR),
             label="label_fr",
             evidence="evidence_fr",
             obligation_id=_id("deadline_id", "finess_ej", "subject", "due_on"),

@@ -12,6 +12,8 @@ from contracts_schema import cpts_facts, ecds
 
 FIR, FMIS, ACI, ACCORD = "FIR", "FMIS", "ACI", "ACCORD"
 CONTRACT_YEARS = 5
+FINESS, SIRET = 9, 14
+"""Characters of these numbers."""
 FINANCINGS = pl.Schema(
     {
         "beneficiary": pl.String(),
@@ -92,7 +94,8 @@ def of_centres(identification: pl.DataFrame, rfs: pl.DataFrame) -> pl.DataFrame:
 
 
 def _with_keys(rows: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
-    told = rows.with_columns(keys=pl.concat_list(pl.col(key).cast(pl.String) for key in keys).list.drop_nulls())
+    said = [pl.when(~pl.col(key).cast(pl.String).str.contains("^0*$")).then(pl.col(key).cast(pl.String)) for key in keys]
+    told = rows.with_columns(keys=pl.concat_list(said).list.drop_nulls())  # zeros are typed where there is no number
     return told.select(pl.col(name).cast(kind) for name, kind in WITH_KEYS.items())
 
 
@@ -108,10 +111,15 @@ def identified(parts: Iterable[pl.DataFrame]) -> pl.DataFrame:
 
     for keys in rows["keys"].unique(maintain_order=True).to_list():
         for key in keys[1:]:
-            first, other = sorted((of(keys[0]), of(key)), key=lambda one: (len(one), one))
+            first, other = sorted((of(keys[0]), of(key)), key=_order)
             leader[other] = first
     named = [of(keys[0]) if keys else None for keys in rows["keys"].to_list()]
     return rows.select(pl.Series("beneficiary", named, pl.String), *list(FINANCINGS)[1:])
+
+
+def _order(number: str) -> tuple[int, str]:
+    """A FINESS before a SIRET, both before what is neither."""
+    return {FINESS: 0, SIRET: 1}.get(len(number), 2), number
 
 
 def overlaps(financings: pl.DataFrame) -> pl.DataFrame:
