@@ -54,6 +54,7 @@ def _ask(child: Connection, given: tuple[Any, ...], named: dict[str, Any]) -> Ta
 
 def _serve(parent: Connection) -> None:
     """Answers until the parent goes."""
+    multiprocessing.set_start_method("fork", force=True)  # a lock that a library makes then leaves no name
     tables.load()
     while True:
         try:

@@ -149,9 +149,8 @@ def bench(folder: Path, runs: int, *, large: bool) -> None:
         _row(table, f"{title} : ecluse publish", [published], floor)
     for form, limit in (("csv", 15), ("xlsx", 90)):
         title = f"3 000 contrats e-CARS, {form.upper()} (au plus {limit} s en tout)"
-        received, published = _contracts(folder / f"ecars-{form}", form)
-        _row(table, f"{title} : ecluse ingest", [received], floor)
-        _row(table, f"{title} : ecluse publish", [published], floor)
+        for step, run in _contracts(folder / f"ecars-{form}", form).items():
+            _row(table, f"{title} : {step}", [run], floor)
     out.print(table)
     _told(
         out,
@@ -172,11 +171,18 @@ def _bordereau(folder: Path, lines: int, form: str) -> tuple[Run, Run]:
     return received, _ecluse(home, "publish")
 
 
-def _contracts(folder: Path, form: str) -> tuple[Run, Run]:
-    """The contracts of a whole country received, then published to the one ARS of the bench."""
+def _contracts(folder: Path, form: str) -> dict[str, Run]:
+    """The contracts of a whole country received, then published to the one ARS of the bench; then one more, and its state."""
     _run([sys.executable, "tests/bench_ecars.py", form, "3000", str(folder)])
-    received = _ecluse(folder / "hub", "ingest", "--received-at", "2025-07-24", str(folder / "files"))
-    return received, _ecluse(folder / "hub", "publish")
+    _run([sys.executable, "tests/bench_ecars.py", "xlsx", "1", str(folder / "more"), "3001"])
+    home, day = folder / "hub", ("--received-at", "2025-07-24")
+    return {
+        "ecluse ingest": _ecluse(home, "ingest", *day, str(folder / "files")),
+        "ecluse publish": _ecluse(home, "publish"),
+        "ecluse ingest, un classeur de plus": _ecluse(home, "ingest", *day, str(folder / "more" / "files")),
+        "ecluse publish, un classeur de plus": _ecluse(home, "publish"),
+        "ecluse status": _ecluse(home, "status"),
+    }
 
 
 def _stages(arguments: list[str]) -> list[list[str]]:

@@ -1,7 +1,8 @@
 """What 3,000 contracts cost, from files to the tables of the products, as canonical CSV or as workbooks: part of `make bench`.
 
 ``python tests/bench_ecars.py csv|xlsx [CONTRACTS]``: prints a step and its seconds a line; the memory of the whole comes last.
-With a FOLDER besides, only writes the files in ``files/`` and makes a hub beside them, which ``ecluse`` then takes in.
+With a FOLDER besides, only writes the files in ``files/`` and makes a hub beside them, which ``ecluse`` then takes in; a number
+after it is that of the first contract.
 The files are made before the clock runs. Workbooks are read by two readers at once, each file in a process of its own.
 """
 
@@ -39,9 +40,9 @@ def timed(step: str, work: Callable[..., Any], *arguments: Any) -> Any:
     return answer
 
 
-def written(folder: Path, kind: str, count: int) -> list[Path]:
+def written(folder: Path, kind: str, count: int, first: int = 1) -> list[Path]:
     """The files: one canonical CSV, or a workbook a contract."""
-    contracts = [sample_contract(number, hpr=number % 5 == 0) for number in range(1, count + 1)]
+    contracts = [sample_contract(number, hpr=number % 5 == 0) for number in range(first, first + count)]
     if kind == "csv":
         (folder / "canonique.csv").write_bytes(canonical(contracts))
         return [folder / "canonique.csv"]
@@ -80,7 +81,7 @@ def main() -> None:
     if len(sys.argv) > 3:
         folder = Path(sys.argv[3])
         (folder / "files").mkdir(parents=True)
-        written(folder / "files", kind, count)
+        written(folder / "files", kind, count, int(sys.argv[4]) if len(sys.argv) > 4 else 1)
         init_hub(folder / "hub", recipients=["ars-99"])
         return
     with TemporaryDirectory(prefix="ecluse-ecars-") as name:
