@@ -42,6 +42,7 @@ STATUS = {
     "withdrawn": ("retirée", "red"),
 }
 MOVED = {"DeliveryAccepted": "acceptée", "DeliveryRejected": "refusée", "DeliveryWithdrawn": "retirée"}
+ORIGINS_FR = {"argument": "--home", "environment": "environnement", "default": "par défaut"}
 SHORT = 8
 """Characters of a delivery's id that are shown: enough to name it to a command."""
 
@@ -150,7 +151,8 @@ def status(answer: Mapping[str, Any], *, every: bool = False) -> None:
     out = console()
     settings = answer["settings"]
     for name, title in (("home", "hub"), ("database_url", "journal"), ("store_url", "octets"), ("warehouse_url", "tables")):
-        out.print(f"{title:8} {plain(settings[name]['value'])}  ({settings[name]['from']})", soft_wrap=True)
+        origin = ORIGINS_FR.get(settings[name]["from"], settings[name]["from"])
+        out.print(f"{title:8} {plain(settings[name]['value'])}  ({origin})", soft_wrap=True)
     if settings["recipients"]:
         out.print(f"pour     {', '.join(one['name'] for one in settings['recipients'])}", soft_wrap=True)
     log = answer["log"]

@@ -16,7 +16,7 @@ from typing import Any
 from contracts_schema import parameters
 from contracts_schema.french import counted
 from contracts_schema.parameters import Attestation
-from contracts_schema.parameters.record import Parameter
+from contracts_schema.parameters.record import STATUSES_FR, Parameter
 from flows.hub import WrongUsage
 
 COLUMNS = ("parametre", "dimensions", "debut", "fin", "valeur", "reference", "journal_officiel")
@@ -91,10 +91,10 @@ def write_table(values: Sequence[Mapping[str, Any]], missing: Sequence[Mapping[s
             own, read = (one["reference"], "") if one["status"] == "attested" else ("", one["reference"])
             told = [one["parameter"], one["dimensions"], one["valid_from"], one["valid_to"], one["value"], own]
             label = labels[one["parameter"]]
-            writer.writerow([*told, one["journal_officiel"], one["unit"], one["status"], one["name"], read, label])
+            writer.writerow([*told, one["journal_officiel"], one["unit"], STATUSES_FR[one["status"]], one["name"], read, label])
         for lack in missing:
             told = [lack["parameter"], lack["dimensions"], lack["valid_from"], lack["valid_to"], None, None, None]
-            writer.writerow([*told, lack["unit"], "missing", None, lack["reference"], labels[lack["parameter"]]])
+            writer.writerow([*told, lack["unit"], STATUSES_FR["missing"], None, lack["reference"], labels[lack["parameter"]]])
 
 
 def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -361,7 +361,7 @@ def test_the_table_goes_out_and_comes_back_by_the_command_line(ecluse: Ecluse, t
     assert {value["reference"] for value in shown["values"]} == {TEXT}
     with path.open(encoding="utf-8-sig", newline="") as file:
         rows = list(csv.DictReader(file, delimiter=";"))
-    assert {(row["reference"], row["statut"]) for row in rows} == {("", "secondary")}
+    assert {(row["reference"], row["statut"]) for row in rows} == {("", "source secondaire")}
     assert all(row["source_lue"] for row in rows)
 
 
@@ -372,7 +372,7 @@ def test_a_table_goes_out_with_what_is_missing_and_only_what_is_filled_is_attest
     with path.open(encoding="utf-8-sig", newline="") as file:
         rows = list(csv.DictReader(file, delimiter=";"))
     empty = [row for row in rows if not row["valeur"]]
-    assert {row["statut"] for row in empty} == {"missing"}
+    assert {row["statut"] for row in empty} == {"non trouvé"}
     assert all(row["debut"] and row["source_lue"] and row["libelle"] for row in empty if row["parametre"] == "cds.rfs.points")
     assert {row["parametre"].rpartition(".")[0] for row in rows} == {"cds.rfs"}
     next(row for row in empty if row["parametre"] == "cds.rfs.points")["valeur"] = "800"

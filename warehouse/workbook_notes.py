@@ -10,6 +10,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from contracts_schema.odcs import FILE as CONTRACT
+from contracts_schema.parameters.record import STATUSES_FR
 from contracts_schema.products import FORMS_FR, Column, Table
 from contracts_schema.table_schema import NO, YES
 from warehouse.workbook_answers import to_fill
@@ -22,15 +23,6 @@ CLASSIFICATIONS_FR = {
     "aggregate": "agrégée (soumise au seuil de publication)",
     "individual": "individuelle, sous pseudonyme",
     "restricted": "restreinte",
-}
-STATUSES_FR = {
-    "official": "texte officiel",
-    "attested": "attesté",
-    "secondary": "source secondaire",
-    "analogue": "par analogie",
-    "recalled": "de mémoire",
-    "proposal": "proposition",
-    "missing": "manquant",
 }
 HEADINGS = {"Colonne": 50, "Nom technique": 26, "Type": 16, "Unité": 26, "Clé": 7, "Contraintes": 56, "Classification": 26}
 HEADINGS |= {"Peut être masquée": 12}  # with their widths
@@ -63,8 +55,7 @@ def sections(manifest: Mapping[str, Any], table: Table) -> dict[str, dict[str, s
         },
         "Journal": {"Position": str(told["log"]["position"]), "Empreinte": told["log"]["hash"]},
         "Paramètres": {
-            name: f"{given['value']} — statut : {STATUSES_FR.get(given['status'], given['status'])}"
-            for name, given in told["parameters"].items()
+            name: f"{given['value']} — statut : {STATUSES_FR[given['status']]}" for name, given in told["parameters"].items()
         },
         "Lire": {
             "Cellules vides": "Une cellule vide n'est jamais un zéro." + (GREY_FR if table.mask else ""),
