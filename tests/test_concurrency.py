@@ -150,7 +150,7 @@ def test_of_eight_deciders_one_decides_and_seven_are_told_that_it_is_decided(
             assert sorted(codes) == [0] + [2] * 7
             for place in range(8):
                 told = (tmp_path / f"said_{place}").read_text()
-                stale = "arrivée entre-temps" in told or "cette transmission n'est pas" in told
+                stale = "arrivée entre-temps" in told or "cette livraison n'est pas" in told
                 assert stale == (codes[place] == 2), told
             last = deliveries.decision(shared, f"pmsi/mco/{path.name[:9]}/2025", delivery)
             assert last

@@ -222,6 +222,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
     for form in ([], ["--json"]):
         ecluse(0, "explain", *row, "exit_month=2", *form)
         ecluse(0, "diff", 0, *form)
+        ecluse(0, "why", "ars-99/pmsi-activity", *form)
     ecluse(2, "explain", *row)
     for sql in (
         "select cast(main_diagnosis as integer) from core_pmsi__stay",

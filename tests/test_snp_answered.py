@@ -219,8 +219,8 @@ def test_decisions_hold_in_the_next_publication_beside_what_was_proposed(story: 
     }  # fmt: skip
     decided = {name: (row["decision_fr"], *payable(row)) for name, row in second.items() if row["decision_fr"]}
     assert decided == {
-        "formula": ("Payer", 0, 2500), "unclear": ("Rejeter", 0, 0), "dear": ("Attendre", 0, 0), "rhino": ("Payer", 2500, 0),
-    }, "what no tariff covers is paid under reserve"  # fmt: skip
+        "formula": ("Payer", 2500, 0), "unclear": ("Rejeter", 0, 0), "dear": ("Attendre", 0, 0), "rhino": ("Payer", 2500, 0),
+    }, "a decision stands for the tariff that lacks: what it pays is firm"  # fmt: skip
     assert {row["decision_state"] for row in second.values()} == {"tient", None}
     untouched = set(first) - set(decided)
     assert [payable(second[name]) for name in untouched] == [payable(first[name]) for name in untouched]
