@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import bench_campaigns
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
@@ -151,6 +152,8 @@ def bench(folder: Path, runs: int, *, large: bool) -> None:
         title = f"3 000 contrats e-CARS, {form.upper()} (au plus {limit} s en tout)"
         for step, run in _contracts(folder / f"ecars-{form}", form).items():
             _row(table, f"{title} : {step}", [run], floor)
+    for step, run in _campaign(folder / "centres").items():
+        _row(table, f"une campagne de 3 000 centres de santé : {step}", [run], floor)
     out.print(table)
     _told(
         out,
@@ -183,6 +186,15 @@ def _contracts(folder: Path, form: str) -> dict[str, Run]:
         "ecluse publish, un classeur de plus": _ecluse(home, "publish"),
         "ecluse status": _ecluse(home, "status"),
     }
+
+
+def _campaign(folder: Path) -> dict[str, Run]:
+    """The five sections of a campaign received, then published to three caisses and their ARS."""
+    (folder / "files").mkdir(parents=True)
+    bench_campaigns.write(folder / "files", bench_campaigns.CENTRES, bench_campaigns.STAFF)
+    home = folder / "hub"
+    _ecluse(home, "init", *(word for name in bench_campaigns.RECIPIENTS for word in ("--recipient", name)))
+    return {"ecluse ingest": _ecluse(home, "ingest", str(folder / "files")), "ecluse publish": _ecluse(home, "publish")}
 
 
 def _stages(arguments: list[str]) -> list[list[str]]:

@@ -28,5 +28,10 @@ def test_a_log_of_an_earlier_version_is_read_as_it_was_then(
     stays = sum(head.rows for head in standing if head.source == "pmsi")
     assert building.query(hub, "select count(*) from out_cpam__bordereau_line").row(0) == (lines,)
     assert building.query(hub, "select count(*) from core_pmsi__stay").row(0) == (stays,)
+
+
+def test_what_is_published_no_more_under_its_name_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ECLUSE_NOW", NOW)
+    hub = thaw(LOGS[0], tmp_path / "hub")
     with pytest.raises(WrongUsage, match="n° 1 vient d'une version antérieure"):
         explanation.explain(hub, "ars-99/centres-de-sante-ars", "centre", {})
