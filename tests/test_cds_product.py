@@ -116,6 +116,12 @@ def test_the_result_of_a_centre_is_said_with_its_reason() -> None:
     assert rows["complete"].to_list() == [True, True, False]
 
 
+def test_what_cannot_be_computed_has_no_amount_rather_than_zero(demo: dict[str, pl.DataFrame]) -> None:
+    rows = demo["out_cpam__cds_centre"].filter(result="Non calculable")
+    assert rows.height
+    assert rows.select(pl.col("^.*(computed|payable|reserve|blocked)_cents$")).null_count().row(0) == (rows.height,) * 4
+
+
 def test_a_value_typed_too_late_stands_beside_the_one_that_counts() -> None:
     one = sound()
     first = entry(one, "AD-CHR-PIEDS", "rosp")

@@ -136,9 +136,12 @@ def _centres(examination: Examination, remuneration: Remuneration) -> pl.DataFra
     )
     rows = remuneration.centres.join(prerequisites, on="finess_et", how="left", maintain_order="left")
     own = pl.when(pl.col("scheme") == "rfs").then("prerequisites")
-    return rows.with_columns(
+    told = rows.with_columns(
         result=result, reason="reason_fr", status_fr=_status_fr(), prerequisites=own, scheme_fr=_scheme_fr()
     )
+    amounts = ("computed_cents", "payable_cents", "under_reserve_cents", "blocked_cents")
+    known = pl.col("result") != "Non calculable"  # nothing is known of it: a zero would be read as an amount
+    return told.with_columns(pl.when(known).then(name).alias(name) for name in amounts)
 
 
 def _nodes(remuneration: Remuneration) -> pl.DataFrame:
