@@ -77,7 +77,7 @@ def extractions(known: Mapping[str, Head]) -> Found:
     return found
 
 
-def placed(known: Mapping[str, Head]) -> Found:
+def identified(known: Mapping[str, Head]) -> Found:
     """The same up to the last that tells who its centres are: one whose identification is still to come stands for nobody."""
     found = {}
     for who, group in extractions(known).items():
@@ -88,7 +88,7 @@ def placed(known: Mapping[str, Head]) -> Found:
 
 def shares(hub: Hub, known: Mapping[str, Head], at: Moment) -> dict[str, str]:
     """The key of the tables of each caisse and each region that centres are of: of their extractions, and of no other."""
-    found = placed(known)
+    found = identified(known)
     heads = [head for group in found.values() for one in group for head in one.heads.values()]
     places = {f"{kind}-{code}" for head in heads for kind, codes in head.data.get("places", {}).items() for code in codes}
     keys = {place: _key(hub, known, found, place, at) for place in sorted(places)}
@@ -123,7 +123,6 @@ def computed(hub: Hub, known: Mapping[str, Head], place: str, at: Moment) -> "di
     """The tables of the centres of a caisse or of a region, every year; those of the other kind without rows."""
     import polars as pl
 
-    from checks.cds import product
 
     kind, _, code = place.partition("-")
     made: dict[str, list[pl.DataFrame]] = {}
@@ -131,8 +130,6 @@ def computed(hub: Hub, known: Mapping[str, Head], place: str, at: Moment) -> "di
         for name, rows in judged(hub, told, place, at).items():
             mine = rows.filter(pl.col("caisse" if kind == "cpam" else "region") == code) if _is_of(name, kind) else rows.clear()
             made.setdefault(name, []).append(mine)
-    if not made:
-        return product.nothing()
     tables = {name: pl.concat(parts) for name, parts in made.items()}
     return {name: _numbered(rows) if name in FINDINGS else rows for name, rows in tables.items()}
 
@@ -158,7 +155,7 @@ def judged(hub: Hub, told: Told, place: str, at: Moment) -> "dict[str, pl.DataFr
 
 def campaigns(hub: Hub, known: Mapping[str, Head], place: str, at: Moment) -> list[Told]:
     """The campaigns of the centres of a caisse or of a region, one a year and sender: the last extraction of each."""
-    found = placed(known)
+    found = identified(known)
     return [_told(hub, known, one, centres, found, place, at) for one, centres in _believed(hub, found, place)]
 
 
@@ -182,7 +179,7 @@ def unplaced(hub: Hub, known: Mapping[str, Head]) -> "pl.DataFrame":
     """The centres of the last extractions that no caisse or no region can be told for: year, finess_et, caisse, region."""
     import polars as pl
 
-    found = placed(known)
+    found = identified(known)
     schema = {"year": pl.Int64, "finess_et": pl.String, "caisse": pl.String, "region": pl.String}
     parts = [pl.DataFrame(schema=schema)]
     for year in sorted({year for _, year in found}):

@@ -12,7 +12,7 @@ from connectors.campaign_files import ECDS
 from contracts_schema.ecds import SECTIONS
 from contracts_schema.products import CAMPAIGN
 from flows import computed, law
-from flows.campaigns import CLOSING, extractions, placed, unplaced
+from flows.campaigns import CLOSING, extractions, identified, unplaced
 from flows.deliveries import all_heads
 from flows.hub import Hub, WrongUsage
 from warehouse.log import Event, NewEvent, VersionConflict
@@ -32,7 +32,7 @@ def campaigns(hub: Hub, until: int | None = None) -> dict[str, Any]:
     """Every campaign received: its last extraction by sender, its deadlines, its closings, what it is worth in all; and the
     centres that no caisse or no region can be told for."""
     known = all_heads(hub, until)
-    found, standing, closed = extractions(known), placed(known), closings(hub, until)
+    found, standing, closed = extractions(known), identified(known), closings(hub, until)
     told: dict[int, dict[str, Any]] = {}
     for (sender, year), group in found.items():
         days = _deadlines(hub, year, until)
@@ -77,7 +77,7 @@ def close(hub: Hub, year: int, deadline: str) -> dict[str, Any]:
         )
     if hub.clock() < cutoff:
         raise WrongUsage(f"campagne {year}, {DEADLINES[deadline]} : ouverte jusqu'au {last:%d/%m/%Y} inclus")
-    latest = {sender: group[-1].day for (sender, own), group in placed(all_heads(hub)).items() if own == year}
+    latest = {sender: group[-1].day for (sender, own), group in identified(all_heads(hub)).items() if own == year}
     if not latest:
         raise WrongUsage(f"campagne {year} : aucune extraction acceptée")
     value = {

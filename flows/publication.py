@@ -65,8 +65,8 @@ def publish(
     """Publish its products to each recipient of the settings, or to one of them.
 
     Publishes nothing new when the content is that of the last publication. ``judge``: the table gate, if another than that of
-    this process (``flows.gate_apart``). WrongUsage when nothing can be published, or when
-    a product holds more than its recipient is cleared for. BrokenCheck when the table gate could not answer.
+    this process (``flows.gate_apart``). WrongUsage when nothing can be published, or when a product holds more than its
+    recipient is cleared for. BrokenCheck when the table gate could not answer.
     """
     found = editions(hub, recipients(hub, recipient), None, progress)
     reports = [_publish(hub, edition, judge) for edition in found if concerns(hub, edition)]

@@ -20,7 +20,7 @@ from contracts_schema import cpts_facts, ecds
 from contracts_schema.geography import region_of
 from contracts_schema.parameters.record import KINDS as UNITS_FR
 from contracts_schema.parameters.record import STATUSES_FR
-from contracts_schema.products import CAMPAIGN, products
+from contracts_schema.products import products
 from contracts_schema.rules import catalogue
 
 KINDS = {"string": pl.String(), "integer": pl.Int64(), "boolean": pl.Boolean(), "date": pl.Date()}
@@ -79,12 +79,6 @@ def tables(campaign: Campaign, examination: Examination, remuneration: Remunerat
         "out_ars__cds_comparison": comparisons,
     }
     return {name: _as_contract(name, rows.with_columns(year=year)) for name, rows in made.items()}
-
-
-def nothing() -> dict[str, pl.DataFrame]:
-    """The same tables without a row: of a place none of whose centres is told by the sections received so far."""
-    mine = [table for product in products().values() if product.made_by == CAMPAIGN for table in product.tables]
-    return {table.view: pl.DataFrame(schema={one.name: KINDS[one.type] for one in table.columns}) for table in mine}
 
 
 def unplaced(campaign: Campaign) -> pl.DataFrame:
