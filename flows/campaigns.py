@@ -123,7 +123,6 @@ def computed(hub: Hub, known: Mapping[str, Head], place: str, at: Moment) -> "di
     """The tables of the centres of a caisse or of a region, every year; those of the other kind without rows."""
     import polars as pl
 
-
     kind, _, code = place.partition("-")
     made: dict[str, list[pl.DataFrame]] = {}
     for told in campaigns(hub, known, place, at):
