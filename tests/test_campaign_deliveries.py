@@ -596,6 +596,15 @@ def test_commitments_of_several_files_add_up_and_the_last_file_counts_for_the_sa
     take(hub, put_fir("a", "autre.txt", line(notified="7"), line(order="A2")))
     assert standing() == [("autre.txt", "A1", 700), ("autre.txt", "A2", 100050), both[2]]
     told = rows(hub, "out_ars__cpts_finding", CONTRACTS).filter(rule="cds.CDS60")
+    counted = pl.col("reason").str.contains("Les deux sont comptés")
+    twice = told.filter(pl.col("reason").str.contains("Double probable"))
+    assert twice["item"].to_list() == ["A2", "A3"], "A1 has another amount since"
+    assert told.filter(counted & pl.col("reason").str.contains("Peut-être"))["item"].to_list() == ["A1", "A3"]
+    assert "(HAPI_2.txt, ligne 2)" in twice["reason"][0]
+    found = rows(hub, "out_ars__fir_commitment", CONTRACTS).sort("order_number")
+    assert found["likely_double"].to_list() == ["A3", "A3", "A1, A2"]
+    assert found["notified_cents"].sum() == 700 + 2 * 100050, "both are counted"
+    told = told.filter(~counted)
     assert told["item"].to_list() == ["A1"], "the same amounts again are nothing to tell"
     assert "autre.txt (7,00 €) prennent la place de celles de HAPI_1.txt (1000,50 €)" in told["reason"].item()
     take(hub, put_fir("b", "HAPI_1.txt", line(order="A4")), put_fir("b", "autre.txt", line(order="A2", notified="3")))
