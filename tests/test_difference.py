@@ -15,7 +15,8 @@ from typer.testing import CliRunner
 
 from checks.rows import Gate
 from connectors import pmsi
-from connectors.synthetic import Recipe, fictional_finess, records
+from connectors.synthetic import Recipe, fictional_finess
+from connectors.synthetic_rsa import records
 from contracts_schema.families import FAMILIES, columns, schema, zones
 from contracts_schema.products import VIEWS, products
 from flows import building, decisions, deliveries
