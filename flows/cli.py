@@ -251,7 +251,7 @@ def missing(
     from flows import display, expected, state
 
     hub = hub_of(context)
-    answer = expected.missing(hub, year, month, state.position_of(hub, as_of))
+    answer = expected.missing(hub, year, month, state.position_of(hub, as_of), state.day_of(hub, as_of))
     print_json(answer) if as_json else display.missing(answer)
     if answer["missing"]:
         raise typer.Exit(1)
@@ -262,12 +262,14 @@ def reject_report(
     context: typer.Context,
     delivery: Annotated[str, typer.Argument(metavar="ID", help="Début de l'empreinte de la transmission.")],
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Fichier CSV à écrire pour l'émetteur.")] = None,
+    as_of: AsOf = None,
     as_json: AsJson = False,
 ) -> None:
     """Ce qu'il faut dire à l'émetteur : fichiers, lignes, règles et champs ; jamais une valeur."""
-    from flows import display, expected
+    from flows import display, expected, state
 
-    rows = expected.reject_report(hub_of(context), delivery)
+    hub = hub_of(context)
+    rows = expected.reject_report(hub, delivery, state.position_of(hub, as_of))
     if output:
         expected.write_reject_report(rows, output)
     print_json({"lines": rows}) if as_json else display.reject_report(rows, output)
@@ -367,6 +369,7 @@ def diff(
         str | None, typer.Option(metavar="PÉRIMÈTRE", help="Un seul périmètre ; sans AVANT, son dernier changement.")
     ] = None,
     limit: Annotated[int, typer.Option(help="Lignes montrées par table.")] = 5,
+    as_of: AsOf = None,
     as_json: AsJson = False,
 ) -> None:
     """Ce qui a changé entre deux positions : lignes, puis chiffres publiables, avec l'apport de chaque transmission."""
@@ -374,11 +377,13 @@ def diff(
     from flows.hub import WrongUsage
 
     hub = hub_of(context)
-    start, end = (state.position_of(hub, given) for given in (before, after))
+    if after and as_of:
+        raise WrongUsage("APRÈS et --as-of disent la même chose : donnez l'un ou l'autre")
+    start, end = (state.position_of(hub, given) for given in (before, after or as_of))
     if start is None:
         if scope is None:
             raise WrongUsage("donnez AVANT et APRÈS (positions ou dates), ou --scope PÉRIMÈTRE")
-        start, end = difference.last_change(hub, scope)
+        start, end = difference.last_change(hub, scope, end)
     with display.spinner("différence", quiet=as_json) as step:
         answer = difference.difference(hub, start, hub.log.head()[0] if end is None else end, scope, step)
     print_json(answer) if as_json else display.difference(answer, limit)
@@ -395,14 +400,15 @@ def why(
     since: Annotated[int | None, typer.Option(help="Celle d'avant, par son numéro (la précédente par défaut).")] = None,
     table: Annotated[str | None, typer.Option(help="Une seule table du produit.")] = None,
     limit: Annotated[int, typer.Option(help="Lignes montrées par table.")] = 10,
+    as_of: AsOf = None,
     as_json: AsJson = False,
 ) -> None:
     """Pourquoi un chiffre publié a changé : la part de chaque livraison, décision, règle ou jour, dont la somme est l'écart."""
-    from flows import causes, display, display_causes
+    from flows import causes, display, display_causes, state
 
     hub, wanted = hub_of(context), _pairs(keys or [])
     with display.spinner("rejeu", quiet=as_json) as step:
-        answer = causes.causes(hub, product, number, since, wanted, table, step)
+        answer = causes.causes(hub, product, number, since, wanted, table, step, state.position_of(hub, as_of))
     print_json(answer) if as_json else display_causes.changes(answer, limit)
 
 
@@ -617,7 +623,9 @@ def _told(error: Exception) -> str:
         if module in sys.modules and isinstance(error, getattr(sys.modules[module], name)):
             return str(error)
     if isinstance(error, OSError) and error.strerror:
-        return f"{error.strerror} : {error.filename or ''}"
+        from contracts_schema.french import system_error
+
+        return " : ".join(filter(None, (system_error(error), str(error.filename or ""))))
     if os.environ.get("ECLUSE_DEBUG"):
         traceback.print_exc()
     last = traceback.extract_tb(error.__traceback__)[-1]

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from contracts_schema.families import LAMDA, M999
 from contracts_schema.french import counted, number
 from contracts_schema.rules import label
 
@@ -14,6 +15,8 @@ MANY = 12
 """Deliveries of one kind and period beyond which they are told in one line."""
 SHORT = 8
 WAIVED = "laissée entrer par dérogation"
+CORRECTED = {LAMDA: "LAMDA", M999: "M999"}
+"""How corrections of the year are told from its twelfth month."""
 
 Told = Sequence[Mapping[str, Any]]
 
@@ -21,7 +24,7 @@ Told = Sequence[Mapping[str, Any]]
 def heads(found: Told, *, every: bool) -> tuple[list[tuple[str, ...]], bool]:
     """Lines of the heads (id, scope, period, rows, rows aside, alerts), and whether some tell of several."""
     lines, grouped = list[tuple[str, ...]](), False
-    for some in _groups(found, lambda one: (kind(one["scope"]), one["period"]), every=every):
+    for some in _groups(found, lambda one: (kind(one["scope"]), one["period"], one.get("flow")), every=every):
         one = some[0]
         several = len(some) > 1
         grouped |= several
@@ -29,7 +32,8 @@ def heads(found: Told, *, every: bool) -> tuple[list[tuple[str, ...]], bool]:
         sums = (number(sum(head[column] for head in some)) for column in ("rows", "rows_quarantined"))
         told = Counter(text for head in some for text in [*map(label, head["alerts"]), *([WAIVED] if head["waived"] else [])])
         alerts = "\n".join(text + (f" : {number(count)}" if several else "") for text, count in told.items())
-        lines.append(("" if several else one["delivery_id"][:SHORT], name, str(one["period"] or ""), *sums, alerts))
+        period = " ".join(filter(None, (str(one["period"] or ""), CORRECTED.get(str(one.get("flow"))))))
+        lines.append(("" if several else one["delivery_id"][:SHORT], name, period, *sums, alerts))
     return lines, grouped
 
 
@@ -54,7 +58,7 @@ def reports(found: "Sequence[Report]") -> "tuple[list[Report], dict[str, list[Re
     """The deliveries that are told one by one, and by status those that went well, where they are many."""
     sound: dict[str, list[Report]] = {}
     for one in found:
-        if one.status in ("accepted", "already_known") and not (one.message or one.alerts or one.rows_quarantined):
+        if one.status in ("accepted", "already_known") and not (one.message or one.alerts or one.notes or one.rows_quarantined):
             sound.setdefault(one.status, []).append(one)
     many = {status: some for status, some in sound.items() if len(some) > MANY}
     together = {id(one) for some in many.values() for one in some}
