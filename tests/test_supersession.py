@@ -253,6 +253,21 @@ def test_the_same_content_under_other_bytes_is_accepted_and_recognised(hub: Hub,
     assert accepted[str(reports[2].delivery_id)]["same_content"] is None
 
 
+def test_the_same_rows_in_another_order_or_on_other_lines_are_the_same_content_and_another_cell_is_not(
+    hub: Hub, tmp_path: Path
+) -> None:
+    files = transmission(recipe(3))
+    turned = {family: b"\r\n\r\n".join(content.split(b"\r\n")[:-1][::-1]) for family, content in files.items()}
+    place = files["rsa"].index(b"\r\n") - 1
+    other = files["rsa"][:place] + (b"2" if files["rsa"][place : place + 1] == b"1" else b"1") + files["rsa"][place + 1 :]
+    told = []
+    for number, sent in enumerate((files, turned, turned | {"rsa": other})):
+        path = write_archive(tmp_path, recipe(3), f"2025042010150{number}", files=sent)
+        report = deliveries.ingest(hub, the(path))
+        told.append((report.status, report.rows_quarantined, len(report.notes)))
+    assert told == [("accepted", 0, 0), ("accepted", 0, 1), ("accepted", 0, 0)]
+
+
 # --- families ---------------------------------------------------------------------------------------------------------
 
 
