@@ -1,6 +1,7 @@
-"""Numbers, counts and what the system answers, as French readers write them. Knows words only: never what they are about."""
+"""Numbers, counts, marks and what the system answers, as French readers write them. Knows words only, not what they tell of."""
 
 import errno
+import re
 
 SYSTEM = {
     errno.EACCES: "accès refusé",
@@ -42,3 +43,8 @@ def euros(cents: int) -> str:
     """An amount in cents as French readers write it: ``25,00 €``."""
     whole, rest = divmod(abs(cents), 100)
     return f"{'-' if cents < 0 else ''}{number(whole)},{rest:02d} €"
+
+
+def bound(text: str) -> str:
+    """A text whose marks (« » : ; ? !) and signs (%, €, n°) no end of line parts from their words."""
+    return re.sub(r"(?<=«|°) | (?=[»:;?!%€])", "\u00a0", text)
