@@ -85,10 +85,13 @@ def _row(finess: str, events: list[Event], month: int, asked: Sequence[int]) -> 
 
 def _listed(hub: Hub, standing: Mapping[str, Head]) -> dict[str, list[tuple[date | None, date | None]]]:
     """The establishments that the lists of the ARS expect for the MCO, each with its periods (ends excluded)."""
+    segments = [head.tables[LISTED] for head in standing.values() if LISTED in head.tables]
+    if not segments:
+        return {}
     import polars as pl
 
     found: dict[str, list[tuple[date | None, date | None]]] = {}
-    for segment in (head.tables[LISTED] for head in standing.values() if LISTED in head.tables):
+    for segment in segments:
         rows = pl.read_parquet(hub.blobs.segment_path(segment)).filter(field_of_care="MCO")
         for finess, *period in rows.select("finess", "valid_from", "valid_to").iter_rows():
             found.setdefault(finess, []).append((period[0], period[1]))
