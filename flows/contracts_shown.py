@@ -10,6 +10,7 @@ from flows import cpom, cpom_decisions
 from flows.hub import Hub, WrongUsage
 
 HORIZONS = (30, 7, 1)
+CAMPAIGN_RULE = "cpom.R52"
 
 
 def contracts(hub: Hub, until: int | None = None) -> list[dict[str, Any]]:
@@ -25,12 +26,14 @@ def contracts(hub: Hub, until: int | None = None) -> list[dict[str, Any]]:
 
 
 def campaign(hub: Hub, until: int | None = None) -> dict[str, Any]:
-    """What is said of no contract in particular: findings of the whole région, and the rules that nothing lets be judged."""
+    """What is said of no contract in particular: findings of the whole région, who lacks once the campaign is closed, and the
+    rules that nothing lets be judged."""
     import polars as pl
 
     nobody = pl.col("finess_ej").is_null()
-    names = {"findings": "out_ars__cpom_finding", "not_evaluable": "out_ars__cpom_not_evaluable"}
-    return {name: cpom.rows(hub, view, until).filter(nobody).to_dicts() for name, view in names.items()}
+    found = cpom.rows(hub, "out_ars__cpom_finding", until).filter(nobody | (pl.col("rule") == CAMPAIGN_RULE))
+    lacking = cpom.rows(hub, "out_ars__cpom_not_evaluable", until).filter(nobody)
+    return {"findings": found.to_dicts(), "not_evaluable": lacking.to_dicts()}
 
 
 def contract(hub: Hub, finess_ej: str, until: int | None = None, indicator: str | None = None) -> dict[str, Any]:

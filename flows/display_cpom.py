@@ -101,8 +101,7 @@ def due(found: Sequence[Mapping[str, Any]]) -> None:
     for one in found:
         left = "" if one["days_left"] is None else str(one["days_left"])
         day = f"{one['due_on']:%d/%m/%Y}" if one["due_on"] else "sans date"
-        lacks = None if one["due_on"] else one["evidence_fr"]
-        about = " · ".join(plain(part) for part in (one["label_fr"], one["subject"], lacks) if part)
+        about = " · ".join(plain(part) for part in (one["label_fr"], one["subject"], one["evidence_fr"]) if part)
         table.add_row(day, left, one["finess_ej"] or "campagne", about, STATES_FR[one["state"]])
     out.print(table)
 

@@ -331,9 +331,13 @@ def test_recognitions_are_known_by_their_label_and_modality(read: Any) -> None:
         ],
         ["CH", "Surveillance continue - Adulte", "Préciser service ou spécialité", Decimal(8), None, "Rapport"],
         ["CH", "Activité inventée", None, None, None, None],
+        [None, "Infections ostéo-articulaires complexes", None, None, None, "Rapport"],
     ]
     rows = recognition_rows(replace(ONE, recognitions=columns))
-    found = read(book(rows_of(), Plan(rows, "RC"))).recognition
+    export = read(book(rows_of(), Plan(rows, "RC")))
+    found = export.recognition
+    told = export.sheet.filter(annex="RECOGNITION").select("rows_read", "rows_skipped", "skipped").row(0)
+    assert told == (4, 1, '{"non_renseignee": 1}'), "a row of the template that nobody filled is no recognition"
     assert found["recognition_id"].to_list() == ["RC13", "RC03", None]
     assert found.select("capacity", "without_capacity", "effective_on").rows() == [
         (None, True, date(2025, 9, 1)),
