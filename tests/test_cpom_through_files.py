@@ -345,6 +345,13 @@ def test_a_file_that_cannot_be_read_is_refused_with_its_place_and_rule(take: Tak
     lost = take("malforme.xlsx", workbook(contract("9900")))
     assert (lost.status, lost.alerts) == ("accepted", ["cpom.R01"]), "no ARS can be told of it"
     assert str(lost.message).startswith("malforme.xlsx : feuille « Synthèse », cellule A4 : numéro FINESS EJ absent, mal formé")
+    plans = [Plan(strategic_rows(contract()), "Synthèse", hidden_rows=frozenset([9])), Plan([["Page de garde"]], "Garde")]
+    odd = take("masque.xlsx", write_xlsx(plans))
+    assert (odd.status, odd.alerts) == ("accepted", ["ecars.A2", "ecars.A3"])
+    assert str(odd.message) == (
+        "masque.xlsx : feuille « Synthèse » : 1 ligne masquée ou filtrée, lue (règle ecars.A3) ; "
+        "masque.xlsx : feuille « Garde » sans tableau reconnu : non lue (règle ecars.A2)"
+    )
     renamed = take("renomme.xlsx", canonical([contract()]))
     assert (renamed.status, renamed.reasons) == ("rejected", ["ecars.FL2"])
 

@@ -250,8 +250,8 @@ def test_t16_hidden_rows_and_sheets_are_read_and_said(read: Any) -> None:
     export = read(book(rows, Plan(hpr_rows(ONE), "HPR", hidden=True), hidden_rows=frozenset([row + 1])))
     assert export.row.filter("hidden")["code"].to_list() == ["CT_02_1_1"]
     assert export.sheet["hidden"].to_list() == [False, True]
-    assert any("1 ligne masquée ou filtrée, lue" in note for note in export.notes)
-    assert any("« HPR » masquée : lue" in note for note in export.notes)
+    assert any("1 ligne masquée ou filtrée, lue" in note for _, note in export.notes)
+    assert any("« HPR » masquée : lue" in note for _, note in export.notes)
 
 
 def test_t18_a_code_that_became_a_date_or_a_number_is_kept_with_its_cell(read: Any) -> None:

@@ -300,14 +300,16 @@ def _subsidies(facts: Facts, law: Law) -> pl.DataFrame:
 
 
 def _notices(facts: Facts, law: Law) -> pl.DataFrame:
-    """D11 to D13: the running period of each formal notice, with its reception as evidence."""
-    rows = notices(facts.frame("notice_event"), law).drop_nulls("ends_on")
+    """D11 to D13: the running period of each formal notice, with its reception as evidence, without which no day is known."""
+    every = notices(facts.frame("notice_event"), law)
+    rows = every.drop_nulls("ends_on")
+    waiting = every.filter((pl.col("state") == "OUVERTE") & pl.col("ends_on").is_null())
     renewed, grave = pl.col("renewals") > 0, pl.col("nature") == "MANQUEMENT_GRAVE"
     which = {"D13": grave, "D12": ~grave & renewed, "D11": ~grave & ~renewed}
     closed = pl.when(~pl.col("state").str.starts_with("PERIODE")).then(pl.lit("TERMINE"))
     words = pl.col("state").replace_strict(NOTICES_FR, return_dtype=pl.String).str.to_lowercase()
     evidence = pl.format("mise en demeure reçue le {} ; {}", french(pl.col("received_on")), words)
-    return pl.concat(
+    dated = [
         _of(
             name,
             rows.filter(some),
@@ -317,4 +319,7 @@ def _notices(facts: Facts, law: Law) -> pl.DataFrame:
             evidence_fr=evidence,
         )
         for name, some in which.items()
-    )
+    ]
+    lacks = "la réception de la mise en demeure (table mises_en_demeure)"
+    undated = [_undated(name, waiting.filter(some), lacks, subject=pl.col("procedure_id")) for name, some in which.items()]
+    return pl.concat([*dated, *undated], how="diagonal")
