@@ -1,4 +1,6 @@
-"""Numbers and counts as French readers write them. Knows words only: never what they are about."""
+"""Numbers, counts and marks as French readers write them. Knows words only: never what they are about."""
+
+import re
 
 
 def number(value: int) -> str:
@@ -15,3 +17,8 @@ def euros(cents: int) -> str:
     """An amount in cents as French readers write it: ``25,00 €``."""
     whole, rest = divmod(abs(cents), 100)
     return f"{'-' if cents < 0 else ''}{number(whole)},{rest:02d} €"
+
+
+def bound(text: str) -> str:
+    """A text whose marks (« » : ; ? !) and signs (%, €, n°) no end of line parts from their words."""
+    return re.sub(r"(?<=«|°) | (?=[»:;?!%€])", "\u00a0", text)

@@ -15,6 +15,7 @@ from rich.panel import Panel
 from rich.text import Text
 
 from connectors.synthetic import Recipe, fictional_finess, write_rsa
+from contracts_schema.french import counted
 from contracts_schema.rules import label
 from flows import (
     closings,
@@ -24,7 +25,9 @@ from flows import (
     display,
     display_campaigns,
     display_cpom,
+    display_deliveries,
     display_lines,
+    display_products,
     lines,
 )
 from flows.deliveries import Report, heads
@@ -68,7 +71,7 @@ def run(folder: Path) -> None:
     out = display.console()
     out.print(Panel(Text("Écluse — démonstration sur des données fictives"), expand=False))
     count = _step(out, "Écriture des exports fictifs de trois établissements", lambda: write_exports(exports))
-    out.print(f"      {display.counted(count, 'fichier')} dans {display.plain(_short(exports))}")
+    out.print(f"      {counted(count, 'fichier')} dans {display.plain(_short(exports))}")
     demo_bordereaux.write(folder / "bordereaux", exported=False)
     demo_campaigns.write(folder / "centres")
     demo_cpom.write(folder / "cpom", (NORTH, EAST, SOUTH))
@@ -177,7 +180,7 @@ def _tell(out: Console, reports: list[Report], published: list[PublishReport], h
             Text("Rien de nouveau : ces octets étaient déjà connus, les vues et les publications n'ont pas bougé.", "cyan")
         )
     out.print(Text("Ce qui est arrivé", "bold"))
-    display.ingested(reports)
+    display_deliveries.ingested(reports)
     hub = open_hub(home)
     out.print(Text("Ce qui a été mis à l'écart, ligne par ligne (transmissions en place ou retenues)", "bold"))
     for entry in quarantine(hub):
@@ -185,10 +188,10 @@ def _tell(out: Console, reports: list[Report], published: list[PublishReport], h
             fields = f" ({', '.join(line['fields'])})" if line["fields"] else ""
             out.print(f"  {entry.file}, ligne {line['line_number']} : {label(line['rule'])}{fields}", soft_wrap=True)
         if entry.lines.height > SHOWN:
-            out.print(f"  {entry.file} : et {display.counted(entry.lines.height - SHOWN, 'autre')}")
+            out.print(f"  {entry.file} : et {counted(entry.lines.height - SHOWN, 'autre')}")
     out.print()
     out.print(Text("Ce qui a été publié", "bold"))
-    display.published(published)
+    display_products.published(published)
     out.print(Text("Un bordereau rapproché : d'abord ce qui attend quelqu'un", "bold"))
     shown = next(head.scope for head in heads(hub).values() if BORDEREAU_SHOWN in str(head.data["received"]))
     display_lines.bordereau(lines.bordereau(hub, shown.rpartition("/")[2]), 6)

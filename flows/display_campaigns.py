@@ -8,9 +8,11 @@ from rich.console import Console
 from rich.text import Text
 from rich.tree import Tree
 
+from contracts_schema.french import counted, euros, number
 from contracts_schema.parameters.record import KINDS as UNITS_FR
 from flows.closings import DEADLINES
-from flows.display import console, counted, euros, grid, number, plain
+from flows.display import console, plain
+from flows.grids import grid
 
 MONEY = {
     "computed_cents": "calculé",

@@ -5,9 +5,10 @@ from typing import Any
 
 from rich.text import Text
 
+from contracts_schema.french import counted, number
 from contracts_schema.products import Column, product_of
 from flows.causes import HIDDEN, ROW
-from flows.display import console, counted, number, plain
+from flows.display import console, plain
 
 
 def changes(answer: Mapping[str, Any], limit: int) -> None:

@@ -7,7 +7,9 @@ from rich.padding import Padding
 from rich.text import Text
 
 from checks.cpom.obligations import STATES_FR
-from flows.display import console, grid, number, plain
+from contracts_schema.french import number
+from flows.display import console, plain
+from flows.grids import grid
 
 STATUS = {
     "concordant": ("concordant", "green"),

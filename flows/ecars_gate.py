@@ -14,6 +14,7 @@ from threading import Lock
 import polars as pl
 
 from checks.deliveries import Judgement, Tally
+from checks.quarantine import REFUSAL
 from connectors.ecars import NAMES, Export, read_ecars
 from connectors.ecars_files import EXPORT, SOURCE
 from connectors.ecars_tables import read_table
@@ -33,7 +34,6 @@ from warehouse.log import Event
 SETTLED = ("unplaced", "warned")
 UNPLACED = "cpom.R01"
 """What is said of a file with a number of no known région: no ARS can be told of it, whoever runs the hub must be."""
-REFUSAL = pl.Schema({"rule": pl.String(), "message_fr": pl.String()})
 _reading = Lock()
 
 

@@ -51,7 +51,7 @@ def sections(manifest: Mapping[str, Any], table: Table) -> dict[str, dict[str, s
             "Description": manifest["description"].strip(),
             "Destinataire": told["recipient"],
             "Numéro": str(told["number"]),
-            "Données connues au": _paris(told["log"]["recorded_at"]),
+            "Données connues au": paris(told["log"]["recorded_at"]),
         },
         "Journal": {"Position": str(told["log"]["position"]), "Empreinte": told["log"]["hash"]},
         "Paramètres": {
@@ -70,7 +70,8 @@ def sections(manifest: Mapping[str, Any], table: Table) -> dict[str, dict[str, s
     }
 
 
-def _paris(instant: str) -> str:
+def paris(instant: str) -> str:
+    """An instant of the log as people read it."""
     return datetime.fromisoformat(instant).astimezone(ZoneInfo("Europe/Paris")).strftime("%d/%m/%Y à %H:%M:%S (heure de Paris)")
 
 
