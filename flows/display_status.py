@@ -140,8 +140,12 @@ def kind(scope: str) -> str:
 
 
 def _name(head: Mapping[str, Any]) -> str:
-    """The scope; of an export that only its bytes name, its file too, on a line of its own."""
-    return "\n".join(filter(None, (head["scope"], head["file"])))
+    """The scope; of e-CARS the file, with the contracts of an export, whose scope only names its bytes."""
+    if not head["file"]:
+        return str(head["scope"])
+    if head["contracts"] is None:
+        return f"{head['scope']}\n{head['file']}"
+    return f"ecars : {head['file']}\n{counted(head['contracts'], 'contrat')}"
 
 
 def _groups(found: Told, key: Callable[[Mapping[str, Any]], Hashable], *, every: bool) -> Iterable[list[Mapping[str, Any]]]:
