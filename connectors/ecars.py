@@ -16,6 +16,7 @@ import polars as pl
 
 from connectors.ecars_block import Block
 from connectors.ecars_canonical import FL9, read_canonical
+from connectors.ecars_files import is_canonical
 from connectors.ecars_grid import FL6, blocks
 from connectors.ecars_values import bare
 from connectors.sheets import Unreadable, Workbook, read_sheets
@@ -24,6 +25,7 @@ from contracts_schema.cpom_frames import schema
 from contracts_schema.french import counted
 from contracts_schema.identifiers import is_nir, plain
 
+_HEAD = 4096
 FL2 = "ecars.FL2"
 FL7 = "ecars.FL7"
 NAMES = ("sheet", "row", "value", "financial_line", "recognition")
@@ -55,9 +57,7 @@ def read_ecars(content: bytes, file: str, received_on: date, read: Reader = read
     Raises ``Unreadable`` with a rule ``ecars.FL…`` and what to do in French: file, sheet and cell.
     """
     try:
-        header = content[:400].split(b"\n", 1)[0].lstrip(b"\xef\xbb\xbf")
-        is_canonical = header.startswith(b"campagne;")
-        workbook = None if is_canonical else read(content)
+        workbook = None if is_canonical(content[:_HEAD]) else read(content)
         is_text = workbook is None or workbook.format == "csv"
         if is_text and file.lower().endswith((".xlsx", ".xlsm", ".ods")):
             raise Unreadable(FL2, "le contenu est un CSV sous un nom de classeur : à enregistrer en XLSX, ou à nommer .csv")

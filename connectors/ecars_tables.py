@@ -11,7 +11,7 @@ from typing import Any
 
 import polars as pl
 
-from connectors.ecars_canonical import FL4, FL5, FL10
+from connectors.ecars_canonical import FL4, FL5, FL10, missing_fields, other_separator
 from connectors.ecars_grid import FL6
 from connectors.ecars_values import clean
 from connectors.sheets import Unreadable
@@ -36,7 +36,12 @@ def read_table(content: bytes, file: str) -> tuple[str, pl.DataFrame]:
 def table_of(content: bytes) -> str | None:
     """The name of the table whose header the first line is; None when it is none."""
     head = content[:2000].split(b"\n", 1)[0].decode("utf-8-sig", "replace")
-    return _named([clean(name) for name in head.split(";")])
+    return _named([clean(name) for name in head.split(";")]) or _misread(head)
+
+
+def _misread(head: str) -> str | None:
+    """The table whose header a line is, but for its separator."""
+    return next((name for name, told in tables().items() if other_separator(head, list(told["columns"]))), None)
 
 
 def line_numbers(content: bytes) -> list[int]:
@@ -60,6 +65,9 @@ def _read(content: bytes) -> tuple[str, pl.DataFrame]:
     try:
         header = [clean(name) for name in next(reader, [])]
         name = _named(header)
+        head = text.split("\n", 1)[0]
+        if name is None and (known := _misread(head)):
+            raise missing_fields("ligne 1", [head], len(tables()[known]["columns"]))
         if name is None:
             raise Unreadable(FL6, f"ligne 1 : en-tête d'aucune table connue ({', '.join(tables())})")
         told = tables()[name]
@@ -68,7 +76,7 @@ def _read(content: bytes) -> tuple[str, pl.DataFrame]:
         for row in reader:
             if row:
                 if len(row) != len(header):
-                    raise Unreadable(FL5, f"ligne {line + 1} : {len(row)} champs au lieu de {len(header)}")
+                    raise missing_fields(f"ligne {line + 1}", row, len(header))
                 rows.append(_row(row, header, told["columns"], line + 1))
             line = reader.line_num
     except csv.Error:

@@ -31,7 +31,7 @@ from contracts_schema.products import CAMPAIGN, CONTRACTS, CPOM, RECONCILIATION,
 from contracts_schema.rules import Rule, catalogue
 from flows.cli import app
 from flows.law_shown import gathered, shown
-from warehouse import views
+from warehouse import references, views
 
 FOLDER = Path(__file__).parent
 PARTS = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -153,8 +153,8 @@ def view_columns() -> str:
     with duckdb.connect(":memory:") as engine:
         rsa = pmsi.FAMILIES["rsa"]
         engine.register(f"{views.SEGMENT}{rsa.table}", pl.DataFrame(schema=pmsi.schema(rsa)))
-        for name in views.REFERENCES:
-            views.create_reference(engine, name, {})
+        for name in references.NAMES:
+            references.create(engine, name, {})
         for name, view in views.views().items():
             engine.execute(f"create temp view {name} as {view.sql}")
             columns = engine.execute(f"describe {name}").fetchall()

@@ -67,7 +67,7 @@ def computed(hub: Hub, known: Mapping[str, Head], place: str, at: Moment) -> "di
     """The tables of a region. What rests on the claimed source is a finding (cds.CDS68), which holds the publication."""
     import polars as pl
 
-    from checks.cpts import product
+    from checks.cpts import doubles, product
     from checks.cpts.agreement import CONTRACTS as CONTRACT_ROWS
     from checks.cpts.agreement import MISSIONS as MISSION_ROWS
     from checks.cpts.rules import Network, examine_network
@@ -93,7 +93,8 @@ def computed(hub: Hub, known: Mapping[str, Head], place: str, at: Moment) -> "di
         missions if given[MISSIONS] is not None else None,
         commitments, financings, own,
     )  # fmt: skip
-    said = pl.concat([examine_network(network), _replaced(hub, known, code), *_readings(hub, known, code, contracts)])
+    twice = [] if commitments is None else [doubles.told(doubles.doubles(commitments))]
+    said = pl.concat([examine_network(network), *twice, _replaced(hub, known, code), *_readings(hub, known, code, contracts)])
     return product.tables(
         product.Region(code, at.on, contracts, pl.concat(years), said, commitments, entries, subsidies, financings, own)
     )

@@ -254,18 +254,63 @@ def test_a_later_export_replaces_its_contract_alone_and_an_earlier_one_still_pro
         contracts(hub)
 
 
-def test_results_declared_later_come_beside_the_choice(hub: Hub, take: Take) -> None:
-    take("synthese.xlsx", workbook(contract()))
-    before = contracts(hub)[LEGAL]
+def test_an_annex_that_the_last_export_lacks_stays_and_is_told(hub: Hub, take: Take) -> None:
+    whole = replace(sample_contract(4, hpr=True, finess_ej=LEGAL), recognitions=[["CH", "Centre", None, None, None, None]])
+    take("juillet.xlsx", workbook(whole))
+    first = take("septembre.xlsx", workbook(contract()), datetime(2025, 9, 16, 9, tzinfo=UTC))
+    assert (first.status, first.alerts) == ("accepted", ["ecars.A1"])
+    assert str(first.message) == (
+        "septembre.xlsx : pas de feuille « ANNEXE HOPITAUX DE PROXIMITE » ; celle d'un export précédent reste en place : "
+        f"{LEGAL} (feuille « HPR » de « juillet.xlsx ») (règle ecars.A1)"
+    )
+
+    def kept() -> list[tuple[str, str, str, str]]:
+        found = cpom.rows(hub, "out_ars__cpom_finding").filter(rule="ecars.A1")
+        return found.select("severity", "file", "sheet", "message").sort("severity").rows()
+
+    assert contracts(hub)[LEGAL]["chosen_hpr"] == 6
+    assert cpom.rows(hub, "out_ars__cpom_target").filter(pl.col("indicator_id").str.starts_with("HPR")).height == 24
+    assert kept() == [
+        ("Avertissement", "juillet.xlsx", "HPR",
+         "L'annexe HPR n'est pas dans le dernier export reçu (septembre.xlsx) : celle de "
+         "« juillet.xlsx », feuille « HPR », reste en place."),
+        ("Information", "juillet.xlsx", "Reconnaissances",
+         "La feuille des reconnaissances n'est pas dans le dernier export reçu "
+         "(septembre.xlsx) : celle de « juillet.xlsx », feuille « Reconnaissances », reste en place."),
+    ]  # fmt: skip
+    assert first.delivery_id
+    decisions.withdraw(hub, first.delivery_id, "erreur")
+    assert kept() == []
+    assert decisions.restore(hub, first.delivery_id, "à tort").alerts == ["ecars.A1"]
+    # said empty, the annex is taken back
+    emptied = take("octobre.csv", canonical([contract(hpr={})]), datetime(2025, 10, 1, tzinfo=UTC))
+    assert (emptied.alerts, contracts(hub)[LEGAL]["chosen_hpr"]) == ([], 0)
+    assert take("novembre.csv", canonical([contract(name="CH")]), datetime(2025, 11, 1, tzinfo=UTC)).alerts == []
+
+
+def results(code: str, year: int, text: str, day: str = "2026-02-27") -> bytes:
     row = {
-        "campagne": "CPOM-2025-2029", "finess_ej": LEGAL, "annexe": "STRAT", "indicateur_code": "OS_13_1_1", "choisi": "oui",
-        "annee": "2025", "role": "REALISE", "valeur_texte": "41,5 %", "date_synthese": "2026-02-27",
+        "campagne": "CPOM-2025-2029", "finess_ej": LEGAL, "annexe": "STRAT", "indicateur_code": code, "choisi": "oui",
+        "annee": str(year), "role": "REALISE", "valeur_texte": text, "date_synthese": day,
     }  # fmt: skip
     lines = [";".join(canonical_columns()), ";".join(row.get(name, "") for name in canonical_columns())]
-    assert take("resultats.csv", ("\n".join(lines) + "\n").encode(), datetime(2026, 3, 1, tzinfo=UTC)).status == "accepted"
+    return ("\n".join(lines) + "\n").encode()
+
+
+def test_results_declared_later_come_beside_the_choice_and_beside_those_of_other_years(hub: Hub, take: Take) -> None:
+    take("synthese.xlsx", workbook(contract()))
+    before = contracts(hub)[LEGAL]
+    sent = {"2025.csv": results("OS_13_1_1", 2025, "41,5 %"), "autre.csv": results("OS_22_1_1", 2025, "3", ""),
+            "2026.csv": results("OS_13_1_1", 2026, "43 %"), "corrige.csv": results("OS_13_1_1", 2025, "42 %")}  # fmt: skip
+    for day, (name, content) in enumerate(sent.items(), 1):
+        assert take(name, content, datetime(2026, 3, day, tzinfo=UTC)).status == "accepted"
     found = cpom.rows(hub, cpom.COMPARED).filter(pl.col("role") == "REALISE")
-    assert found.select("id", "year", "declared").rows() == [("OS_13_1_1", 2025, Decimal("41.5"))]
-    assert contracts(hub)[LEGAL] == before
+    assert found.select("id", "year", "declared").rows() == [
+        ("OS_13_1_1", 2025, Decimal(42)), ("OS_13_1_1", 2026, Decimal(43)), ("OS_22_1_1", 2025, Decimal(3)),
+    ]  # fmt: skip
+    assert contracts(hub)[LEGAL] == before, "a result chooses nothing, and says nothing of the day of the choice"
+    take("nouvelle.xlsx", workbook(contract(name="CH RENOMMÉ")), datetime(2026, 3, 9, tzinfo=UTC))
+    assert contracts(hub)[LEGAL]["file"] == "nouvelle.xlsx"
 
 
 def test_a_file_that_cannot_be_read_is_refused_with_its_place_and_rule(take: Take, hub: Hub) -> None:

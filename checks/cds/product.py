@@ -14,7 +14,7 @@ from checks.cds.facts import Campaign
 from checks.cds.figures import PART_FR
 from checks.cds.journal import LATE
 from checks.cds.remuneration import Remuneration
-from checks.cds.ruling import hundredths
+from checks.cds.ruling import FIRED, hundredths
 from checks.cds.scene import label
 from contracts_schema import cpts_facts, ecds
 from contracts_schema.french import euros_of
@@ -48,6 +48,7 @@ STEPS_FR = {
     "advance": "avance proposée",
     "settlement": "solde de l'avance",
 }
+TYPES_FR = {"polyvalent": "Polyvalent", "medical": "Médical", "dentaire": "Dentaire", "infirmier": "Infirmier"}
 PLACE = ("caisse", "region")
 
 
@@ -98,7 +99,8 @@ def _places(campaign: Campaign) -> pl.DataFrame:
         return keys.with_columns(*(pl.lit(None, pl.String).alias(name) for name in ("legal_name", "centre_type", "caisse")))
     known = campaign.identification.unique("finess_et", keep="last", maintain_order=True).select("finess_et", *columns)
     rows = keys.join(known, on="finess_et", how="left", maintain_order="left")
-    return rows.select("finess_et", "legal_name", "centre_type", caisse="cpam", region=pl.coalesce("region", "ars_region"))
+    kind = pl.col("centre_type").replace_strict(TYPES_FR, return_dtype=pl.String)
+    return rows.select("finess_et", "legal_name", kind, caisse="cpam", region=pl.coalesce("region", "ars_region"))
 
 
 def _status_fr() -> pl.Expr:
@@ -130,13 +132,23 @@ def _centres(examination: Examination, remuneration: Remuneration) -> pl.DataFra
         .otherwise(pl.lit("Rien à payer"))
     )
     rows = remuneration.centres.join(prerequisites, on="finess_et", how="left", maintain_order="left")
+    rows = rows.join(_apart(examination), on=["finess_et", "scheme"], how="left", maintain_order="left")
+    why = pl.col("reason_fr")
+    reason = pl.when(pl.col("apart").is_null()).then(why).otherwise(pl.concat_str(why.str.strip_suffix("."), "apart"))
     own = pl.when(pl.col("scheme") == "rfs").then("prerequisites")
-    told = rows.with_columns(
-        result=result, reason="reason_fr", status_fr=_status_fr(), prerequisites=own, scheme_fr=_scheme_fr()
-    )
+    told = rows.with_columns(result=result, reason=reason, status_fr=_status_fr(), prerequisites=own, scheme_fr=_scheme_fr())
     amounts = ("computed_cents", "payable_cents", "under_reserve_cents", "blocked_cents")
     known = pl.col("result") != "Non calculable"  # nothing is known of it: a zero would be read as an amount
     return told.with_columns(pl.when(known).then(name).alias(name) for name in amounts)
+
+
+def _apart(examination: Examination) -> pl.DataFrame:
+    """finess_et, scheme and ``apart``, the words that go with an amount of which some entries could not be read."""
+    lines = examination.findings.filter(pl.col("effect").is_in(["reject_row", "quarantine_row"]), status=FIRED)
+    lines = lines.filter(pl.col("finess_et").is_not_null(), pl.col("section").is_in(list(SCHEMES_FR)))
+    told = pl.format(" ; attention, des saisies de la section sont à l'écart ({}) : le montant peut changer", "rules")
+    rules = lines.group_by("finess_et", scheme="section").agg(rules=pl.col("rule").unique().sort().str.join(", "))
+    return rules.select("finess_et", "scheme", apart=told)
 
 
 def _nodes(remuneration: Remuneration) -> pl.DataFrame:

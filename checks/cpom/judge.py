@@ -114,8 +114,10 @@ def _with_rejection(facts: Facts, sheets: pl.DataFrame, rows: pl.DataFrame, cell
 
 
 def _contracts(facts: Facts, scene: Scene, every: pl.DataFrame, quarantined: pl.DataFrame) -> pl.DataFrame:
-    """One row an establishment that a strategic sheet names, quarantined ones included."""
-    strategic = facts.sheet.filter(pl.col("annex") == "STRAT").unique("finess_ej", keep="first", maintain_order=True)
+    """One row an establishment whose choice a strategic sheet says, quarantined ones included."""
+    alone = pl.col("sheet_id").is_in(scenes.results_alone(facts).implode())
+    strategic = facts.sheet.filter((pl.col("annex") == "STRAT") & ~alone)
+    strategic = strategic.unique("finess_ej", keep="first", maintain_order=True)
     strategic = strategic.select("sheet_id", "finess_ej", "legal_name", "synthesis_on", "file", "sha256")
     severity = pl.col("severity")
     counted = every.group_by("finess_ej").agg(
@@ -152,7 +154,7 @@ def _contracts(facts: Facts, scene: Scene, every: pl.DataFrame, quarantined: pl.
 def _in_time(scene: Scene) -> pl.DataFrame:
     """finess_ej, ``complete`` (the choice passes R10 to R12) and ``in_time`` (an export or the journal proves it in time)."""
     due = scene.law.day("choice_due_on")
-    printed = scene.sheets.filter(pl.col("annex") == "STRAT").select("finess_ej", "synthesis_on")
+    printed = scene.choices.filter(pl.col("annex") == "STRAT").select("finess_ej", "synthesis_on")
     earlier = scene.facts.frame("earlier_proof")
     proved = earlier.filter(pl.col("synthesis_on") <= pl.lit(due))["finess_ej"].to_list()
     by_print = printed.filter(pl.col("synthesis_on") <= pl.lit(due))["finess_ej"].to_list()

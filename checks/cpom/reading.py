@@ -145,7 +145,9 @@ def plain_name(name: str) -> str:
 
 @check("cpom.R38")
 def synthesis_has_no_date(scene: Scene) -> Answer:
-    sheets = scene.sheets.filter(pl.col("annex") == "STRAT", pl.col("synthesis_on").is_null()).unique("finess_ej", keep="first")
+    sheets = scene.choices.filter(pl.col("annex") == "STRAT", pl.col("synthesis_on").is_null()).unique(
+        "finess_ej", keep="first"
+    )
     return Answer(
         sheets.select("sheet_id", "finess_ej", "annex", cell="synthesis_cell", raw=pl.col("synthesis_raw").fill_null("vide"))
     )

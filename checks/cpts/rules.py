@@ -155,15 +155,15 @@ def cds70(network: Network) -> pl.DataFrame:
 
 @check("cds.CDS71")
 def cds71(network: Network) -> pl.DataFrame:
-    """Between fundings of two kinds, of one beneficiary, over common days; other words for the action are no finding."""
+    """Between fundings of two kinds, of one beneficiary, over common days; words of no common theme are no finding."""
     if network.financings is None:
         return absent("fir")
     item = pl.col("beneficiary")
     shown = {"action": pl.col("action"), "financement": pl.col("funding"), "autre_financement": pl.col("other_funding")}
-    pairs = overlaps(network.financings)
-    told = hits(
-        pairs, {"default": pl.col("verdict") == "same", "missing": pl.col("verdict") == "unknown"}, "fir", item, **shown
-    )
+    shown |= {"autre_action": pl.col("other_action"), "theme": pl.col("theme")}
+    cases = {"default": "same", "theme": "theme", "missing": "unknown"}
+    conditions = {case: pl.col("verdict") == verdict for case, verdict in cases.items()}
+    told = hits(overlaps(network.financings), conditions, "fir", item, **shown)
     lacking = network.financings.filter(pl.col("starts_on").is_null() | pl.col("beneficiary").is_null())
     none = {name: pl.lit(None, pl.String) for name in shown}
     return pl.concat([told, hits(lacking, {"missing": pl.lit(value=True)}, "fir", item, **none)])
