@@ -75,5 +75,5 @@ def _value(value: object, column: Column | None) -> str:
     if value == HIDDEN or isinstance(value, str):
         return plain(value)
     if column and column.unit == "euro" and isinstance(value, int):
-        return euros(value) if value >= 0 else f"−{_value(-value, column)}"
+        return euros(value).replace("-", "−")
     return (number(value) if isinstance(value, int) else str(value).replace(".", ",")).replace("-", "−")

@@ -76,7 +76,7 @@ def _one_by_one(out: Console, found: Sequence[Mapping[str, Any]], known: Sequenc
         told += [f"remplace {ids[one['replaces']]}"] if one["replaces"] else []
         told += [*map(label, one["alerts"]), *(["laissé entrer par dérogation"] if one["waived"] else [])]
         ends = [date.fromisoformat(day).strftime("%d/%m/%Y") for day in (one["period_from"], one["period_to"]) if day]
-        days = ends[:1] + [f"au {end}" for end in ends[1:]]
+        days = [" au ".join(ends)] if ends else []
         table.add_row(
             one["delivery_id"][:SHORT],
             "\n".join([plain(one["structure"] or "structure non dite"), *days, f"caisse {one['caisse']}", plain(one["file"])]),
