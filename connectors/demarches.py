@@ -79,6 +79,7 @@ class Report:
     many_absent: int = 0
 
     def as_json(self) -> dict[str, Any]:
+        """The counts as plain values, for a reception to record."""
         return asdict(self)
 
 

@@ -78,6 +78,7 @@ class Report:
     """What else is to be known of it, in French: the same content, or the same bytes under another name."""
 
     def as_json(self) -> dict[str, Any]:
+        """The same as plain values."""
         return asdict(self)
 
 
