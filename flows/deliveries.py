@@ -48,8 +48,6 @@ GATES = {
 """The module that judges the deliveries of each source: its functions ``gate`` (rows), ``settle`` (what the log makes of them)
 and ``judge`` (the whole)."""
 
-DECIDED = frozenset({"DeliveryAccepted", "DeliveryRejected", "DeliveryWithdrawn"})
-
 
 @dataclass(frozen=True)
 class Report:
@@ -193,7 +191,7 @@ def reception(hub: Hub, delivery_id: str) -> Event:
 def decision(hub: Hub, scope: str, delivery_id: str) -> Event | None:
     """The last decision on a delivery, if any."""
     found = None
-    for event in hub.log.read(stream=scope, types=DECIDED):
+    for event in hub.log.read(stream=scope, types=FOLDED):
         if event.data["delivery_id"] == delivery_id:
             found = event
     return found
