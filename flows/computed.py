@@ -96,7 +96,8 @@ def _matters(here: Any, event: Event) -> bool:
 
 
 def moment(hub: Hub, made_by: str, until: int | None = None) -> Moment | None:
-    """The moment to judge at: today for what stands now; for a past position, the day of a publication made of it, or its own.
+    """The moment to judge at: today for what stands now; on a past day, that day; at a past position, the day of a publication
+    made of it, or its own.
 
     None when nothing that matters ever happened.
     """
@@ -105,6 +106,8 @@ def moment(hub: Hub, made_by: str, until: int | None = None) -> Moment | None:
         return None
     if until is None:
         return Moment(last.position, hub.today())
+    if hub.judged_on:
+        return Moment(last.position, hub.judged_on)
     makes = {product.id for product in products().values() if product.made_by == made_by}
     made = [event for event in publications(hub) if event.data["log"]["position"] == last.position]
     days = [(event.position, event.data["judged_on"]) for event in made if event.data["product"] in makes]

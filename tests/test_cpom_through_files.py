@@ -41,6 +41,7 @@ from flows import (
     explanation,
     publication,
     replay,
+    state,
 )
 from flows.arrivals import gather
 from flows.deliveries import Report
@@ -204,6 +205,21 @@ def test_every_variant_that_can_be_decided_is_one_that_is_recomputed(hub: Hub, t
     # the variants of a site need the list of HPR sites
     assert {name: [one for one in told[name] if one in variants] for name, variants in found.rows()} == dict(found.rows())
     assert set(dict(found.rows())) == set(told)
+
+
+def test_on_a_past_day_deadlines_are_judged_on_that_day_and_at_a_position_on_its_own(hub: Hub, take: Take) -> None:
+    take("synthese.xlsx", workbook(contract()))
+    later = replace(hub, clock=lambda: datetime(2026, 9, 1, tzinfo=UTC))
+
+    def days_left(as_of: str | None) -> set[int]:
+        """By how much the days left differ from what they were on the day of the file, 10 March."""
+        before, now = (contracts_shown.obligations_of(one, None, until) for one, until in ((hub, None), state.at(later, as_of)))
+        left = [[one["days_left"] for one in told] for told in (before, now)]
+        return {was - then for was, then in zip(*left, strict=True) if was is not None and then is not None}
+
+    assert {as_of: days_left(as_of) for as_of in ("2", "2026-03-10", "2026-05-11", "2026-09-01", "2030-01-01")} == {
+        "2": {0}, "2026-03-10": {0}, "2026-05-11": {62}, "2026-09-01": days_left(None), "2030-01-01": {175},
+    }  # fmt: skip
 
 
 def test_a_policy_changes_what_the_rules_say(hub: Hub, take: Take) -> None:
