@@ -2,6 +2,12 @@
 
 import errno
 import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import polars as pl
+
+THIN = "\u202f"
 
 SYSTEM = {
     errno.EACCES: "accès refusé",
@@ -31,7 +37,7 @@ def system_error(error: OSError) -> str:
 
 def number(value: int) -> str:
     """An integer with narrow spaces between thousands."""
-    return f"{value:,}".replace(",", "\u202f")
+    return f"{value:,}".replace(",", THIN)
 
 
 def counted(count: int, singular: str, plural: str | None = None) -> str:
@@ -43,6 +49,24 @@ def euros(cents: int) -> str:
     """An amount in cents as French readers write it: ``25,00 €``."""
     whole, rest = divmod(abs(cents), 100)
     return f"{'-' if cents < 0 else ''}{number(whole)},{rest:02d} €"
+
+
+def euros_of(cents: "pl.Expr") -> "pl.Expr":
+    """The same of a column of cents; null where there is none."""
+    import polars as pl
+
+    whole, sign = cents.abs() // 100, pl.when(cents < 0).then(pl.lit("-")).otherwise(pl.lit(""))
+    rest = (cents.abs() % 100).cast(pl.String).str.zfill(2)
+    thousands, units = whole // 1000, (whole % 1000).cast(pl.String)
+    millions, middle = (thousands // 1000).cast(pl.String), (thousands % 1000).cast(pl.String)
+    grouped = (
+        pl.when(whole < 1000)
+        .then(units)
+        .when(whole < 1_000_000)
+        .then(pl.concat_str(middle, pl.lit(THIN), units.str.zfill(3)))
+        .otherwise(pl.concat_str(millions, pl.lit(THIN), middle.str.zfill(3), pl.lit(THIN), units.str.zfill(3)))
+    )
+    return pl.concat_str(sign, grouped, pl.lit(","), rest, pl.lit(" €"))
 
 
 def bound(text: str) -> str:

@@ -76,7 +76,7 @@ def _one_by_one(out: Console, found: Sequence[Mapping[str, Any]], known: Sequenc
         told += [f"remplace {ids[one['replaces']]}"] if one["replaces"] else []
         told += [*map(label, one["alerts"]), *(["laissé entrer par dérogation"] if one["waived"] else [])]
         ends = [date.fromisoformat(day).strftime("%d/%m/%Y") for day in (one["period_from"], one["period_to"]) if day]
-        days = ends[:1] + [f"au {end}" for end in ends[1:]]
+        days = [" au ".join(ends)] if ends else []
         table.add_row(
             one["delivery_id"][:SHORT],
             "\n".join([plain(one["structure"] or "structure non dite"), *days, f"caisse {one['caisse']}", plain(one["file"])]),
@@ -140,8 +140,12 @@ def kind(scope: str) -> str:
 
 
 def _name(head: Mapping[str, Any]) -> str:
-    """The scope; of an export that only its bytes name, its file too, on a line of its own."""
-    return "\n".join(filter(None, (head["scope"], head["file"])))
+    """The scope; of e-CARS the file, with the contracts of an export, whose scope only names its bytes."""
+    if not head["file"]:
+        return str(head["scope"])
+    if head["contracts"] is None:
+        return f"{head['scope']}\n{head['file']}"
+    return f"ecars : {head['file']}\n{counted(head['contracts'], 'contrat')}"
 
 
 def _groups(found: Told, key: Callable[[Mapping[str, Any]], Hashable], *, every: bool) -> Iterable[list[Mapping[str, Any]]]:

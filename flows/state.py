@@ -77,6 +77,7 @@ def status(hub: Hub, until: int | None = None, under: str = "") -> dict[str, Any
             {
                 "scope": head.scope,
                 "file": names_of(head.data["received"]) if head.source == ECARS else None,
+                "contracts": head.data.get("contracts"),
                 "period": head.period,
                 "flow": head.data.get("flow"),
                 "rows": head.rows,

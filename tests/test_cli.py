@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -21,7 +22,8 @@ import typer
 from conftest import Ecluse, Export, Program, Said
 from oracle_rsa import Verdict, activity, judge, whole_number
 
-from connectors.synthetic import DEFECTS, Recipe
+from connectors.synthetic import Recipe
+from connectors.synthetic_damage import DEFECTS
 from connectors.synthetic_families import transmission, write_archive
 from contracts_schema.layouts import layout
 from contracts_schema.rules import catalogue
@@ -76,10 +78,13 @@ def verdicts_of(path: Path) -> list[Verdict]:
 
 
 @pytest.mark.parametrize("command", [None, *COMMANDS])
-def test_every_command_has_help(ecluse: Ecluse, command: str | None) -> None:
+def test_every_command_has_help_in_french(ecluse: Ecluse, command: str | None) -> None:
     said = ecluse(*filter(None, [command]), "--help")
     assert said.code == 0
-    assert said.out.startswith("Usage: ")
+    assert said.out.startswith("Utilisation : ")
+    assert not re.findall(
+        r"Usage|Commands|Show|[Ii]nstall completion|default|required|ARGS|<(?:str|int|path|list|%)|x>=", said.out
+    )
     assert all(name in said.out for name in ([command] if command else COMMANDS))
 
 
@@ -160,6 +165,7 @@ def test_without_a_hub_the_way_to_make_one_is_told(ecluse: Ecluse, tmp_path: Pat
 
 
 IMPORTED = """
+import re
 import sys
 from flows import cli
 try:
