@@ -26,7 +26,8 @@ def states(found: pl.DataFrame, deadline: str) -> list[tuple[str, int | None]]:
 
 def recognised(*names: str, **columns: Any) -> dict[str, pl.DataFrame]:
     sheet = exported(SOUND)["sheet"]["sheet_id"][0]
-    told = [{"sheet_id": sheet, "finess_ej": EJ, "recognition_id": name, "label": name, "row": 1} | columns for name in names]
+    whole = {"sheet_id": sheet, "finess_ej": EJ, "without_capacity": True, "effective_on": date(2025, 1, 1)}
+    told = [whole | {"recognition_id": name, "label": name, "row": row} | columns for row, name in enumerate(names, 1)]
     return {"recognition": frame("recognition", *told)}
 
 
@@ -190,6 +191,12 @@ def test_what_the_guide_asks_every_year_without_a_day_is_owed_and_the_table_may_
         ("RC01", "DEPASSE", "attested"), ("RC02", "RECU_A_TEMPS", "attested"), ("RC02", "SANS_DATE", "missing"),
         ("RC21", "DEPASSE", "attested"),
     ]  # fmt: skip
+
+
+def test_a_recognition_that_a_rule_sets_aside_owes_nothing() -> None:
+    assert "D14" in set(watched(date(2025, 8, 1), world(**recognised("RC11")))["deadline_id"])
+    found = watched(date(2025, 8, 1), world(**recognised("RC11", effective_on=None)))
+    assert "D14" not in set(found["deadline_id"]), "R47: its amendment is signed, it has no day of effect"
 
 
 def test_what_is_due_once_is_received_with_any_report_of_the_recognition() -> None:
