@@ -266,6 +266,8 @@ def test_what_falls_due_is_told_once_in_the_nearest_of_the_horizons() -> None:
         day = date.fromordinal(date(2027, 7, 1).toordinal() - left)
         near = falling_due(watched(day)).filter(pl.col("deadline_id") == "D07")
         assert near["horizon"].to_list() == ([] if horizon is None else [horizon]), left
+    ends = falling_due(watched(date(2027, 12, 25)))
+    assert ends.select("deadline_id", "horizon").rows() == [("D19", 7), ("D20", 7)], "a period that ends is told too"
 
 
 def test_periods_start_and_end_at_midnight_in_paris() -> None:
