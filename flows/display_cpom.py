@@ -18,6 +18,8 @@ STATUS = {
     "non_verifiable": ("non vérifiable", "cyan"),
 }
 
+URGENT = {"DEPASSE": "red", "DECHU": "red", "RECU_EN_RETARD": "yellow", "PROCHE": "yellow", "RECU_A_TEMPS": "green"}
+
 
 def contracts(found: Sequence[Mapping[str, Any]], campaign: Mapping[str, Any]) -> None:
     out = console()
@@ -105,10 +107,11 @@ def due(found: Sequence[Mapping[str, Any]]) -> None:
         return
     table = grid("échéance", "jours >", "FINESS EJ", "obligation", "état")
     for one in found:
-        left = "" if one["days_left"] is None else str(one["days_left"])
+        left = "" if one["days_left"] is None else number(one["days_left"])
         day = f"{one['due_on']:%d/%m/%Y}" if one["due_on"] else "sans date"
         about = " · ".join(plain(part) for part in (one["label_fr"], one["subject"], one["evidence_fr"]) if part)
-        table.add_row(day, left, one["finess_ej"] or "campagne", about, STATES_FR[one["state"]])
+        state = Text(STATES_FR[one["state"]], URGENT.get(one["state"], ""))
+        table.add_row(day, left, one["finess_ej"] or "campagne", about, state)
     out.print(table)
 
 

@@ -194,7 +194,7 @@ def _width(column: Column, values: pl.Series | None) -> int:
         return max(column.wrap + 2, header)
     if column.type == "string":
         longest = values.to_frame().select(pl.all().str.len_chars().max()).item() or 0
-        return max(9, min(longest, 26) + 4, header)
+        return max(9, min(longest, 44 if "enum" in column.constraints else 26) + 4, header)  # words of a list are read whole
     if column.type in ("integer", "number"):
         ends = values.to_frame().select(least=pl.col(column.name).min(), most=pl.col(column.name).max()).row(0)
         digits = max(len(f"{int(end or 0):,}") for end in ends)

@@ -9,6 +9,7 @@ from datetime import date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from contracts_schema.french import euros
 from contracts_schema.odcs import FILE as CONTRACT
 from contracts_schema.parameters.record import STATUSES_FR
 from contracts_schema.products import FORMS_FR, Column, Table
@@ -128,7 +129,7 @@ def constraints_fr(column: Column) -> str:
 def _bound(bound: Any, column: Column) -> str:
     if isinstance(bound, date):
         return f"{bound:%d/%m/%Y}"
-    return (f"{bound / 100:.2f} €" if column.unit == "euro" else str(bound)).replace(".", ",")
+    return euros(bound) if column.unit == "euro" else str(bound).replace(".", ",")
 
 
 def provenance(book: Any, title: str, told: Mapping[str, Mapping[str, str]]) -> None:

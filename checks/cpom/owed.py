@@ -14,8 +14,8 @@ from checks.cpom.facts import Facts
 from checks.cpom.judge import Judgement
 from checks.cpom.law import Law
 from checks.cpom.ruling import french
-from checks.snp.ruling import euros
 from contracts_schema.cpom_catalogue import deadlines, recognitions
+from contracts_schema.french import euros_of
 
 CAMPAIGN = ("D03", "D04", "D05", "D06", "D20", "D21", "D22")
 """Deadlines of the whole campaign; the others are those of each establishment."""
@@ -288,7 +288,7 @@ def _subsidies(facts: Facts, law: Law) -> pl.DataFrame:
     rows = with_lapse(facts.frame("subsidy"), law)
     evidence = pl.concat_str(
         pl.format("notifiée le {}", french(pl.col("notified_on"))),
-        pl.when(pl.col("amount_cents").is_not_null()).then(pl.format(", {}", euros(pl.col("amount_cents")))),
+        pl.when(pl.col("amount_cents").is_not_null()).then(pl.format(", {}", euros_of(pl.col("amount_cents")))),
         pl.when(pl.col("documents_sent_on").is_not_null()).then(
             pl.format(", pièces envoyées le {}", french(pl.col("documents_sent_on")))
         ),
