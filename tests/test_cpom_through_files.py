@@ -349,6 +349,10 @@ def test_results_declared_later_come_beside_the_choice_and_beside_those_of_other
     assert contracts(hub)[LEGAL] == before, "a result chooses nothing, and says nothing of the day of the choice"
     take("nouvelle.xlsx", workbook(contract(name="CH RENOMMÉ")), datetime(2026, 3, 9, tzinfo=UTC))
     assert contracts(hub)[LEGAL]["file"] == "nouvelle.xlsx"
+    lacking = contract(chosen={**contract().chosen, "OS_13_1_1": ["40 %", None, "45 %", "46 %", "47 %", "48 %"]})
+    take("incomplete.xlsx", workbook(lacking), datetime(2026, 3, 10, tzinfo=UTC))
+    told = cpom.rows(hub, "out_ars__cpom_finding").filter(pl.col("indicator_id") == "OS_13_1_1")
+    assert told.select("rule", "year").rows() == [("cpom.R23", 2025)], "a result is no target"
 
 
 def test_a_file_that_cannot_be_read_is_refused_with_its_place_and_rule(take: Take, hub: Hub) -> None:
@@ -515,6 +519,10 @@ def test_what_falls_due_is_told_with_the_smallest_horizon(hub: Hub, take: Take) 
     take("court.xlsx", workbook(incomplete), datetime(2025, 7, 2, tzinfo=UTC))
     [choice] = [one for one in contracts_shown.falling_due(on_the_eve) if one["deadline_id"] == "D02"]
     assert (choice["finess_ej"], choice["days_left"], choice["horizon"]) == (LEGAL, 1, 1)
+    take("94.csv", canonical([contract(fictional_finess("2A99"))]))
+    at_last = replace(hub, clock=lambda: datetime(2025, 12, 30, 12, tzinfo=UTC))
+    ends = [(one["deadline_id"], one["days_left"]) for one in contracts_shown.falling_due(at_last)]
+    assert ends == [("D22", 1)], "of the whole campaign once, whatever the régions"
 
 
 def test_the_commands_show_a_contract_and_record_what_the_ars_decides(
