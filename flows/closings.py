@@ -12,7 +12,7 @@ from connectors.campaign_files import ECDS
 from contracts_schema.ecds import SECTIONS
 from contracts_schema.products import CAMPAIGN
 from flows import computed, law
-from flows.campaigns import CLOSING, extractions, identified, unplaced
+from flows.campaigns import CLOSING, contested, extractions, identified, unplaced
 from flows.deliveries import all_heads
 from flows.hub import Hub, WrongUsage
 from warehouse.log import Event, NewEvent, VersionConflict
@@ -30,7 +30,7 @@ AMOUNTS = ("computed_cents", "payable_cents", "under_reserve_cents", "blocked_ce
 
 def campaigns(hub: Hub, until: int | None = None) -> dict[str, Any]:
     """Every campaign received: its last extraction by sender, its deadlines, its closings, what it is worth in all; and the
-    centres that no caisse or no region can be told for."""
+    centres that no caisse or no region can be told for, or that several caisses each say to be theirs."""
     known = all_heads(hub, until)
     found, standing, closed = extractions(known), identified(known), closings(hub, until)
     told: dict[int, dict[str, Any]] = {}
@@ -53,7 +53,8 @@ def campaigns(hub: Hub, until: int | None = None) -> dict[str, Any]:
         one["caisses"] = _sums(amounts, year)
         for closed in one["closings"]:
             closed["moved"] = _moved(hub, amounts, closed)
-    return {"campaigns": list(told.values()), "unplaced": unplaced(hub, known).to_dicts()}
+    return {"campaigns": list(told.values()), "unplaced": unplaced(hub, known).to_dicts(),
+            "contested": contested(hub, known).to_dicts()}  # fmt: skip
 
 
 def close(hub: Hub, year: int, deadline: str) -> dict[str, Any]:
