@@ -195,10 +195,11 @@ def _moved(hub: Hub, amounts: "pl.DataFrame | None", closed: Mapping[str, Any]) 
 
 
 def _sums(amounts: "pl.DataFrame | None", year: int) -> list[dict[str, Any]]:
-    """Centres and cents by caisse."""
+    """Centres and cents by caisse, None where nothing could be worked out."""
     import polars as pl
 
     if amounts is None:
         return []
     mine = amounts.filter(pl.col("year") == year).group_by("caisse")
-    return mine.agg(pl.col("finess").n_unique().alias("centres"), pl.col(AMOUNTS).sum()).sort("caisse").to_dicts()
+    sums = [pl.when(pl.col(name).is_not_null().any()).then(pl.col(name).sum()).alias(name) for name in AMOUNTS]
+    return mine.agg(pl.col("finess").n_unique().alias("centres"), *sums).sort("caisse").to_dicts()

@@ -48,7 +48,9 @@ def campaigns(answer: Mapping[str, Any]) -> None:
                 _moved(out, closed)
         table = grid("caisse", "centres >", *(f"{label} >" for label in MONEY.values()))
         for row in one["caisses"]:
-            table.add_row(row["caisse"], number(row["centres"]), *(euros(row[name]) for name in MONEY))
+            table.add_row(
+                row["caisse"], number(row["centres"]), *("—" if row[name] is None else euros(row[name]) for name in MONEY)
+            )
         out.print(table)
     if lost := answer["unplaced"]:
         told = f"{counted(len(lost), 'centre')} sans caisse ou sans région, hors de tout produit"

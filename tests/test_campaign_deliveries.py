@@ -363,6 +363,12 @@ def test_a_centre_that_two_caisses_say_to_be_theirs_counts_once_and_is_told(hub:
     [told] = found["contested"]
     assert told == {"year": 2025, "finess_et": numbers(both)[0], "caisses": "311, 312", "counted": "311"}
     assert [(one["caisse"], one["centres"]) for one in found["campaigns"][0]["caisses"]] == [("311", 1), ("312", 1)]
+    blind = put(tmp_path / "après" / "cpam-312", in_caisse("312", "312"), date(2026, 3, 9))
+    for section in ("rfs", "rosp"):
+        (blind / f"ECDS_{section}_2025_2026_03_09.csv").unlink()
+    take(hub, blind)
+    [one, other] = closings.campaigns(hub)["campaigns"][0]["caisses"]
+    assert (one["computed_cents"], other["computed_cents"]) == (4_970_000, None), "unknown is no zero"
 
 
 def test_a_centre_whose_identification_cannot_be_read_is_told_to_the_caisse_that_sent_it(

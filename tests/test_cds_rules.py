@@ -250,6 +250,7 @@ def test_every_case_of_every_rule_about_a_centre_is_met_by_a_test() -> None:
         "03",
         "03 legal_entity",
         "09",
+        "09 same_siret",
         "21",
         "40 year_2023",
         "54 unmapped_section",
@@ -347,6 +348,17 @@ def test_an_antenne_that_claims_with_its_main_site_is_told() -> None:
     assert [fired(found, number) for number in (site, main)] == [{"09"}, set()]
     blind = examine(read(centres, **(known | {"sites": None}))).findings.filter(rule="cds.CDS09")
     assert blind["status"].to_list() == ["not_evaluable"], "no link at all was given: that is no answer"
+
+
+def test_one_siret_under_two_finess_that_both_claim_is_told_of_both() -> None:
+    siret = sound(5)["identification"][0]["siret"]
+    twin = {"siret": siret, "gestionnaire_siren": siret[:9]}
+    centres = spoiled([identity(**twin), identity(**twin), identity()])
+    found = examine(read(centres, **surroundings(centres))).findings
+    assert [fired(found, number) for number in numbers(centres)] == [{"09 same_siret"}, {"09 same_siret"}, set()]
+    centres[1]["rfs"] = [row | {"reponse": "NON"} for row in centres[1]["rfs"]]
+    lone = examine(read(centres, **surroundings(centres))).findings.filter(rule="cds.CDS09")
+    assert lone.filter(status="fired").is_empty(), "one claims alone: nothing is paid twice"
 
 
 # --- cut-offs
