@@ -404,6 +404,18 @@ def test_the_value_in_force_is_the_last_one_in_time_beside_the_later_one() -> No
     assert found.entries.height == 3
 
 
+def test_an_answer_changed_back_counts_as_it_was_last_typed_in_time_and_as_late_as_it_was() -> None:
+    one = sound()
+    first = entry(one, "COORD")
+    typed = {"OUI": "2026-01-10T09:00:00+01:00", "NON": "2026-02-27T23:59:58+01:00"}
+    one["rfs"] = [first | {"reponse": answer, "horodatage_saisie": at} for answer, at in typed.items()]
+    back = first | {"reponse": "OUI", "horodatage_saisie": "2026-02-27T23:59:59+01:00"}
+    for at, outcome in ((back["horodatage_saisie"], "SATISFAIT"), ("2026-02-28T00:00:00+01:00", "NON_SATISFAIT")):
+        found = examine(read([one | {"rfs": [*one["rfs"], back | {"horodatage_saisie": at}]}]))
+        assert found.prerequisites.filter(code=CODES["COORD"])["outcome"].item() == outcome, at
+        assert found.findings.filter(rule="cds.CDS17", status="fired").height == (outcome == "NON_SATISFAIT")
+
+
 def test_two_entries_of_one_second_are_two_and_the_last_one_counts() -> None:
     one = sound()
     first = one["rosp"][0]
@@ -563,7 +575,8 @@ def test_the_nurse_supplement_asks_for_four_nurses_and_half_of_the_doctors(nurse
     staff = [("infirmier", nurses), ("medecin_generaliste", doctors)]
     one["professionnels"] = [first | {"profession": kind, "etp": time} for kind, time in staff if time != "0"]
     answer("INF")(one)
-    assert ("42" in fired(examine(read([one])).findings)) == (not due)
+    told = fired(examine(read([one])).findings)
+    assert ("42" in told, "47" in told) == (not due, doctors == "0"), "no doctor at all is flagged"
     assert ("47" in fired(examine(read([one])).findings)) == (doctors == "0"), "a polyvalent centre without any doctor"
 
 
