@@ -181,7 +181,7 @@ def _replaced(hub: Hub, known: Mapping[str, Head], code: str) -> "pl.DataFrame":
     import polars as pl
 
     from checks.cds.ruling import findings
-    from checks.cpts.rules import cents
+    from contracts_schema.french import euros_of
     from contracts_schema.rules import catalogue
 
     rows = _all(hub, known, COMMITMENTS)
@@ -199,8 +199,8 @@ def _replaced(hub: Hub, known: Mapping[str, Head], code: str) -> "pl.DataFrame":
     )
     told = pairs.select(
         finess_et=none, section=pl.lit("fir"), item="order_number", line=pl.lit(None, pl.Int64), case=pl.lit("other_file"),
-        arrete="order_number", mesure="measure_3", fichier="file", montant=cents(pl.col("amount")), autre="file_before",
-        autre_montant=cents(pl.col("amount_before")),
+        arrete="order_number", mesure="measure_3", fichier="file", montant=euros_of(pl.col("amount")), autre="file_before",
+        autre_montant=euros_of(pl.col("amount_before")),
     )  # fmt: skip
     return findings(catalogue()["cds.CDS60"], told)
 

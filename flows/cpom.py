@@ -1,7 +1,7 @@
 """The contracts that stand, judged, compared and watched: facts from heads, the law of each ARS, and the tables of a région.
 
-Of several exports that name a contract the last received stands; results declared later come beside the choice and do not
-replace it. Tables are kept with the views, under the same promise. Decides nothing; the day is an argument.
+Which export stands for what is told by ``flows.cpom_standing``. Tables are kept with the views, under the same promise. Decides
+nothing; the day is an argument.
 """
 
 import hashlib
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from contracts_schema.geography import region_of
 from contracts_schema.products import CPOM, products
-from flows import building, cpom_decisions, finess
+from flows import building, cpom_decisions, cpom_standing, finess
 from flows import computed as tables_computed
 from flows.computed import Moment, key_of
 from flows.hub import PARIS, Hub, WrongUsage
@@ -131,7 +131,9 @@ def facts_of(hub: Hub, known: Mapping[str, Head], region: str, at: Moment, law: 
         for name in FRAMES
         if name not in (*EXPORT_FRAMES, *OF_ALL)
     }
-    found = {name: rows.match_to_schema(schema(name)) for name, rows in frames.items() if rows is not None}
+    found = {
+        name: rows.match_to_schema(schema(name), missing_columns="insert") for name, rows in frames.items() if rows is not None
+    }
     for name, rows in (("establishment", finess.establishments(hub, known, at.position)),
                        ("legal_entity", finess.legal_entities(hub, known))):  # fmt: skip
         if rows is not None:
@@ -143,11 +145,12 @@ def facts_of(hub: Hub, known: Mapping[str, Head], region: str, at: Moment, law: 
         inside = [one for one in rows["finess_ej"].drop_nulls().unique() if _region(one) == region and only in (None, one)]
         return rows.filter(pl.col("finess_ej").is_in(inside))
 
+    if "emergency_region" in found:  # a total that names no région is that of the only one that has contracts
+        of = pl.col("region") if len(regions(known)) > 1 else pl.col("region").fill_null(region)
+        found["emergency_region"] = found["emergency_region"].filter(of == region)
     exported["sheet"] = mine(exported["sheet"])
-    rounds = _rounds(exported)
-    standing = _of_sheets(exported, rounds.filter(pl.col("round") == 0)["sheet_id"])
-    told = {name: rows if name in OF_ALL else mine(rows) for name, rows in found.items()} | standing
-    proof = _earlier_proof(exported, rounds, law, at)
+    told = {name: rows if name in OF_ALL else mine(rows) for name, rows in found.items()} | cpom_standing.standing(exported)
+    proof = cpom_standing.earlier_proof(exported, law, at.on)
     return facts(told | ({"earlier_proof": proof} if proof is not None else {}))
 
 
@@ -281,49 +284,6 @@ def _read_exports(hub: Hub, known: Mapping[str, Head], region: str) -> "dict[str
     return found
 
 
-def _rounds(exported: "Mapping[str, pl.DataFrame]") -> "pl.DataFrame":
-    """sheet_id, finess_ej, ``round``: 0 for what stands, then backwards; the choice and later results each on their own."""
-    import polars as pl
-
-    said = exported["value"].group_by("sheet_id").agg(results=(pl.col("role") == "REALISE").all())
-    sheets = exported["sheet"].join(said, on="sheet_id", how="left", maintain_order="left")
-    sheets = sheets.with_columns(pl.col("results").fill_null(value=False))
-    # an export of results only has no choice to replace; its other sheets go with it
-    whole = pl.col("results").all().over("finess_ej", "received")
-    back = pl.col("received").rank("dense", descending=True).over("finess_ej", "results") - 1
-    return sheets.with_columns(results=whole).select("sheet_id", "finess_ej", "results", round=back.cast(pl.Int64))
-
-
-def _of_sheets(exported: "Mapping[str, pl.DataFrame]", sheets: "pl.Series") -> "dict[str, pl.DataFrame]":
-    import polars as pl
-
-    from contracts_schema.cpom_frames import schema
-
-    kept = {name: rows.filter(pl.col("sheet_id").is_in(sheets.implode())) for name, rows in exported.items()}
-    told = {name: rows.select(schema(name).names()) for name, rows in kept.items()}
-    optional = ("financial_line", "recognition")  # what no export held was never delivered
-    return {name: rows for name, rows in told.items() if name not in optional or rows.height}
-
-
-def _earlier_proof(
-    exported: "Mapping[str, pl.DataFrame]", rounds: "pl.DataFrame", law: "Law", at: Moment
-) -> "pl.DataFrame | None":
-    """The days of exports that were replaced and whose choice was complete; None when none was."""
-    import polars as pl
-
-    from checks.cpom.facts import facts_of as facts
-    from checks.cpom.judge import judge
-
-    found = []
-    choices = rounds.filter(~pl.col("results"))
-    for back in sorted(set(choices["round"]) - {0}):
-        then = facts(_of_sheets(exported, choices.filter(pl.col("round") == back)["sheet_id"]))
-        told = judge(then, law, at.on, datetime.combine(at.on, time(), UTC)).contract
-        proved = told.filter(pl.col("deadline_status").is_in(["DANS_LES_DELAIS", "HORS_DELAI"]))
-        found.append(proved.select("finess_ej", "synthesis_on").drop_nulls())
-    return pl.concat(found) if found else None
-
-
 def _transmissions(hub: Hub, known: Mapping[str, Head], at: Moment) -> dict[str | None, list[Any]]:
     """By région, the transmissions of its establishments, and of those that were ever linked to a legal entity of it."""
     heads = [head for head in _standing(known).values() if head.source == PMSI]
@@ -373,6 +333,7 @@ def _key(hub: Hub, known: Mapping[str, Head], region: str, at: Moment, sent: lis
     exports = [head for head in _exports(known) if region in head.data["regions"]]
     made_of: dict[str, Any] = {
         "region": region,
+        "alone": len(regions(known)) == 1,
         "on": at.on.isoformat(),
         "exports": [[head.scope, head.tables] for head in exports],
         "tables": followed,

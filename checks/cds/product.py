@@ -17,6 +17,7 @@ from checks.cds.remuneration import Remuneration
 from checks.cds.ruling import FIRED, hundredths
 from checks.cds.scene import label
 from contracts_schema import cpts_facts, ecds
+from contracts_schema.french import euros_of
 from contracts_schema.geography import region_of
 from contracts_schema.parameters.record import KINDS as UNITS_FR
 from contracts_schema.parameters.record import STATUSES_FR
@@ -167,10 +168,13 @@ def _nodes(remuneration: Remuneration) -> pl.DataFrame:
     indicator, last = label(split.list.get(1)), split.list.last()
     part = last.replace_strict(STEPS_FR | PART_FR, default=last, return_dtype=pl.String)
     whole = pl.concat_str(split.list.first().replace_strict(SCHEMES_FR, return_dtype=pl.String), pl.lit(" : "), part)
+    cents = pl.when(pl.col("unit") == "cents").then(pl.col("value").cast(pl.Int64, strict=False))
+    money, unit = cents.is_not_null(), pl.col("unit").replace({"cents": UNITS_FR["cents"]})
     own = pl.when(split.list.len() > 2).then(pl.concat_str(indicator, pl.lit(" : "), part))
     return remuneration.nodes.with_columns(
         step=own.when(last.str.contains("-", literal=True)).then(indicator).otherwise(whole),
-        unit=pl.col("unit").replace({"cents": UNITS_FR["cents"]}),
+        value=pl.when(money).then(euros_of(cents).str.strip_suffix(" €")).otherwise("value"),
+        unit=pl.when(money | (pl.col("unit") == "cents") & pl.col("value").is_null()).then(pl.lit("euros")).otherwise(unit),
         status_fr=_status_fr(),
     )
 

@@ -11,6 +11,7 @@ from checks.cds.ruling import CHECKS, FINDINGS, absent, check, findings, french,
 from checks.cpts.agreement import BOUNDS, COMPUTED, amounts, tier_of, tiers
 from checks.cpts.financings import overlaps
 from contracts_schema import parameters
+from contracts_schema.french import euros_of
 from contracts_schema.parameters import Attestation, NoValue
 
 CLAIMED = "003_f23b308d1cf6b0ce"
@@ -88,15 +89,8 @@ def cds67(network: Network) -> pl.DataFrame:
     rows = pl.concat([*parts, empty])
     paid, due = pl.col("paid_first_cents"), pl.col("expected")
     cases = {"missing": paid.is_null() | due.is_null(), "default": paid != due}
-    shown = {"mission": pl.col("mission"), "verse": cents(paid), "attendu": cents(due)}
+    shown = {"mission": pl.col("mission"), "verse": euros_of(paid), "attendu": euros_of(due)}
     return hits(rows, cases, "cpts", pl.col("contract_id"), **shown)
-
-
-def cents(amount: pl.Expr) -> pl.Expr:
-    """Cents as 1234,50 €."""
-    sign = pl.when(amount < 0).then(pl.lit("-")).otherwise(pl.lit(""))
-    whole, part = amount.abs() // 100, (amount.abs() % 100).cast(pl.String).str.zfill(2)
-    return pl.concat_str(sign, whole, pl.lit(","), part, pl.lit(" €"))
 
 
 @check("cds.CDS68")
@@ -109,7 +103,7 @@ def cds68(network: Network) -> pl.DataFrame:
         if one.cell == cell
     ]
     frame = pl.DataFrame(rows, schema={"source": pl.String, "value": pl.String, "tier": pl.String}, orient="row")
-    shown = {"source": pl.col("source"), "montant": cents(pl.col("value").cast(pl.Int64)), "palier": pl.col("tier")}
+    shown = {"source": pl.col("source"), "montant": euros_of(pl.col("value").cast(pl.Int64)), "palier": pl.col("tier")}
     return hits(frame, {"default": pl.col("source").str.contains(CLAIMED, literal=True)}, "cpts", pl.col("tier"), **shown)
 
 
