@@ -8,6 +8,7 @@ import polars as pl
 
 from checks.cds.ruling import FINDINGS, findings
 from checks.cpts.words import plain
+from contracts_schema.french import euros_of
 from contracts_schema.rules import catalogue
 
 ABOUT = ["region", "campaign", "who", "what", "pep_code"]
@@ -45,14 +46,12 @@ def doubles(commitments: pl.DataFrame) -> pl.DataFrame:
 
 def told(found: pl.DataFrame) -> pl.DataFrame:
     """The findings of ``doubles`` (rule cds.CDS60), one a line and the other that it may be."""
-    from checks.cpts.rules import cents
-
     none = pl.lit(None, pl.String)
     rows = found.select(
         finess_et=none, section=pl.lit("fir"), item="order_number", line="line",
         case=pl.format("double_{}", "case"), arrete="order_number", autre="order_number_other", mesure="measure_3",
-        fichier="file", autre_fichier="file_other", autre_ligne="line_other", montant=cents(pl.col("notified_cents")),
-        autre_montant=cents(pl.col("notified_cents_other")), campagne="campaign", beneficiaire="beneficiary",
+        fichier="file", autre_fichier="file_other", autre_ligne="line_other", montant=euros_of(pl.col("notified_cents")),
+        autre_montant=euros_of(pl.col("notified_cents_other")), campagne="campaign", beneficiaire="beneficiary",
     )  # fmt: skip
     texts = rows.with_columns(pl.col("autre_ligne", "campagne").cast(pl.String))
     return pl.concat([pl.DataFrame(schema=FINDINGS), findings(catalogue()["cds.CDS60"], texts)])
