@@ -17,6 +17,7 @@ from connectors.ecars_values import clean
 from connectors.sheets import Unreadable
 from contracts_schema.cpom_catalogue import tables
 from contracts_schema.cpom_frames import schema
+from contracts_schema.geography import regions
 
 _WORDS = {"OUI": True, "NON": False}
 
@@ -41,7 +42,7 @@ def table_of(content: bytes) -> str | None:
 
 def _misread(head: str) -> str | None:
     """The table whose header a line is, but for its separator."""
-    return next((name for name, told in tables().items() if other_separator(head, list(told["columns"]))), None)
+    return next((name for name in tables() if any(other_separator(head, names) for names in _headers(name))), None)
 
 
 def line_numbers(content: bytes) -> list[int]:
@@ -86,7 +87,13 @@ def _read(content: bytes) -> tuple[str, pl.DataFrame]:
 
 
 def _named(header: list[str]) -> str | None:
-    return next((name for name, told in tables().items() if list(told["columns"]) == header), None)
+    return next((name for name in tables() if header in _headers(name)), None)
+
+
+def _headers(name: str) -> tuple[list[str], list[str]]:
+    """The header of a table, and the one that lacks the columns added since."""
+    columns = tables()[name]["columns"]
+    return list(columns), [heading for heading, told in columns.items() if "added" not in told]
 
 
 def _row(row: list[str], header: list[str], columns: dict[str, list[Any]], line: int) -> dict[str, Any]:
@@ -116,6 +123,7 @@ _EXPECTED = {
     "cents": "nombre entier de centimes attendu",
     "count": "nombre entier attendu",
     "yes_no": "OUI ou NON attendu",
+    "region": "code INSEE d'une région attendu (76)",
 }
 
 
@@ -126,6 +134,10 @@ def _value(text: str, kind: str) -> Any:
         if len(text) != 9 or not text.isalnum() or not text.isascii():
             raise ValueError
         return text.upper()
+    if kind == "region":
+        if text not in regions():
+            raise ValueError
+        return text
     if kind == "day":
         return date.fromisoformat(text)
     if kind == "instant":

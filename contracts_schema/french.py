@@ -1,5 +1,6 @@
-"""Numbers, counts and marks as French readers write them. Knows words only: never what they are about."""
+"""Numbers, counts, marks and what the system answers, as French readers write them. Knows words only, not what they tell of."""
 
+import errno
 import re
 from typing import TYPE_CHECKING
 
@@ -7,6 +8,31 @@ if TYPE_CHECKING:
     import polars as pl
 
 THIN = "\u202f"
+
+SYSTEM = {
+    errno.EACCES: "accès refusé",
+    errno.EPERM: "opération interdite",
+    errno.ENOENT: "fichier ou dossier introuvable",
+    errno.EISDIR: "c'est un dossier",
+    errno.ENOTDIR: "ce n'est pas un dossier",
+    errno.EEXIST: "existe déjà",
+    errno.ENOSPC: "plus de place sur le disque",
+    errno.EDQUOT: "quota de disque dépassé",
+    errno.EFBIG: "fichier trop grand pour ce disque",
+    errno.EROFS: "disque en lecture seule",
+    errno.EIO: "erreur d'entrée-sortie du disque",
+    errno.EMFILE: "trop de fichiers ouverts",
+    errno.ENAMETOOLONG: "nom trop long",
+    errno.ESTALE: "disque du réseau perdu",
+    errno.ETIMEDOUT: "pas de réponse à temps",
+    errno.ENOMEM: "plus de mémoire",
+}
+"""What the system's refusals mean, by number; any other is told in its own words."""
+
+
+def system_error(error: OSError) -> str:
+    """What the system refused, without the name of the file."""
+    return SYSTEM.get(error.errno or 0) or error.strerror or type(error).__name__
 
 
 def number(value: int) -> str:

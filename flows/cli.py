@@ -92,7 +92,9 @@ def _told(error: Exception) -> str:
         if module in sys.modules and isinstance(error, getattr(sys.modules[module], name)):
             return str(error)
     if isinstance(error, OSError) and error.strerror:
-        return f"{error.strerror} : {error.filename or ''}"
+        from contracts_schema.french import system_error
+
+        return " : ".join(filter(None, (system_error(error), str(error.filename or ""))))
     if os.environ.get("ECLUSE_DEBUG"):
         traceback.print_exc()
     last = traceback.extract_tb(error.__traceback__)[-1]

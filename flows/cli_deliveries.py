@@ -153,7 +153,7 @@ def missing(
     from flows import display_deliveries, expected, state
 
     hub = hub_of(context)
-    answer = expected.missing(hub, year, month, state.position_of(hub, as_of))
+    answer = expected.missing(hub, year, month, state.position_of(hub, as_of), state.day_of(hub, as_of))
     print_json(answer) if as_json else display_deliveries.missing(answer)
     if answer["missing"]:
         raise typer.Exit(1)
@@ -164,12 +164,14 @@ def reject_report(
     context: typer.Context,
     delivery: Annotated[str, typer.Argument(metavar="ID", help="Début de l'empreinte de la transmission.")],
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Fichier CSV à écrire pour l'émetteur.")] = None,
+    as_of: AsOf = None,
     as_json: AsJson = False,
 ) -> None:
     """Ce qu'il faut dire à l'émetteur : fichiers, lignes, règles et champs ; jamais une valeur."""
-    from flows import display_deliveries, expected
+    from flows import display_deliveries, expected, state
 
-    rows = expected.reject_report(hub_of(context), delivery)
+    hub = hub_of(context)
+    rows = expected.reject_report(hub, delivery, state.position_of(hub, as_of))
     if output:
         expected.write_reject_report(rows, output)
     print_json({"lines": rows}) if as_json else display_deliveries.reject_report(rows, output)

@@ -117,6 +117,7 @@ def diff(
         str | None, typer.Option(metavar="PÉRIMÈTRE", help="Un seul périmètre ; sans AVANT, son dernier changement.")
     ] = None,
     limit: Annotated[int, typer.Option(help="Lignes montrées par table.")] = 5,
+    as_of: AsOf = None,
     as_json: AsJson = False,
 ) -> None:
     """Ce qui a changé entre deux positions : lignes, puis chiffres publiables, avec l'apport de chaque transmission."""
@@ -124,11 +125,13 @@ def diff(
     from flows.hub import WrongUsage
 
     hub = hub_of(context)
-    start, end = (state.position_of(hub, given) for given in (before, after))
+    if after and as_of:
+        raise WrongUsage("APRÈS et --as-of disent la même chose : donnez l'un ou l'autre")
+    start, end = (state.position_of(hub, given) for given in (before, after or as_of))
     if start is None:
         if scope is None:
             raise WrongUsage("donnez AVANT et APRÈS (positions ou dates), ou --scope PÉRIMÈTRE")
-        start, end = difference.last_change(hub, scope)
+        start, end = difference.last_change(hub, scope, end)
     with display.spinner("différence", quiet=as_json) as step:
         answer = difference.difference(hub, start, hub.log.head()[0] if end is None else end, scope, step)
     print_json(answer) if as_json else display_difference.difference(answer, limit)
@@ -145,14 +148,15 @@ def why(
     since: Annotated[int | None, typer.Option(help="Celle d'avant, par son numéro (la précédente par défaut).")] = None,
     table: Annotated[str | None, typer.Option(help="Une seule table du produit.")] = None,
     limit: Annotated[int, typer.Option(help="Lignes montrées par table.")] = 10,
+    as_of: AsOf = None,
     as_json: AsJson = False,
 ) -> None:
     """Pourquoi un chiffre publié a changé : la part de chaque livraison, décision, règle ou jour, dont la somme est l'écart."""
-    from flows import causes, display, display_causes
+    from flows import causes, display, display_causes, state
 
     hub, wanted = hub_of(context), _pairs(keys or [])
     with display.spinner("rejeu", quiet=as_json) as step:
-        answer = causes.causes(hub, product, number, since, wanted, table, step)
+        answer = causes.causes(hub, product, number, since, wanted, table, step, state.position_of(hub, as_of))
     print_json(answer) if as_json else display_causes.changes(answer, limit)
 
 

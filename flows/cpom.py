@@ -131,7 +131,9 @@ def facts_of(hub: Hub, known: Mapping[str, Head], region: str, at: Moment, law: 
         for name in FRAMES
         if name not in (*EXPORT_FRAMES, *OF_ALL)
     }
-    found = {name: rows.match_to_schema(schema(name)) for name, rows in frames.items() if rows is not None}
+    found = {
+        name: rows.match_to_schema(schema(name), missing_columns="insert") for name, rows in frames.items() if rows is not None
+    }
     for name, rows in (("establishment", finess.establishments(hub, known, at.position)),
                        ("legal_entity", finess.legal_entities(hub, known))):  # fmt: skip
         if rows is not None:
@@ -143,6 +145,9 @@ def facts_of(hub: Hub, known: Mapping[str, Head], region: str, at: Moment, law: 
         inside = [one for one in rows["finess_ej"].drop_nulls().unique() if _region(one) == region and only in (None, one)]
         return rows.filter(pl.col("finess_ej").is_in(inside))
 
+    if "emergency_region" in found:  # a total that names no région is that of the only one that has contracts
+        of = pl.col("region") if len(regions(known)) > 1 else pl.col("region").fill_null(region)
+        found["emergency_region"] = found["emergency_region"].filter(of == region)
     exported["sheet"] = mine(exported["sheet"])
     told = {name: rows if name in OF_ALL else mine(rows) for name, rows in found.items()} | cpom_standing.standing(exported)
     proof = cpom_standing.earlier_proof(exported, law, at.on)
@@ -328,6 +333,7 @@ def _key(hub: Hub, known: Mapping[str, Head], region: str, at: Moment, sent: lis
     exports = [head for head in _exports(known) if region in head.data["regions"]]
     made_of: dict[str, Any] = {
         "region": region,
+        "alone": len(regions(known)) == 1,
         "on": at.on.isoformat(),
         "exports": [[head.scope, head.tables] for head in exports],
         "tables": followed,

@@ -14,7 +14,8 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.text import Text
 
-from connectors.synthetic import Recipe, fictional_finess, write_rsa
+from connectors.synthetic import Recipe, fictional_finess
+from connectors.synthetic_rsa import write_rsa
 from contracts_schema.french import counted
 from contracts_schema.rules import label
 from flows import (
@@ -22,8 +23,10 @@ from flows import (
     demo_bordereaux,
     demo_campaigns,
     demo_cpom,
+    demo_others,
     display,
     display_campaigns,
+    display_causes,
     display_cpom,
     display_deliveries,
     display_lines,
@@ -81,6 +84,9 @@ def run(folder: Path) -> None:
                     + _ingest_contracts(folder / "cpom", home))  # fmt: skip
     pulled = _step(out, "Lecture des déclarations sur un simulateur de démarches-simplifiées", lambda: _pull(home))
     published = _step(out, "Construction des vues et publication par le flow Prefect", lambda: _publish(home))
+    others = _step(out, "Ce que d'autres disent des centres de santé, puis une seconde publication à leur caisse",
+                   lambda: demo_others.deliver(open_hub(home), folder / "centres-autres"))  # fmt: skip
+    out.print(f"      {', '.join(report.scope.removeprefix('reference/') for report in others)}", soft_wrap=True)
     _tell(out, reports + [one.delivery for one in pulled], published, home)
 
 
@@ -197,6 +203,8 @@ def _tell(out: Console, reports: list[Report], published: list[PublishReport], h
     display_lines.bordereau(lines.bordereau(hub, shown.rpartition("/")[2]), 6)
     out.print(Text("Une campagne de centres de santé, arrêtée à ses dates butoirs", "bold"))
     display_campaigns.campaigns(closings.campaigns(hub))
+    out.print(Text("Pourquoi un chiffre publié a changé", "bold"))
+    display_causes.changes(demo_others.why(hub), SHOWN)
     out.print(Text("Un indicateur de CPOM : déclaré, recalculé du PMSI, jugé", "bold"))
     display_cpom.indicator(demo_cpom.shown(hub, NORTH))
     _next(out, shown.rpartition("/")[2][:8], home)
@@ -214,7 +222,8 @@ def _next(out: Console, bordereau: str, home: Path) -> None:
         ),
         (f"bordereau {bordereau}", "chaque ligne d'un bordereau, son résultat et son motif ; puis « line » et « decide »"),
         (f"cpom {NORTH} --indicator {demo_cpom.INDICATOR}", "un contrat CPOM ; « deadlines » donne ce qui échoit"),
-        ("centre 990000069", "la rémunération d'un centre de santé, étape par étape ; « --full » donne les textes"),
+        (f"centre {demo_others.SHOWN}", "la rémunération d'un centre de santé, étape par étape ; « --full » donne les textes"),
+        (f"why {demo_others.PRODUCT} finess={demo_others.SHOWN}", "ce qui a changé d'une publication à l'autre, et par quoi"),
         (
             'query "select finess, exit_month, stays from out_ars__pmsi_activity" --as-of 8',
             "l'activité telle que connue à la position 8",

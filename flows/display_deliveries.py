@@ -75,21 +75,42 @@ def quarantine(found: "Sequence[Quarantined]", limit: int) -> None:
             out.print(f"… et {counted(entry.lines.height - limit, 'autre')} (--limit, --json)\n")
 
 
+MONTHS = {
+    "accepted": ("✓", "green", "reçu"),
+    "held": ("R", "yellow", "retenu"),
+    "rejected": ("X", "red", "refusé"),
+    "withdrawn": ("←", "red", "retiré"),
+    "missing": ("—", "red", "manque"),
+    "not_expected": ("·", "dim", "pas attendu"),
+}
+EXPECTED_BY = {"list": "liste", "settings": "réglages", "received": "reçus"}
+
+
 def missing(answer: Mapping[str, Any]) -> None:
     out = console()
-    signs = {"accepted": ("✓", "green"), "held": ("retenu", "yellow"), "rejected": ("refusé", "red"),
-             "withdrawn": ("retiré", "red"), "missing": ("—", "red")}  # fmt: skip
-    table = grid("établissement", *(f"{month:02d}" for month in range(1, answer["month"] + 1)), "à jour")
+    titles = " ".join(f"{month:02d}" for month in range(1, answer["month"] + 1))
+    table = grid("établissement", f"{titles} >", "à jour", "selon", "sans")
     for row in answer["establishments"]:
         covered = Text("oui", "green") if row["covered"] else Text("non", "red")
-        table.add_row(row["finess"], *(Text(*signs[state]) for state in row["months"].values()), covered)
+        signs = (Text(f"{MONTHS[state][0]:>2}", MONTHS[state][1]) for state in row["months"].values())
+        by = EXPECTED_BY[row["expected_by"]]
+        table.add_row(row["finess"], Text(" ", no_wrap=True).join(signs), covered, by, ", ".join(row["lacking"]))
     out.print(f"Transmissions {answer['year']} attendues jusqu'au mois {answer['month']}")
     out.print(table)
+    seen = {state for row in answer["establishments"] for state in row["months"].values()}
+    out.print("   ".join(f"{sign} {word}" for state, (sign, _, word) in MONTHS.items() if state in seen))
+    out.print("selon : la liste d'une ARS, les réglages, ou ce qui a été reçu cette année ou la précédente")
+    if any(row["lacking"] for row in answer["establishments"]):
+        out.print("sans : familles de fichiers absentes, ou vides, de la transmission en place")
     out.print(f"{counted(answer['missing'], 'établissement')} en retard sur {number(len(answer['establishments']))}.")
 
 
 def reject_report(lines: Sequence[Mapping[str, Any]], output: Path | None, most: int = 20) -> None:
     out = console()
+    if not lines:
+        out.print(
+            "Rien à dire à l'émetteur : aucune ligne à l'écart, rien ne retient ni ne refuse la livraison.", soft_wrap=True
+        )
     for line in lines[:most]:
         where = f"{plain(line['fichier'])}" + (f", ligne {line['ligne']}" if line["ligne"] else "")
         out.print(f"{where} : {line['libelle']}" + (f" ({line['champs']})" if line["champs"] else ""), soft_wrap=True)
@@ -105,5 +126,6 @@ def _reasons(report: "Report") -> Iterator[str]:
     else:
         yield from map(label, report.reasons)
     yield from (f"alerte : {label(alert)}" for alert in report.alerts)
+    yield from map(plain, report.notes)
     for rule, count in report.rules.items():
         yield f"{label(rule)} ({number(count)})"

@@ -11,7 +11,14 @@ from contracts_schema.french import counted, number
 from flows.display import console, plain
 from flows.grids import grid
 
-MOVED = {"DeliveryAccepted": "acceptée", "DeliveryRejected": "refusée", "DeliveryWithdrawn": "retirée"}
+MOVED = {
+    "accepted": "acceptée",
+    "waived": "acceptée par dérogation",
+    "restored": "rétablie",
+    "held": "retenue",
+    "rejected": "refusée",
+    "withdrawn": "retirée",
+}
 
 
 def difference(answer: Mapping[str, Any], limit: int) -> None:
@@ -23,7 +30,7 @@ def difference(answer: Mapping[str, Any], limit: int) -> None:
         return
     moves = grid("position >", "ce qui a changé", "transmission")
     for move in answer["moves"]:
-        moves.add_row(str(move["position"]), f"{move['scope']}\n{MOVED[move['type']]}", plain(", ".join(move["files"])))
+        moves.add_row(str(move["position"]), f"{move['scope']}\n{MOVED[move['outcome']]}", plain(", ".join(move["files"])))
     out.print(moves)
     for scope in answer["scopes"]:
         ends = (_named(scope[end]) for end in ("before", "after"))

@@ -33,6 +33,8 @@ def explained(answer: Mapping[str, Any]) -> None:
         when = f"{_instant(received['stated'])} (déclaré)" if received["stated"] else _instant(received["at"])
         out.print(f"  reçu le {when} par {plain(received['by'])} (position {received['position']}),")
         out.print(f"  accepté à la position {accepted['position']}, segment {_main_segment(delivery)[:16]}…")
+        if delivery["uid"]:
+            out.print(f"  UID du traitement : {plain(delivery['uid'])}", soft_wrap=True)
         if waiver := delivery["waiver"]:
             out.print(f"  retenu, puis laissé entrer par {plain(waiver['by'])} (position {waiver['position']}, jusqu'au "
                       f"{waiver['until']}) : {plain(waiver['reason'])}", soft_wrap=True)  # fmt: skip

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.text import Text
 
+from contracts_schema.families import LAMDA, M999
 from contracts_schema.french import counted, euros, number
 from contracts_schema.rules import label
 from flows.display import console, plain
@@ -22,6 +23,8 @@ SHORT = 8
 """Characters of a delivery's id that are shown: enough to name it to a command."""
 ORIGINS_FR = {"argument": "--home", "environment": "environnement", "default": "par défaut"}
 WAIVED = "laissée entrer par dérogation"
+CORRECTED = {LAMDA: "LAMDA", M999: "M999"}
+"""How corrections of the year are told from its twelfth month."""
 
 Told = Sequence[Mapping[str, Any]]
 
@@ -88,7 +91,7 @@ def _one_by_one(out: Console, found: Sequence[Mapping[str, Any]], known: Sequenc
 def heads(found: Told, *, every: bool) -> tuple[list[tuple[str, ...]], bool]:
     """Lines of the heads (id, scope, period, rows, rows aside, alerts), and whether some tell of several."""
     lines, grouped = list[tuple[str, ...]](), False
-    for some in _groups(found, lambda one: (kind(one["scope"]), one["period"]), every=every):
+    for some in _groups(found, lambda one: (kind(one["scope"]), one["period"], one.get("flow")), every=every):
         one = some[0]
         several = len(some) > 1
         grouped |= several
@@ -96,7 +99,8 @@ def heads(found: Told, *, every: bool) -> tuple[list[tuple[str, ...]], bool]:
         sums = (number(sum(head[column] for head in some)) for column in ("rows", "rows_quarantined"))
         told = Counter(text for head in some for text in [*map(label, head["alerts"]), *([WAIVED] if head["waived"] else [])])
         alerts = "\n".join(text + (f" : {number(count)}" if several else "") for text, count in told.items())
-        lines.append(("" if several else one["delivery_id"][:SHORT], name, str(one["period"] or ""), *sums, alerts))
+        period = " ".join(filter(None, (str(one["period"] or ""), CORRECTED.get(str(one.get("flow"))))))
+        lines.append(("" if several else one["delivery_id"][:SHORT], name, period, *sums, alerts))
     return lines, grouped
 
 
@@ -121,7 +125,7 @@ def reports(found: "Sequence[Report]") -> "tuple[list[Report], dict[str, list[Re
     """The deliveries that are told one by one, and by status those that went well, where they are many."""
     sound: dict[str, list[Report]] = {}
     for one in found:
-        if one.status in ("accepted", "already_known") and not (one.message or one.alerts or one.rows_quarantined):
+        if one.status in ("accepted", "already_known") and not (one.message or one.alerts or one.notes or one.rows_quarantined):
             sound.setdefault(one.status, []).append(one)
     many = {status: some for status, some in sound.items() if len(some) > MANY}
     together = {id(one) for some in many.values() for one in some}
@@ -136,8 +140,12 @@ def kind(scope: str) -> str:
 
 
 def _name(head: Mapping[str, Any]) -> str:
-    """The scope; of an export that only its bytes name, its file too, on a line of its own."""
-    return "\n".join(filter(None, (head["scope"], head["file"])))
+    """The scope; of e-CARS the file, with the contracts of an export, whose scope only names its bytes."""
+    if not head["file"]:
+        return str(head["scope"])
+    if head["contracts"] is None:
+        return f"{head['scope']}\n{head['file']}"
+    return f"ecars : {head['file']}\n{counted(head['contracts'], 'contrat')}"
 
 
 def _groups(found: Told, key: Callable[[Mapping[str, Any]], Hashable], *, every: bool) -> Iterable[list[Mapping[str, Any]]]:

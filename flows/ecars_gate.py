@@ -31,7 +31,7 @@ from flows.judged import settle as settle_table
 from warehouse import faults
 from warehouse.log import Event
 
-SETTLED = ("unplaced", "kept")
+SETTLED = ("unplaced", "warned")
 UNPLACED = "cpom.R01"
 """What is said of a file with a number of no known région: no ARS can be told of it, whoever runs the hub must be."""
 _reading = Lock()
@@ -49,8 +49,9 @@ def gate(hub: Hub, received: Event, progress: Progress = lambda *_: None) -> Jud
             found = read_ecars(content, file["name"], received_on(received), _read)
             frames, rows = {name: getattr(found, name) for name in NAMES}, found.value.height + found.financial_line.height
             left = left_out(hub, received, found, file["name"])
-            judged.facts |= _about(found) | {"kept": left is not None}
-            warned = [(KEPT, left)] if left else []
+            warned = [(rule, f"{file['name']} : {note} (règle {rule})") for rule, note in found.notes]
+            warned += [(KEPT, left)] if left else []
+            judged.facts |= _about(found) | {"warned": sorted({rule for rule, _ in warned})}
             if judged.facts["unplaced"]:
                 warned.append((UNPLACED, _nowhere(found, file["name"])))
             if warned:
@@ -82,8 +83,8 @@ def judge(hub: Hub, received: Event, judged: Judged) -> Judgement:
     """May the file be judged contract by contract: it may when it could be read."""
     if "refused_by" in judged.facts:
         return Judgement("rejected", (judged.facts["refused_by"],), ())
-    alerts = {UNPLACED: judged.facts.get("unplaced"), KEPT: judged.facts.get("kept")}
-    return Judgement("accepted", (), tuple(rule for rule, holds in alerts.items() if holds))
+    unplaced = (UNPLACED,) if judged.facts.get("unplaced") else ()
+    return Judgement("accepted", (), (*unplaced, *judged.facts.get("warned", ())))
 
 
 def _regions(export: Export) -> dict[str, str | None]:

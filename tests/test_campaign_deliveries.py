@@ -29,6 +29,8 @@ from flows import (
     computed,
     decisions,
     deliveries,
+    demo_campaigns,
+    demo_others,
     explanation,
     law,
     law_table,
@@ -444,6 +446,19 @@ def test_what_others_say_is_delivered_as_datasets_and_answers_the_rules_that_ask
         rows(hub, "out_ars__cds_comparison").filter(finess=other, source="Assurance Maladie")["other"].to_list() == [None] * 2
     ), "what caisse 311 says of a centre of 312 is not read"
     assert rows(hub, CENTRES, until=before).filter(scheme="rfs", finess=one)["advance_paid_cents"].to_list() == [None]
+
+
+def test_what_others_say_of_the_centres_of_the_demonstration_is_recognised_and_answers(hub: Hub, tmp_path: Path) -> None:
+    take(hub, put(tmp_path / "in"))
+    demo_campaigns.attest(hub)
+    waiting = rows(hub, "out_cpam__cds_finding").filter(rule="cds.CDS54")
+    reports = take(hub, *demo_others.write(tmp_path / "autres"))
+    assert [report.status for report in reports.values()] == ["accepted"] * 7
+    row = rows(hub, CENTRES).filter(finess=demo_others.SHOWN, scheme="rfs").row(0, named=True)
+    assert (row["advance_paid_cents"], row["balance_cents"]) == (2_000_000, row["payable_cents"] - 2_000_000)
+    told = rows(hub, "out_cpam__cds_finding").filter(pl.col("state") != "Non vérifiable")
+    assert {"cds.CDS09", "cds.CDS32", "cds.CDS49"} <= set(told["rule"])
+    assert (waiting.height, told.filter(rule="cds.CDS54").height) == (1, 0), "its code has a mapping at last"
 
 
 def test_the_stock_of_finess_stops_a_centre_that_it_should_hold_and_says_when_it_cannot_tell(hub: Hub, tmp_path: Path) -> None:

@@ -459,6 +459,7 @@ def test_a_section_that_did_not_come_is_told_once_a_rule_and_condemns_nobody() -
     for section in ("identification", "professionnels", "horaires", "rfs", "rosp"):
         found = examine(replace(whole, **{section: None}))
         assert fired(found.findings) == set(), section
+        assert not found.findings.filter(pl.col("reason_fr") == "").height, section
     nothing = examine(replace(whole, rfs=None))
     assert set(nothing.prerequisites["outcome"]) == {"NON_RECU"}
     lacking = nothing.findings.filter(pl.col("rule") == "cds.CDS22")

@@ -15,7 +15,7 @@ import pytest
 from conftest import Ecluse
 
 from checks.cpom import product
-from connectors.synthetic import Recipe, fictional_finess, write_rsa
+from connectors.synthetic import Recipe, fictional_finess
 from connectors.synthetic_bordereaux import Plan, rows_of, sample_lines, write_xlsx
 from connectors.synthetic_ecars import (
     STRAT_TITLE,
@@ -27,6 +27,7 @@ from connectors.synthetic_ecars import (
     table,
     workbook,
 )
+from connectors.synthetic_rsa import write_rsa
 from contracts_schema.cpom_catalogue import canonical_columns
 from contracts_schema.products import product_of
 from flows import (
@@ -179,6 +180,27 @@ def test_a_delivery_makes_again_the_tables_of_the_regions_that_it_is_about_and_o
     assert again() == ["94", "99"]
 
 
+def test_regional_totals_are_those_of_their_region_and_of_no_other(hub: Hub, take: Take) -> None:
+    totals = [{"annee": "2025", "part": part, "montant_cents": cents} for part, cents in (("DGOS", "50"), ("OCCITANIE", "50"))]
+
+    def told() -> list[tuple[str, str]]:
+        fired, lacking = (
+            cpom.rows(hub, name).filter(rule="cpom.R43").select("region", pl.lit(word)).rows()
+            for name, word in (("out_ars__cpom_finding", "fires"), ("out_ars__cpom_not_evaluable", "lacks"))
+        )
+        return sorted([*fired, *lacking])
+
+    take("99.csv", canonical([contract()]))
+    assert take("su.csv", table("su_region", totals).replace(b";region\n", b"\n").replace(b";;\n", b";\n")).status == "accepted"
+    assert told() == [("99", "fires")], "of the only région that has contracts"
+    take("94.csv", canonical([contract(fictional_finess("2A99"))]))
+    assert told() == [("94", "lacks"), ("99", "lacks")]
+    take("su-94.csv", table("su_region", [{**one, "region": "94"} for one in totals]))
+    assert told() == [("94", "fires"), ("99", "lacks")]
+    lost = take("su-00.csv", table("su_region", [{**one, "region": "00"} for one in totals]))
+    assert "ligne 2, colonne region : code INSEE d'une région attendu" in str(lost.message)
+
+
 def test_a_decision_says_what_there_is_and_the_same_one_twice_is_one(hub: Hub) -> None:
     for wrong in (("OS_99", "v1"), ("OS_13", "v9"), ("OS_09", "v1")):
         with pytest.raises(WrongUsage, match=r"inconnue|aucune variante"):
@@ -227,13 +249,13 @@ def test_the_contracts_are_counted_once_the_campaign_is_closed_and_no_longer_onc
 
     assert said() == ([], ["cpom.R52"])
     closed = cpom_decisions.close(hub, ARS, "fin de campagne")["position"]
-    assert said() == (["2 établissement(s) reçu(s), 280 attendu(s)."], [])
+    assert said() == (["2 établissement(s) reçu(s), 280 attendu(s) selon la politique expected_ej."], [])
     assert cpom_decisions.close(hub, ARS, "encore")["already"]
     cpom_decisions.decide_policy(hub, ARS, "expected_ej", "2", "région fictive")
     assert said() == ([], [])
     cpom_decisions.reopen(hub, ARS, "un retardataire")
     assert said() == ([], ["cpom.R52"])
-    assert said(closed) == (["2 établissement(s) reçu(s), 280 attendu(s)."], []), "as known then"
+    assert said(closed) == (["2 établissement(s) reçu(s), 280 attendu(s) selon la politique expected_ej."], []), "as known then"
     with pytest.raises(WrongUsage, match="aucune décision"):
         cpom_decisions.reopen(hub, ARS, "encore")
 
@@ -324,6 +346,13 @@ def test_a_file_that_cannot_be_read_is_refused_with_its_place_and_rule(take: Tak
     lost = take("malforme.xlsx", workbook(contract("9900")))
     assert (lost.status, lost.alerts) == ("accepted", ["cpom.R01"]), "no ARS can be told of it"
     assert str(lost.message).startswith("malforme.xlsx : feuille « Synthèse », cellule A4 : numéro FINESS EJ absent, mal formé")
+    plans = [Plan(strategic_rows(contract()), "Synthèse", hidden_rows=frozenset([9])), Plan([["Page de garde"]], "Garde")]
+    odd = take("masque.xlsx", write_xlsx(plans))
+    assert (odd.status, odd.alerts) == ("accepted", ["ecars.A2", "ecars.A3"])
+    assert str(odd.message) == (
+        "masque.xlsx : feuille « Synthèse » : 1 ligne masquée ou filtrée, lue (règle ecars.A3) ; "
+        "masque.xlsx : feuille « Garde » sans tableau reconnu : non lue (règle ecars.A2)"
+    )
     renamed = take("renomme.xlsx", canonical([contract()]))
     assert (renamed.status, renamed.reasons) == ("rejected", ["ecars.FL2"])
 

@@ -323,6 +323,7 @@ def test_nothing_delivered_is_not_evaluable_and_never_fires() -> None:
     found = examine_network(Network())
     assert fired(found) == set()
     assert set(found["rule"].str.strip_prefix("cds.CDS")) == {"66", "67", "69", "70", "71"}
+    assert found["reason_fr"].str.len_chars().min() > 0, "each says what is missing"
 
 
 # --- who is financed twice, across sources

@@ -250,8 +250,8 @@ def test_t16_hidden_rows_and_sheets_are_read_and_said(read: Any) -> None:
     export = read(book(rows, Plan(hpr_rows(ONE), "HPR", hidden=True), hidden_rows=frozenset([row + 1])))
     assert export.row.filter("hidden")["code"].to_list() == ["CT_02_1_1"]
     assert export.sheet["hidden"].to_list() == [False, True]
-    assert any("1 ligne masquée ou filtrée, lue" in note for note in export.notes)
-    assert any("« HPR » masquée : lue" in note for note in export.notes)
+    assert any("1 ligne masquée ou filtrée, lue" in note for _, note in export.notes)
+    assert any("« HPR » masquée : lue" in note for _, note in export.notes)
 
 
 def test_t18_a_code_that_became_a_date_or_a_number_is_kept_with_its_cell(read: Any) -> None:
@@ -331,9 +331,13 @@ def test_recognitions_are_known_by_their_label_and_modality(read: Any) -> None:
         ],
         ["CH", "Surveillance continue - Adulte", "Préciser service ou spécialité", Decimal(8), None, "Rapport"],
         ["CH", "Activité inventée", None, None, None, None],
+        [None, "Infections ostéo-articulaires complexes", None, None, None, "Rapport"],
     ]
     rows = recognition_rows(replace(ONE, recognitions=columns))
-    found = read(book(rows_of(), Plan(rows, "RC"))).recognition
+    export = read(book(rows_of(), Plan(rows, "RC")))
+    found = export.recognition
+    told = export.sheet.filter(annex="RECOGNITION").select("rows_read", "rows_skipped", "skipped").row(0)
+    assert told == (4, 1, '{"non_renseignee": 1}'), "a row of the template that nobody filled is no recognition"
     assert found["recognition_id"].to_list() == ["RC13", "RC03", None]
     assert found.select("capacity", "without_capacity", "effective_on").rows() == [
         (None, True, date(2025, 9, 1)),

@@ -28,8 +28,9 @@ class Judgement:
 
     ``contract``: finess_ej, legal_name, status (CONFORME, NON_CONFORME, EN_QUARANTAINE), deadline_status, chosen_ct, chosen_os,
     chosen_hpr, blocking, warnings, synthesis_on, file, sha256. ``chosen_indicator``: finess_ej, annex, code, id, comment, cell.
-    ``target``: finess_ej, annex, code, id, year, role, text, number (points or units), yes_no, missing, precision (decimals as
-    declared), sha256, sheet, cell. ``declared_result``: the same for role REALISE. ``value``: every value with ``rejected_by``.
+    ``target``: finess_ej, annex, code, id, year, role, text (as seen in the cell), number (points or units), yes_no, missing,
+    precision (decimals as declared), sha256, sheet, cell. ``declared_result``: the same for role REALISE. ``value``: every
+    value as the file holds it, with ``rejected_by``.
     """
 
     findings: pl.DataFrame
@@ -85,7 +86,7 @@ def _accepted(scene: Scene) -> pl.DataFrame:
     origin = scene.sheets.select("sheet_id", "sha256", "sheet")
     told = values.join(origin, on="sheet_id", how="left", maintain_order="left")
     # of a number cell the digits that say something: what a spreadsheet computed is stored with the noise of its floats
-    told_by = pl.when(pl.col("kind") == "t").then("text").otherwise(pl.col("number").cast(pl.String).str.strip_chars_end("0"))
+    told_by = pl.when(pl.col("kind") == "t").then("stored").otherwise(pl.col("number").cast(pl.String).str.strip_chars_end("0"))
     decimals = told_by.str.extract(r"[.,](\d+)").str.len_chars().fill_null(0).cast(pl.Int64)
     scaled = pl.when(pl.col("percent") == "format").then((decimals - 2).clip(0)).otherwise(decimals)
     return told.select(

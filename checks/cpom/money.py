@@ -6,7 +6,7 @@ import polars as pl
 
 from checks.cpom.days import ceilings, notices, with_lapse
 from checks.cpom.ruling import Answer, check, french, nobody, nothing_known, shown
-from checks.cpom.scene import Scene
+from checks.cpom.scene import Scene, results_alone
 from contracts_schema.cpom_catalogue import financial_lines
 from contracts_schema.french import euros_of
 
@@ -155,9 +155,46 @@ def sanction_before_the_end(scene: Scene) -> Answer:
 
 @check("cpom.R52")
 def campaign_count_differs(scene: Scene) -> Answer:
+    """The count beside the expected one; by the table of expected contracts, who lacks and who is there besides."""
     if not scene.closed:
         return nothing_known()
     have, expected = scene.contracts.height, scene.law.number("expected_ej")
-    if have == expected:
-        return Answer(nobody())
-    return Answer(pl.DataFrame({"nombre": [have], "attendu": [expected]}))
+    told = scene.facts.frame("expected_contract")
+    listed = scene.facts.has("expected_contract")
+    cases = pl.DataFrame(
+        {
+            "nombre": [have],
+            "attendu": [expected],
+            "liste": [f" ; la table contrats_attendus en nomme {told['finess_ej'].n_unique()}" if listed else ""],
+            "suite": ["Les constats par établissement disent qui manque ou est en trop." if listed else _NO_LIST],
+        }
+    )
+    counted = cases.filter(pl.lit(have != expected))
+    return Answer(pl.concat([counted, _differences(scene, told)], how="diagonal") if listed else counted)
+
+
+_NO_LIST = "La table contrats_attendus, sans laquelle rien ne dit quels établissements manquent ou sont en trop."
+
+
+def _differences(scene: Scene, told: pl.DataFrame) -> pl.DataFrame:
+    """One row an entity that is expected and lacks, or is there and not expected."""
+    choices = scene.facts.sheet.filter(~pl.col("sheet_id").is_in(results_alone(scene.facts).implode()))
+    strategic = choices.filter(pl.col("annex") == "STRAT").unique("finess_ej", keep="first", maintain_order=True)
+    received = strategic.select("finess_ej", fichier="file", seen="legal_name")
+    stands = scene.contracts.select("finess_ej", stands=pl.lit(value=True))
+    expected = told.unique("finess_ej", keep="first", maintain_order=True)
+    both = expected.join(received.join(stands, on="finess_ej", how="left"), on="finess_ej", how="full", coalesce=True)
+    both = both.join(expected.select("finess_ej", named=pl.lit(value=True)), on="finess_ej", how="left")
+    named, here = (pl.col(name).fill_null(value=False) for name in ("named", "stands"))
+    variant = (
+        pl.when(named & pl.col("fichier").is_null())
+        .then(pl.lit("absent"))
+        .when(named & ~here)
+        .then(pl.lit("set_aside"))
+        .when(~named & here)
+        .then(pl.lit("unexpected"))
+    )
+    who = pl.coalesce(pl.format("{} ({})", pl.coalesce("legal_name", "seen"), "finess_ej"), "finess_ej")
+    whence = pl.coalesce(pl.format("table contrats_attendus : {}", "source"), pl.lit("table contrats_attendus"))
+    found = both.with_columns(variant=variant, nom=who, origine=whence).drop_nulls("variant").sort("finess_ej")
+    return found.select("finess_ej", "variant", "nom", "origine", "fichier")

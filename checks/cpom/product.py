@@ -9,7 +9,7 @@ from functools import cache
 import polars as pl
 
 from checks.cpom.compare import Comparison
-from checks.cpom.days import with_lapse
+from checks.cpom.days import NOTICES_FR, with_lapse
 from checks.cpom.facts import Facts
 from checks.cpom.judge import Judgement
 from checks.cpom.law import Law
@@ -52,14 +52,6 @@ _EFFECTS = {
     "annotate": "Mention",
 }
 _NATURES = {"INEXECUTION": "Inexécution", "MANQUEMENT_GRAVE": "Manquement grave"}
-_NOTICES = {
-    "OUVERTE": "Ouverte, réception non connue",
-    "PERIODE_1": "Première période",
-    "PERIODE_2": "Seconde période",
-    "JUSTIFIE": "Justifiée",
-    "PENALITE": "Pénalité",
-    "RESILIATION": "Résiliation",
-}
 
 
 def tables(facts: Facts, judgement: Judgement, comparison: Comparison, watch: Watch, law: Law) -> dict[str, pl.DataFrame]:
@@ -240,7 +232,7 @@ def _obligations(watch: Watch, judgement: Judgement) -> pl.DataFrame:
 def _notices(watch: Watch, judgement: Judgement) -> pl.DataFrame:
     held = _held(judgement, "cpom.R51").select("finess_ej", procedure_id=_said("procedure"))
     rows = watch.notice.join(held, on=["finess_ej", "procedure_id"], how="anti", maintain_order="left")
-    return rows.with_columns(nature=_words("nature", _NATURES), state=_words("state", _NOTICES)).sort(
+    return rows.with_columns(nature=_words("nature", _NATURES), state=_words("state", NOTICES_FR)).sort(
         "finess_ej", "procedure_id"
     )
 

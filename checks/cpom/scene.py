@@ -3,8 +3,10 @@
 Prepared once a stage; each rule reads columns. Must never decide a rule.
 """
 
+import re
 from dataclasses import dataclass, replace
 from datetime import date
+from decimal import ROUND_HALF_UP, Decimal
 from functools import cached_property
 
 import polars as pl
@@ -151,10 +153,39 @@ def _rows(facts: Facts, sheets: pl.DataFrame, law: Law) -> pl.DataFrame:
 
 
 def _values(facts: Facts, rows: pl.DataFrame) -> pl.DataFrame:
-    """Values with the definition of their indicator; ``points``: a rate in points, a count as it is, null for other types."""
+    """Values with the definition of their indicator; ``points``: a rate in points, a count as it is, null for other types.
+
+    ``text``: what was seen in the cell; ``stored``: what the file holds there.
+    """
     columns = [*DEFINITION, "sheet_id", "row", "finess_ej"]
     told = rows.select(column for column in dict.fromkeys(columns) if column != "code").unique(["sheet_id", "row"])
     values = facts.value.join(told, on=["sheet_id", "row"], how="inner", maintain_order="left")
     rate = pl.when(pl.col("percent") == "format").then(pl.col("number") * 100).otherwise(pl.col("number"))
     points = pl.when(pl.col("value_type") == "percent").then(rate).when(pl.col("numeric")).then(pl.col("number"))
-    return values.with_columns(points=points)
+    return _as_seen(values.with_columns(points=points))
+
+
+def _as_seen(values: pl.DataFrame) -> pl.DataFrame:
+    """``text`` as the cell showed it, beside what is ``stored``: under a % format 0.345 was seen as 34,5 %."""
+    values = values.with_columns(stored="text")
+    keys = ["number", "number_format"]
+    marked = values.filter(percent="format").select(keys).drop_nulls("number").unique(maintain_order=True)
+    if marked.is_empty():
+        return values
+    told = marked.with_columns(
+        seen=pl.Series([seen(number, code) for number, code in marked.iter_rows()], dtype=pl.String), percent=pl.lit("format")
+    )
+    joined = values.join(told, on=[*keys, "percent"], how="left", nulls_equal=True, maintain_order="left")
+    return joined.with_columns(text=pl.coalesce("seen", "text")).drop("seen")
+
+
+def seen(number: Decimal, number_format: str | None) -> str:
+    """A fraction as its % format shows it; what the format hides is told beside: ``35 % (cellule : 34,5 %)``."""
+    points = number * 100
+    whole = f"{points.normalize():f} %".replace(".", ",")
+    code = re.search(r"[0#](\.[0#]+)? ?%", number_format or "")
+    if code is None:
+        return whole
+    rounded = points.quantize(Decimal(1).scaleb(-len((code[1] or ".")[1:])), ROUND_HALF_UP)
+    shown = f"{rounded:f} %".replace(".", ",")
+    return shown if rounded == points else f"{shown} (cellule : {whole})"
