@@ -103,10 +103,12 @@ def _nowhere(export: Export, file: str) -> str:
 
 
 def _about(export: Export) -> dict[str, object]:
-    """What the decision says of an export: its contracts, counted, the régions that they are of, how many are of none."""
+    """What the decision says of an export: its contracts, counted, the régions that they are of, whose they are, and how many
+    are of no région."""
     places = _regions(export)
     known = sorted({region for region in places.values() if region})
-    return {"contracts": len(places), "regions": known, "unplaced": sum(region is None for region in places.values())}
+    numbers = sorted(number for number, region in places.items() if region)
+    return {"contracts": len(places), "regions": known, "numbers": numbers, "unplaced": len(places) - len(numbers)}
 
 
 def _read(content: bytes) -> Workbook:
