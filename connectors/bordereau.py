@@ -21,7 +21,7 @@ from connectors.bordereau_tables import Match, Table, body, kinds_of_rows, match
 from connectors.bordereau_values import candidates, cents, clean, days, mapped, normalised, plain_digits, rpps, whole_number
 from connectors.sheets import Unreadable, Workbook, read_sheets, reference
 from contracts_schema.bordereau_profiles import COLUMNS, RESTRICTED, Profile, labels, profiles
-from contracts_schema.french import counted
+from contracts_schema.french import counted, euros
 
 FL6_HIDDEN = "bordereau.hidden_sheet"
 FL7 = "bordereau.FL7"
@@ -421,18 +421,13 @@ def _totals(rows: pl.DataFrame, lines: pl.DataFrame, found: Match) -> tuple[list
         elif value in (whole, everything):
             grand = value
         else:
-            message = f"{cell} : total de {_euros(value)} alors que les lignes font {_euros(part)} (depuis le total précédent)"
+            message = f"{cell} : total de {euros(value)} alors que les lignes font {euros(part)} (depuis le total précédent)"
             findings.append(Finding(FL9, cell, message, "A03"))
             subtotals, wrong = subtotals + value, wrong + 1
             since[number] = row
     everything = int(claimed["cents"].sum())
     whole_told = everything in (grand, subtotals)  # totals of some of the lines, each right, say nothing of the whole
     return findings, subtotals if wrong else everything if whole_told else None
-
-
-def _euros(value: int) -> str:
-    sign, whole = "-" if value < 0 else "", f"{abs(value) // 100:,}".replace(",", "\u202f")
-    return f"{sign}{whole},{abs(value) % 100:02d}\u00a0€"
 
 
 def _quarantined(rows: pl.DataFrame, found: Match) -> pl.DataFrame:

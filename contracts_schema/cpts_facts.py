@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 GRANT = "FONCTIONNEMENT"
 """The code of the operating grant, beside those of missions."""
+TIERS = ("1", "2", "3", "4")
+"""By population of the territory."""
 FIR_KEY = ("ars_code", "campaign", "beneficiary", "order_number", "measure_3", "pep_code")
 """Proposed: no document gives a key of commitments; ``occurrence`` numbers the lines that share it."""
 
@@ -68,6 +70,12 @@ def fundings() -> dict[str, str]:
     """What can finance an action, by code, as people read it."""
     found: dict[str, str] = agreement()["fundings"]
     return found
+
+
+@cache
+def themes() -> tuple[dict[str, Any], ...]:
+    """What actions may be about: ``label_fr`` and the beginnings of ``words`` that name it, without accents nor capitals."""
+    return tuple(agreement()["themes"])
 
 
 @cache

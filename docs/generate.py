@@ -24,13 +24,14 @@ from contracts_schema import families as pmsi
 from contracts_schema import parameters as dated
 from contracts_schema.bordereau_profiles import profiles
 from contracts_schema.datasets import Column, Dataset, datasets
+from contracts_schema.french import euros
 from contracts_schema.layouts import index, layouts
 from contracts_schema.parameters.record import STATUSES_FR
 from contracts_schema.products import CAMPAIGN, CONTRACTS, CPOM, RECONCILIATION, VIEWS, Product, products
 from contracts_schema.rules import Rule, catalogue
 from flows.cli import app
 from flows.law_shown import gathered, shown
-from warehouse import views
+from warehouse import references, views
 
 FOLDER = Path(__file__).parent
 PARTS = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -152,8 +153,8 @@ def view_columns() -> str:
     with duckdb.connect(":memory:") as engine:
         rsa = pmsi.FAMILIES["rsa"]
         engine.register(f"{views.SEGMENT}{rsa.table}", pl.DataFrame(schema=pmsi.schema(rsa)))
-        for name in views.REFERENCES:
-            views.create_reference(engine, name, {})
+        for name in references.NAMES:
+            references.create(engine, name, {})
         for name, view in views.views().items():
             engine.execute(f"create temp view {name} as {view.sql}")
             columns = engine.execute(f"describe {name}").fetchall()
@@ -324,7 +325,7 @@ def law() -> str:
     for one in dated.parameters().values():
         rows = []
         for value in gathered(map(shown, dated.timeline(one.id))):
-            amount = _euros(value["value"]) if one.kind == "cents" and value["value"] is not None else value["value"]
+            amount = euros(value["value"]) if one.kind == "cents" and value["value"] is not None else value["value"]
             amount = "inconnue" if amount is None else amount
             known = STATUSES_FR[value["status"]]
             days = value["valid_from"], value["valid_to"] or ""
@@ -594,10 +595,6 @@ def _french_day(found: re.Match[str]) -> str:
 
 def _amount(typed: str) -> str:
     return typed.replace(".", ",")
-
-
-def _euros(cents: int) -> str:
-    return f"{cents // 100},{cents % 100:02d} €"
 
 
 def _help(*command: str) -> str:

@@ -262,10 +262,11 @@ def _among(wanted: "pl.Series") -> "pl.Expr":
 def _rows(hub: Hub, head: Head) -> "pl.LazyFrame":
     import polars as pl
 
-    return pl.scan_parquet(_path(hub, head))
+    return pl.scan_parquet(path_of(hub, head))
 
 
-def _path(hub: Hub, head: Head) -> Path:
+def path_of(hub: Hub, head: Head) -> Path:
+    """The segment of a section's rows."""
     [segment] = [segment for name, segment in head.tables.items() if not name.endswith("_reading")]
     return hub.blobs.segment_path(segment)
 
@@ -273,7 +274,7 @@ def _path(hub: Hub, head: Head) -> Path:
 def _placed(hub: Hub, latest: Iterable[Extraction]) -> "pl.DataFrame":
     """Of each centre of these extractions, of one year: which sender is believed (finess_et, sender, caisse, region)."""
     return _places(
-        tuple((one.sender, tuple((section, _path(hub, head)) for section, head in one.heads.items())) for one in latest)
+        tuple((one.sender, tuple((section, path_of(hub, head)) for section, head in one.heads.items())) for one in latest)
     )
 
 

@@ -99,15 +99,18 @@ def cpom_policy(
     value: Annotated[str, typer.Argument(metavar="[VALEUR]", help="oui, non, un nombre, un jour ou un mot.")] = "",
     reason: Reason = "",
     revoke: Annotated[bool, typer.Option("--revoke", help="Retire la décision : la valeur par défaut vaut à nouveau.")] = False,
+    as_of: AsOf = None,
     as_json: AsJson = False,
 ) -> None:
     """Fixe une lecture du guide là où il laisse un choix ; sans nom, ce qu'une ARS a décidé, définitions comprises."""
-    from flows import contracts_shown, cpom_decisions, display_cpom
+    from flows import contracts_shown, cpom_decisions, display_cpom, state
     from flows.hub import WrongUsage
 
     hub = hub_of(context)
+    if policy and as_of:
+        raise WrongUsage("--as-of montre ce qui était décidé, sans POLITIQUE : rien ne se décide dans le passé")
     if not policy:
-        found = contracts_shown.decided(hub, ars)
+        found = contracts_shown.decided(hub, ars, state.position_of(hub, as_of))
         print_json({"decisions": found}) if as_json else display_cpom.decisions(found)
         return
     if bool(value) == revoke:

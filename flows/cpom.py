@@ -1,7 +1,7 @@
 """The contracts that stand, judged, compared and watched: the law of each ARS, and the tables of its contracts by shares.
 
-Of several exports that name a contract the last received stands; results declared later come beside the choice and do not
-replace it. Tables are kept with the views, under the same promise. Decides nothing; the day is an argument.
+Which export stands for what is told by ``flows.cpom_standing``. Tables are kept with the views, under the same promise. Decides
+nothing; the day is an argument.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -70,14 +70,15 @@ def shares(hub: Hub, known: Mapping[str, Head], at: Moment) -> dict[str, str]:
     keys: dict[str, str] = {}
     for region in cpom_inputs.regions(known):
         law = cpom_decisions.law_of(hub, f"ars-{region}", at.position).digest()
-        common = {"on": at.on.isoformat(), "tables": of_all, "law": law}
+        closed = cpom_decisions.is_closed(hub, f"ars-{region}", at.position)
+        common = {"on": at.on.isoformat(), "tables": of_all, "law": law, "closed": closed and cpom_inputs.expects(known)}
         decided = cpom_decisions.standing(hub, f"ars-{region}", at.position)
         own = {share: told for share, told in sorted(given.items()) if share.startswith(f"{region}/")}
         for share, told in own.items():
             definitions = [event.position for event in decided.values() if _bears_on(event, share)]
             keys[share] = key_of("cpom", {**common, "share": share, "given": told, "decisions": sorted(definitions)})
-        counted = [keys[share] for share in own] if cpom_decisions.is_closed(hub, f"ars-{region}", at.position) else None
-        keys[region] = key_of("cpom", {**common, "share": region, "counted": counted})
+        counted, alone = [keys[share] for share in own] if closed else None, len(cpom_inputs.regions(known)) == 1
+        keys[region] = key_of("cpom", {**common, "share": region, "counted": counted, "alone": alone})
     return keys
 
 
@@ -105,17 +106,19 @@ def computed(
 
     wanted = set(shares)
     for region in cpom_inputs.regions(known):
+        closed = cpom_decisions.is_closed(hub, f"ars-{region}", at.position)
         own = sorted(share for share in wanted if share.startswith(f"{region}/"))
         for some in cpom_inputs.together(hub, known, own):
-            found = judged(hub, known, region, at, _among(some))
+            found = judged(hub, known, region, at, _among(some), closed=closed)
             made = _tables(hub, known, found, region, at)
             for share in some:
                 mine = pl.col("finess_ej").str.tail(1) == share[-1]
                 yield share, {name: rows.filter(mine).rechunk() for name, rows in made.items()}
         if region in wanted:
-            counted = _counted(hub, known, region, at) if cpom_decisions.is_closed(hub, f"ars-{region}", at.position) else None
-            found = judged(hub, known, region, at, lambda _: False, counted)
-            yield region, _tables(hub, known, found, region, at)
+            counted = _counted(hub, known, region, at) if closed else None
+            found = judged(hub, known, region, at, lambda _: False, closed=closed, received=counted)
+            made = _tables(hub, known, found, region, at)
+            yield region, {name: rows.filter(pl.col("finess_ej").is_null()) for name, rows in made.items()}
 
 
 def _among(shares: list[str]) -> Callable[[str], bool]:
@@ -147,10 +150,16 @@ def _tables(hub: Hub, known: Mapping[str, Head], found: Contracts, region: str, 
 
 
 def judged(
-    hub: Hub, known: Mapping[str, Head], region: str, at: Moment, of: Callable[[str], bool], counted: int | None = None
+    hub: Hub,
+    known: Mapping[str, Head],
+    region: str,
+    at: Moment,
+    of: Callable[[str], bool],
+    *,
+    closed: bool = False,
+    received: int | None = None,
 ) -> Contracts:
-    """Contracts of a région at a moment: those ``of`` whose number this is true. ``counted``: how many the région received,
-    once the campaign is closed."""
+    """Contracts of a région at a moment: those ``of`` whose number this is true. ``closed`` and ``received`` as ``judge``."""
     from checks.cpom.compare import compare
     from checks.cpom.judge import judge
     from checks.cpom.obligations import watch
@@ -158,8 +167,8 @@ def judged(
     ars = f"ars-{region}"
     law = cpom_decisions.law_of(hub, ars, at.position)
     instant = datetime.combine(at.on, time(), PARIS).astimezone(UTC)
-    facts = cpom_inputs.facts_of(hub, known, at, law, of)
-    judgement = judge(facts, law, at.on, instant, closed=counted is not None, received=counted)
+    facts = cpom_inputs.facts_of(hub, known, region, at, law, of)
+    judgement = judge(facts, law, at.on, instant, closed=closed, received=received)
     given = cpom_inputs.recomputed(hub, known, facts, at)
     torn = cpom_inputs.disputed(given, facts)
     comparison = compare(judgement, given, cpom_decisions.definitions(hub, ars, at.position), law, torn)

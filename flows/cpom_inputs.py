@@ -6,19 +6,19 @@ another, so that a share is made again only when what concerns it has changed. J
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime, time
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from contracts_schema.geography import region_of
 from contracts_schema.products import products
-from flows import building, finess
+from flows import building, cpom_standing, finess
 from flows.computed import Moment
 from flows.hub import Hub
 from flows.published import publications, published_rows
 from warehouse import views
 from warehouse.heads import ECARS, PMSI, Head
+from warehouse.references import FINESS_LINKS
 
 if TYPE_CHECKING:
     import polars as pl
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 RECOMPUTED_VIEW, PMSI_PRODUCT = "out_ars__pmsi_indicator", "pmsi-activity"
 EXPORT_FRAMES = ("sheet", "row", "value", "financial_line", "recognition")
+EXPECTED = "expected_contract"
 OF_ALL = ("legal_entity", "establishment")
 """Frames that hold for every région: who is whose."""
 AT_ONCE = 500
@@ -107,8 +108,8 @@ def concerning(hub: Hub, known: Mapping[str, Head], at: Moment) -> tuple[dict[st
     return found, of_all
 
 
-def facts_of(hub: Hub, known: Mapping[str, Head], at: Moment, law: "Law", of: Callable[[str], bool]) -> "Facts":
-    """What stands for some contracts, references included; ``of``: whether it is about one of this number."""
+def facts_of(hub: Hub, known: Mapping[str, Head], region: str, at: Moment, law: "Law", of: Callable[[str], bool]) -> "Facts":
+    """What stands for some contracts of a région, references included; ``of``: whether it is about one of this number."""
     import polars as pl
 
     from checks.cpom.facts import facts_of as facts
@@ -125,12 +126,17 @@ def facts_of(hub: Hub, known: Mapping[str, Head], at: Moment, law: "Law", of: Ca
     for name in FRAMES:
         segments = [head.tables[_table(name)] for head in _tables(known) if _table(name) in head.tables]
         if segments and name not in (*EXPORT_FRAMES, *OF_ALL):
-            rows = pl.read_parquet([hub.blobs.segment_path(segment) for segment in segments]).match_to_schema(schema(name))
-            found[name] = mine(rows) if "finess_ej" in rows.columns else rows
+            rows = pl.read_parquet([hub.blobs.segment_path(segment) for segment in segments])
+            rows = rows.match_to_schema(schema(name), missing_columns="insert")
+            found[name] = mine(rows) if "finess_ej" in rows.columns and name != EXPECTED else rows
+    if EXPECTED in found:  # how many are, is told to the région
+        found[EXPECTED] = found[EXPECTED].filter([_region(number) == region for number in found[EXPECTED]["finess_ej"]])
+    if "emergency_region" in found:  # a total that names no région is that of the only one that has contracts
+        place = pl.col("region") if len(regions(known)) > 1 else pl.col("region").fill_null(region)
+        found["emergency_region"] = found["emergency_region"].filter(place == region)
     exported["sheet"] = mine(exported["sheet"])
-    rounds = _rounds(exported)
-    found |= _of_sheets(exported, rounds.filter(pl.col("round") == 0)["sheet_id"])
-    proof = _earlier_proof(exported, rounds, law, at)
+    found |= cpom_standing.standing(exported)
+    proof = cpom_standing.earlier_proof(exported, law, at.on)
     return facts(found | ({"earlier_proof": proof} if proof is not None else {}))
 
 
@@ -179,6 +185,11 @@ def hidden(hub: Hub, known: Mapping[str, Head], region: str, at: Moment) -> "pl.
     before = publications(hub, f"ars-{region}", PMSI_PRODUCT, at.position)
     earlier = [{name: published_rows(hub, event, name) for name in event.data["tables"]} for event in before]
     return masked(product, frames, region, at.on, earlier)["indicator"].filter("masked").select(keys)
+
+
+def expects(known: Mapping[str, Head]) -> bool:
+    """Whether a list of the contracts expected was delivered."""
+    return any(_table(EXPECTED) in head.tables for head in _tables(known))
 
 
 def _table(frame: str) -> str:
@@ -250,49 +261,6 @@ def _read_exports(hub: Hub, heads: Sequence[Head]) -> "dict[str, pl.DataFrame]":
     return found
 
 
-def _rounds(exported: "Mapping[str, pl.DataFrame]") -> "pl.DataFrame":
-    """sheet_id, finess_ej, ``round``: 0 for what stands, then backwards; the choice and later results each on their own."""
-    import polars as pl
-
-    said = exported["value"].group_by("sheet_id").agg(results=(pl.col("role") == "REALISE").all())
-    sheets = exported["sheet"].join(said, on="sheet_id", how="left", maintain_order="left")
-    sheets = sheets.with_columns(pl.col("results").fill_null(value=False))
-    # an export of results only has no choice to replace; its other sheets go with it
-    whole = pl.col("results").all().over("finess_ej", "received")
-    back = pl.col("received").rank("dense", descending=True).over("finess_ej", "results") - 1
-    return sheets.with_columns(results=whole).select("sheet_id", "finess_ej", "results", round=back.cast(pl.Int64))
-
-
-def _of_sheets(exported: "Mapping[str, pl.DataFrame]", sheets: "pl.Series") -> "dict[str, pl.DataFrame]":
-    import polars as pl
-
-    from contracts_schema.cpom_frames import schema
-
-    kept = {name: rows.filter(pl.col("sheet_id").is_in(sheets.implode())) for name, rows in exported.items()}
-    told = {name: rows.select(schema(name).names()) for name, rows in kept.items()}
-    optional = ("financial_line", "recognition")  # what no export held was never delivered
-    return {name: rows for name, rows in told.items() if name not in optional or rows.height}
-
-
-def _earlier_proof(
-    exported: "Mapping[str, pl.DataFrame]", rounds: "pl.DataFrame", law: "Law", at: Moment
-) -> "pl.DataFrame | None":
-    """The days of exports that were replaced and whose choice was complete; None when none was."""
-    import polars as pl
-
-    from checks.cpom.facts import facts_of as facts
-    from checks.cpom.judge import judge
-
-    found = []
-    choices = rounds.filter(~pl.col("results"))
-    for back in sorted(set(choices["round"]) - {0}):
-        then = facts(_of_sheets(exported, choices.filter(pl.col("round") == back)["sheet_id"]))
-        told = judge(then, law, at.on, datetime.combine(at.on, time(), UTC)).contract
-        proved = told.filter(pl.col("deadline_status").is_in(["DANS_LES_DELAIS", "HORS_DELAI"]))
-        found.append(proved.select("finess_ej", "synthesis_on").drop_nulls())
-    return pl.concat(found) if found else None
-
-
 def _transmissions(hub: Hub, known: Mapping[str, Head], at: Moment) -> dict[str, Any]:
     """By share, the transmissions of its legal entities and of establishments ever linked to one of them, with all that is told
     of whose these are; then what the ARS is not shown of them."""
@@ -307,7 +275,7 @@ def _transmissions(hub: Hub, known: Mapping[str, Head], at: Moment) -> dict[str,
     places: dict[str, set[str]] = {}
     for head in heads:
         number = head.data["finess"]
-        linked = {row[2] for row in rows.get(number, []) if row[0] == views.FINESS_LINK_REFERENCE and row[1] == number}
+        linked = {row[2] for row in rows.get(number, []) if row[0] == FINESS_LINKS and row[1] == number}
         for share in {share_of(one) for one in {number, *linked} if one} - {None}:
             found.setdefault(str(share), []).append([head.scope, head.delivery_id, head.position, rows.get(number, [])])
             places.setdefault(number, set()).add(str(share))

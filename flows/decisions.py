@@ -89,9 +89,9 @@ def redecide(hub: Hub, delivery: str | None = None) -> list[Report]:
     return found
 
 
-def last_decision(hub: Hub, delivery: str) -> Event:
-    """The last decision on the delivery whose id starts so; WrongUsage unless there is exactly one."""
-    found = [event for name, event in last_decisions(hub).items() if name.startswith(delivery)] if delivery else []
+def last_decision(hub: Hub, delivery: str, until: int | None = None) -> Event:
+    """The last decision on the delivery whose id starts so, now or as of a position; WrongUsage unless there is exactly one."""
+    found = [event for name, event in last_decisions(hub, until).items() if name.startswith(delivery)] if delivery else []
     if len(found) != 1:
         several = f"{len(found)} livraisons ont" if found else "aucune livraison n'a"
         raise WrongUsage(f"{several} une empreinte qui commence par « {delivery} » ; voir ecluse status")

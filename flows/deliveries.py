@@ -74,6 +74,8 @@ class Report:
     """What was decided, now or before: accepted, held, rejected or withdrawn."""
     families: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Counts per family of files."""
+    notes: list[str] = field(default_factory=list)
+    """What else is to be known of it, in French: the same content, or the same bytes under another name."""
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -118,7 +120,7 @@ def receive(
                 return replace(report(hub, known, already=True), message=wrong.format(id=delivery_id[:8]))
             delivery_id, known = _known(hub, identity | {"corrects": known.position})
         if known:
-            return report(hub, known, already=True)
+            return _under_its_name(report(hub, known, already=True), received)
         hub.blobs.sweep()
         key = f"received/{delivery_id}"
         if hub.log.find(key) is None:
@@ -133,6 +135,14 @@ def receive(
         return refusal_report(found.name, refusal)
     except OSError as error:
         return refusal_report(found.name, transmissions.unreadable(error))
+
+
+def _under_its_name(known: Report, received: Iterable[Mapping[str, Any]]) -> Report:
+    """The report of a known delivery, which says so when its bytes came under other names than before."""
+    names = {file["sha256"]: str(file["name"]) for file in received}
+    moved = [f"{names[one['sha256']]} : mêmes octets que {one['name']}" for one in known.files
+             if names.get(one["sha256"], one["name"]) != one["name"]]  # fmt: skip
+    return replace(known, notes=[*known.notes, *moved])
 
 
 def reception_of(
@@ -234,7 +244,16 @@ def report(hub: Hub, decided: Event, *, already: bool) -> Report:
                    "rows_quarantined": tally["rows_quarantined"]}
             for name, tally in families.items()
         },
+        notes=_notes(data),
     )  # fmt: skip
+
+
+def _notes(data: Mapping[str, Any]) -> list[str]:
+    """That another delivery has the same content, where no alert of its source says so."""
+    same = data.get("same_content")
+    if not same or any(alert.endswith(".same_content") for alert in data["alerts"]):
+        return []
+    return [f"même contenu, à la cellule près, que la livraison {same[:8]} : seuls les octets diffèrent"]
 
 
 def _message(hub: Hub, data: Mapping[str, Any]) -> str | None:

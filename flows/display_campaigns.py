@@ -8,9 +8,10 @@ from rich.console import Console
 from rich.text import Text
 from rich.tree import Tree
 
-from contracts_schema.parameters.record import KINDS as UNITS_FR
+from contracts_schema.french import counted, euros, number
 from flows.closings import DEADLINES
-from flows.display import console, counted, euros, grid, number, plain
+from flows.display import console, plain
+from flows.grids import grid
 
 MONEY = {
     "computed_cents": "calculé",
@@ -85,7 +86,7 @@ def centre(answer: Mapping[str, Any], *, full: bool) -> None:
         money = (f"{label} {euros(scheme[cents])}" for cents, label in MONEY.items() if scheme[cents] is not None)
         out.print("  " + "  ".join(money))
         for tree in (scheme["tree"], *({**one, "inputs": []} for one in scheme["advance"])):  # the same indicators again
-            out.print(_branch(tree, full))
+            out.print(_branch(tree, full, (scheme["scheme_fr"],)))
         out.print()
     telling = [one for one in answer["findings"] if one["state"] in TELLING]
     for one in telling:
@@ -94,8 +95,12 @@ def centre(answer: Mapping[str, Any], *, full: bool) -> None:
         out.print(f"{counted(silent, 'autre constat', 'autres constats')}, sans suite ou pour information (--json : tous)")
 
 
-def _branch(node: Mapping[str, Any], full: bool, into: Tree | None = None) -> Tree:
-    label = Text(plain(node["node"]))
+def _branch(node: Mapping[str, Any], full: bool, within: tuple[str, ...], into: Tree | None = None) -> Tree:
+    """``within``: the words of the steps above, which are not said again."""
+    step = said = node.get("step", node["node"])
+    for above in within:
+        said = said.removeprefix(f"{above} : ")
+    label = Text(plain(node["node"] if full else said))
     if "value" in node:
         label.append(f" = {_value(node)}", "cyan")
         label.append(f"  {node['status_fr']}", "green" if node["firm"] else "yellow")
@@ -105,15 +110,14 @@ def _branch(node: Mapping[str, Any], full: bool, into: Tree | None = None) -> Tr
                 label.append(f"\n  {plain(part)}", "dim")
     branch = Tree(label) if into is None else into.add(label)
     for one in node["inputs"]:
-        _branch(one, full, branch)
+        if full or "value" in one:  # an entry of the campaign is no step
+            _branch(one, full, (*within, step), branch)
     return branch
 
 
 def _value(node: Mapping[str, Any]) -> str:
     if node["value"] is None:
         return "inconnu"
-    if node["unit"] == UNITS_FR["cents"] and str(node["value"]).isdecimal():
-        return euros(int(node["value"]))
     return f"{node['value']} {node['unit']}"
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from warehouse.heads import Head
 
-DECISIONS = frozenset({"DeliveryAccepted", "DeliveryRejected"})
+DECISIONS = frozenset({"DeliveryAccepted", "DeliveryRejected", "DeliveryWithdrawn"})
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from contracts_schema.french import system_error
 from contracts_schema.rules import label
 from flows import decisions, reconciling
 from flows.deliveries import all_heads, names_of, verdict_of, withdrawal_fr
@@ -131,7 +132,7 @@ def take_workbook(hub: Hub, path: Path, role: str | None) -> dict[str, Any]:
         content = path.read_bytes()
         found = read_answers(content, lambda origin: _published(hub, origin))
     except OSError as error:
-        raise WrongUsage(f"{path} : {error.strerror}") from None
+        raise WrongUsage(f"{path} : {system_error(error)}") from None
     except (NotOurs, Unreadable) as refusal:
         raise WrongUsage(f"{path.name} : {refusal}") from None
     kept = hub.blobs.put_stream(iter([content])).sha256

@@ -1,11 +1,13 @@
 """How the hub stands: settings, heads, what waits for a decision, what was published; and whether all of it is sound."""
 
+from datetime import date, datetime
 from typing import Any
 
 from flows.deliveries import all_heads, names_of, quarantines, verdict_of
-from flows.hub import Hub, Settings, WrongUsage, parse_instant
+from flows.hub import PARIS, Hub, Settings, WrongUsage, parse_instant
 from flows.published import folder_of, publications
 from warehouse.heads import BORDEREAU, DEMARCHE, ECARS, Head
+from warehouse.log import GENESIS
 
 DECISIONS = frozenset({"DeliveryAccepted", "DeliveryRejected", "DeliveryWithdrawn"})
 
@@ -22,6 +24,19 @@ def position_of(hub: Hub, as_of: str | None) -> int | None:
     return hub.log.position_at(parse_instant(as_of))
 
 
+def day_of(hub: Hub, as_of: str | None) -> date:
+    """The day in Paris that ``--as-of`` names: that of a position is when its event was recorded; today by default, at most."""
+    until = position_of(hub, as_of)
+    if as_of is None or until is None:
+        return hub.today()
+    if as_of.isdecimal() and len(as_of) < len("20260331"):
+        recorded = [event.recorded_at for event in hub.log.read(after=until - 1, until=until)] if until else []
+        instant = datetime.fromisoformat(recorded[0]) if recorded else hub.clock()
+    else:
+        instant = parse_instant(as_of)
+    return min(instant.astimezone(PARIS).date(), hub.today())
+
+
 def status(hub: Hub, until: int | None = None, under: str = "") -> dict[str, Any]:
     """Settings (without secrets) and their origins, log head, heads, deliveries held, last publication of each product.
 
@@ -29,8 +44,8 @@ def status(hub: Hub, until: int | None = None, under: str = "") -> dict[str, Any
     """
     settings = hub.settings
     position, hash_ = hub.log.head()
-    if until:
-        hash_ = next(hub.log.read(after=until - 1, until=until)).hash
+    if until is not None:
+        hash_ = next(hub.log.read(after=until - 1, until=until)).hash if until else GENESIS
     known = {scope: head for scope, head in all_heads(hub, until).items() if scope.startswith(under)}
     standing = {scope: head for scope, head in known.items() if head.superseded_by is None}
     last = {event.data["delivery_id"]: event for event in hub.log.read(until=until, types=DECISIONS)}
@@ -51,7 +66,9 @@ def status(hub: Hub, until: int | None = None, under: str = "") -> dict[str, Any
             {
                 "scope": head.scope,
                 "file": names_of(head.data["received"]) if head.source == ECARS else None,
+                "contracts": head.data.get("contracts"),
                 "period": head.period,
+                "flow": head.data.get("flow"),
                 "rows": head.rows,
                 "rows_quarantined": head.data["rows_quarantined"],
                 "alerts": head.data["alerts"],

@@ -459,6 +459,7 @@ def test_a_section_that_did_not_come_is_told_once_a_rule_and_condemns_nobody() -
     for section in ("identification", "professionnels", "horaires", "rfs", "rosp"):
         found = examine(replace(whole, **{section: None}))
         assert fired(found.findings) == set(), section
+        assert not found.findings.filter(pl.col("reason_fr") == "").height, section
     nothing = examine(replace(whole, rfs=None))
     assert set(nothing.prerequisites["outcome"]) == {"NON_RECU"}
     lacking = nothing.findings.filter(pl.col("rule") == "cds.CDS22")
@@ -509,6 +510,8 @@ def test_codes_without_mapping_lose_nothing_and_are_read_as_soon_as_the_mapping_
         ("unmapped_section", "quarantine_row", "warn", None)
     ]
     assert blind.apart.height == len(one["rfs"])
+    assert set(blind.prerequisites["outcome"]) == {"CODE_SANS_CORRESPONDANCE"}, "an answer nobody can read is no silence"
+    assert not blind.findings.filter(status="fired")["rule"].is_in(["cds.CDS22", "cds.CDS23", "cds.CDS24"]).any()
     rows = [(old, "rfs", new, date(2015, 1, 1), None) for old, new in renamed.items()]
     mapping = pl.concat([identity_mapping(), pl.DataFrame(rows, schema=identity_mapping().schema, orient="row")])
     replayed = examine(read([one], mapping=mapping))

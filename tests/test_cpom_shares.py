@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from connectors.synthetic_rsa import write_rsa
 from test_finess import stock
 
-from connectors.synthetic import Recipe, fictional_finess, write_rsa
+from connectors.synthetic import Recipe, fictional_finess
 from connectors.synthetic_ecars import canonical, sample_contract, table, workbook
 from connectors.synthetic_references import finess_ej
 from flows import computed, cpom_decisions, cpom_inputs, decisions, deliveries
@@ -208,6 +209,8 @@ def _list(chance: random.Random, step: int) -> bytes:
             for one in some
             for event in ("NOTIFICATION", "PENALITE")
         ],
+        "contrats_attendus": [{"finess_ej": one} for one in some],
+        "su_region": [{"annee": 2025, "part": part, "montant_cents": 50} for part in ("DGOS", "OCCITANIE")],
         "annexes": [
             {"finess_ej": one, "annexe": chance.choice(["STRATEGIQUE", "USLD"]), "date_signature": day} for one in some
         ],

@@ -140,7 +140,7 @@ def test_every_command_is_in_the_readme_and_its_help_in_the_reference() -> None:
     names = list(typer.main.get_group(app).commands)
     readme, reference = ((PROJECT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/cli.md"))
     assert [name for name in names if not re.search(rf"^\| `{name}\b", readme, re.MULTILINE)] == []
-    assert [name for name in names if f"Usage: ecluse {name} " not in reference] == []
+    assert [name for name in names if f"Utilisation : ecluse {name} " not in reference] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

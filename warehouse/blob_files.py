@@ -18,6 +18,7 @@ from typing import Any, BinaryIO, Literal
 
 import zstandard
 
+from contracts_schema.french import system_error
 from warehouse import faults
 
 Kind = Literal["raw", "segments"]
@@ -197,7 +198,7 @@ def _damaged(kind: Kind, sha: str) -> BlobDamaged:
 
 
 def unwritable(path: Path, problem: Exception) -> BlobUnwritable:
-    told = getattr(problem, "strerror", None) or " ".join(str(problem).split())
+    told = system_error(problem) if isinstance(problem, OSError) and problem.errno else " ".join(str(problem).split())
     return BlobUnwritable(f"écriture impossible dans {path.parent} : {told} ; remédiez-y, puis relancez la même commande")
 
 

@@ -47,6 +47,7 @@ STATES_FR = {
     "EN_VIGUEUR": "en vigueur",
     "EN_COURS": "en cours",
     "TERMINE": "terminé",
+    "INCOMPLET": "passé, ce qui est reçu est incomplet",
     "NON_VERIFIABLE": "passé, sans élément pour le vérifier",
     "INFORMATIF": "pour information",
     "SANS_DATE": "date inconnue",
@@ -119,6 +120,8 @@ def _stated(rows: pl.DataFrame, law: Law) -> pl.DataFrame:
         .then(pl.lit("RECU_EN_RETARD"))
         .when((on > due) & pl.col("unsure").fill_null(value=False))
         .then(pl.lit("NON_VERIFIABLE"))
+        .when((on > due) & pl.col("incomplete").fill_null(value=False))
+        .then(pl.lit("INCOMPLET"))
         .when(on > due)
         .then(pl.lit("DEPASSE"))
         .when(left <= NEAR_DAYS)
@@ -126,6 +129,6 @@ def _stated(rows: pl.DataFrame, law: Law) -> pl.DataFrame:
         .otherwise(pl.lit("A_VENIR"))
     )
     told = rows.with_columns(state=state)
-    running = pl.col("state").is_in([*OPEN, "EN_COURS", "DEPASSE"])
+    running = pl.col("state").is_in([*OPEN, "EN_COURS", "DEPASSE", "INCOMPLET"])
     passed = pl.when(kind == "start").then(cutoff(due - pl.duration(days=1))).otherwise(cutoff(due))
     return told.with_columns(days_left=pl.when(running).then(left), passed_at=passed)

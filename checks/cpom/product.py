@@ -10,7 +10,7 @@ from functools import cache
 import polars as pl
 
 from checks.cpom.compare import Comparison
-from checks.cpom.days import with_lapse
+from checks.cpom.days import NOTICES_FR, with_lapse
 from checks.cpom.facts import Facts
 from checks.cpom.judge import Judgement
 from checks.cpom.law import Law
@@ -53,14 +53,6 @@ _EFFECTS = {
     "annotate": "Mention",
 }
 _NATURES = {"INEXECUTION": "Inexécution", "MANQUEMENT_GRAVE": "Manquement grave"}
-_NOTICES = {
-    "OUVERTE": "Ouverte, réception non connue",
-    "PERIODE_1": "Première période",
-    "PERIODE_2": "Seconde période",
-    "JUSTIFIE": "Justifiée",
-    "PENALITE": "Pénalité",
-    "RESILIATION": "Résiliation",
-}
 
 
 def tables(
@@ -248,7 +240,7 @@ def _obligations(watch: Watch, regions: pl.DataFrame) -> pl.DataFrame:
 def _notices(watch: Watch, judgement: Judgement) -> pl.DataFrame:
     held = _held(judgement, "cpom.R51").select("finess_ej", procedure_id=_said("procedure"))
     rows = watch.notice.join(held, on=["finess_ej", "procedure_id"], how="anti", maintain_order="left")
-    return rows.with_columns(nature=_words("nature", _NATURES), state=_words("state", _NOTICES)).sort(
+    return rows.with_columns(nature=_words("nature", _NATURES), state=_words("state", NOTICES_FR)).sort(
         "finess_ej", "procedure_id"
     )
 

@@ -147,7 +147,9 @@ def plain_name(name: str) -> str:
 
 @check("cpom.R38")
 def synthesis_has_no_date(scene: Scene) -> Answer:
-    sheets = scene.sheets.filter(pl.col("annex") == "STRAT", pl.col("synthesis_on").is_null()).unique("finess_ej", keep="first")
+    sheets = scene.choices.filter(pl.col("annex") == "STRAT", pl.col("synthesis_on").is_null()).unique(
+        "finess_ej", keep="first"
+    )
     return Answer(
         sheets.select("sheet_id", "finess_ej", "annex", cell="synthesis_cell", raw=pl.col("synthesis_raw").fill_null("vide"))
     )
@@ -202,13 +204,14 @@ def label_differs(scene: Scene) -> Answer:
 
 
 def _cells(values: pl.DataFrame, **more: pl.Expr) -> pl.DataFrame:
-    return values.select("sheet_id", "row", "finess_ej", "annex", "code", "year", "cell", raw="text", **more)
+    place = ("sheet_id", "row", "finess_ej", "annex", "code", "year", "cell")
+    return values.select(*place, raw="stored", texte="text", **more)
 
 
 @check("cpom.R39", "cell")
 def cell_is_an_error(scene: Scene) -> Answer:
     lines = scene.facts.frame("financial_line").filter("error").join(scene.sheets, on="sheet_id", how="inner")
-    of_lines = lines.select("sheet_id", "finess_ej", "annex", "cell", raw="amount_raw")
+    of_lines = lines.select("sheet_id", "finess_ej", "annex", "cell", raw="amount_raw", texte="amount_raw")
     return Answer(pl.concat([_cells(scene.values.filter("error")), of_lines], how="diagonal"))
 
 
@@ -282,6 +285,6 @@ def missing_words(missing: pl.Expr) -> pl.Expr:
         pl.when(missing == "FORMULE")
         .then(pl.lit(" (formule sans valeur enregistrée)"))
         .when(missing.is_not_null())
-        .then(pl.format(" (« {} »)", missing))
+        .then(pl.format(" (« {} »)", missing.replace("TIRET", "-")))
         .otherwise(pl.lit(""))
     )

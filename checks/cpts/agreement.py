@@ -73,7 +73,7 @@ PARTS = ("FIXE", "VARIABLE", "SNP")
 def tiers(on: date, attested: Iterable[Attestation] = ()) -> tuple[tuple[tuple[int, str], ...], Figure]:
     """Where each tier begins, and the policy of the bounds (1: a population equal to a bound is in the upper tier)."""
     law = Figures(on, tuple(attested))
-    found = [(law.one("cpts.tier.population_from", tier=tier).value or 0, tier) for tier in ("1", "2", "3", "4")]
+    found = [(law.one("cpts.tier.population_from", tier=tier).value or 0, tier) for tier in cpts_facts.TIERS]
     return tuple(found), law.one("cpts.tier.lower_bound_included")
 
 
@@ -135,7 +135,7 @@ def amounts(contracts: pl.DataFrame, missions: pl.DataFrame, number: int, attest
 def tier_at_signature(contract: Line, own: tuple[Attestation, ...], *, told: bool = True) -> str | None:
     """That of the contract (when ``told``), else that of its population on the day of signature; None when not known."""
     if told and contract["tier"] is not None:
-        return str(contract["tier"])
+        return str(contract["tier"]) if contract["tier"] in cpts_facts.TIERS else None
     if not isinstance(contract["signed_on"], date):
         return None
     starts, policy = tiers(contract["signed_on"], own)
