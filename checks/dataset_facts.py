@@ -17,7 +17,9 @@ PARIS = "Europe/Paris"
 def facts_of(dataset: str, rows: pl.DataFrame) -> dict[str, pl.DataFrame]:
     """Frames by kind of fact from typed rows (``contracts_schema.datasets.schema``); none for FINESS, which no rule reads."""
     made = MAKERS[dataset](rows) if dataset in MAKERS else {}
-    return {kind: found.select(SCHEMAS[kind].names()).cast(dict(SCHEMAS[kind])) for kind, found in made.items()}  # type: ignore[arg-type]
+    return {
+        kind: found.select(pl.col(name).cast(dtype) for name, dtype in SCHEMAS[kind].items()) for kind, found in made.items()
+    }
 
 
 def _structures(rows: pl.DataFrame) -> dict[str, pl.DataFrame]:

@@ -91,13 +91,6 @@ def conflicts() -> tuple[Conflict, ...]:
 
 
 @cache
-def claimed_grants() -> dict[str, int]:
-    """Cents a year that the claimed source gives to each tier: never a parameter (rule cds.CDS68)."""
-    found: dict[str, int] = agreement()["claimed_operating_grant"]["values"]
-    return found
-
-
-@cache
 def agreement() -> dict[str, Any]:
     found: dict[str, Any] = _yaml("agreement.yaml")
     return found

@@ -14,9 +14,11 @@ import polars as pl
 from checks import bordereaux
 from checks.deliveries import Judgement, Tally
 from checks.quarantine import ASIDE
-from connectors.bordereau import LEFTOVERS, LINES, PATIENTS, Bordereau, content_digest, line_ids, read_bordereau
+from connectors.bordereau import LEFTOVERS, Bordereau, read_bordereau
 from connectors.bordereau_files import FAMILY, caisse_in
 from connectors.bordereau_header import Finding
+from connectors.bordereau_identity import content_digest, line_ids
+from connectors.bordereau_lines import LINES, PATIENTS
 from connectors.sheets import Unreadable
 from contracts_schema.bordereau_profiles import normalised
 from contracts_schema.families import RESTRICTED

@@ -139,7 +139,9 @@ def _minutes(name: str) -> "pl.Expr":
 
 
 def _as(rows: "pl.DataFrame", schema: "pl.Schema") -> "pl.DataFrame":
-    return rows.select(schema.names()).cast(dict(schema))  # type: ignore[arg-type]
+    import polars as pl
+
+    return rows.select(pl.col(name).cast(dtype) for name, dtype in schema.items())
 
 
 def _rows(hub: Hub, parts: Sequence[str]) -> "pl.DataFrame":

@@ -14,7 +14,8 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.text import Text
 
-from connectors.synthetic import Recipe, fictional_finess, write_rsa
+from connectors.synthetic import Recipe, fictional_finess
+from connectors.synthetic_rsa import write_rsa
 from contracts_schema.french import counted
 from contracts_schema.rules import label
 from flows import (

@@ -22,7 +22,8 @@ import typer
 from conftest import Ecluse, Export, Program, Said
 from oracle_rsa import Verdict, activity, judge, whole_number
 
-from connectors.synthetic import DEFECTS, Recipe
+from connectors.synthetic import Recipe
+from connectors.synthetic_damage import DEFECTS
 from connectors.synthetic_families import transmission, write_archive
 from contracts_schema.layouts import layout
 from contracts_schema.rules import catalogue

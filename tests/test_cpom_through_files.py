@@ -15,7 +15,7 @@ import pytest
 from conftest import Ecluse
 
 from checks.cpom import product
-from connectors.synthetic import Recipe, fictional_finess, write_rsa
+from connectors.synthetic import Recipe, fictional_finess
 from connectors.synthetic_bordereaux import Plan, rows_of, sample_lines, write_xlsx
 from connectors.synthetic_ecars import (
     STRAT_TITLE,
@@ -27,6 +27,7 @@ from connectors.synthetic_ecars import (
     table,
     workbook,
 )
+from connectors.synthetic_rsa import write_rsa
 from contracts_schema.cpom_catalogue import canonical_columns
 from contracts_schema.products import product_of
 from flows import (

@@ -17,7 +17,8 @@ import pytest
 from conftest import Ecluse, Export, the
 
 from checks.deliveries import limits
-from connectors.synthetic import Recipe, damage, fictional_finess
+from connectors.synthetic import Recipe, fictional_finess
+from connectors.synthetic_damage import damage
 from connectors.synthetic_families import transmission, write_archive, write_files
 from contracts_schema.layouts import layout
 from contracts_schema.products import VIEWS, products

@@ -16,7 +16,8 @@ from typer.testing import CliRunner
 from checks import rows
 from checks.rows import Gate
 from connectors import pmsi
-from connectors.synthetic import Recipe, fictional_finess, records
+from connectors.synthetic import Recipe, fictional_finess
+from connectors.synthetic_rsa import records
 from contracts_schema import families
 from contracts_schema.families import FAMILIES, Family, columns, schema, zones
 from contracts_schema.layouts import Layout

@@ -143,6 +143,24 @@ def test_every_command_is_in_the_readme_and_its_help_in_the_reference() -> None:
     assert [name for name in names if f"Utilisation : ecluse {name} " not in reference] == []
 
 
+def test_all_that_the_page_on_the_code_names_exists() -> None:
+    page = (PROJECT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    modules = re.findall(r"`((?:flows|connectors|contracts_schema|checks|warehouse)(?:\.\w+)+)`", page)
+    paths = re.findall(r"`((?:flows|connectors|contracts_schema|checks|warehouse|tests|docs)/[\w./]*)…?`", page)
+    assert len(modules) > 50
+    assert [name for name in modules if not defined(name)] == []
+    assert [path for path in paths if not list(PROJECT.glob(f"{path.rstrip('/')}*"))] == []
+
+
+def defined(name: str) -> bool:
+    """Whether a dotted name is a module or a package, or stands at the top of one."""
+    *above, last = name.split(".")
+    inside = [PROJECT.joinpath(*above[:-1], f"{above[-1]}.py"), PROJECT.joinpath(*above, "__init__.py")]
+    written = "".join(path.read_text(encoding="utf-8") for path in inside if path.is_file())
+    module = PROJECT.joinpath(*above, f"{last}.py").is_file() or PROJECT.joinpath(*above, last, "__init__.py").is_file()
+    return module or bool(re.search(rf"^(?:def |class )?{last}\b", written, re.MULTILINE))
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_to_files_lead_to_files(page: Path) -> None:
     links = LINK.findall(page.read_text(encoding="utf-8"))

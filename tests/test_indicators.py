@@ -21,7 +21,8 @@ import pytest
 import yaml
 from oracle_rsa import Share, Verdict, formats, judge
 
-from connectors.synthetic import Recipe, fictional_finess, records, sites
+from connectors.synthetic import Recipe, fictional_finess, sites
+from connectors.synthetic_rsa import records
 from contracts_schema import parameters
 from contracts_schema.products import products
 from warehouse import views

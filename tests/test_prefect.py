@@ -18,8 +18,9 @@ import yaml
 
 from checks.rows import Gate
 from connectors import synthetic_ecds
-from connectors.synthetic import Recipe, fictional_finess, write_rsa
+from connectors.synthetic import Recipe, fictional_finess
 from connectors.synthetic_ecars import canonical, sample_contract
+from connectors.synthetic_rsa import write_rsa
 from flows import deliveries, prefect_settings, publication, together, up
 from flows.hub import TEST_CLOCK, Hub, WrongUsage, init_hub, open_hub
 from warehouse.blobs import BlobUnwritable

@@ -21,8 +21,9 @@ import typer
 from conftest import Said
 
 from checks.rows import Gate
-from connectors.synthetic import Recipe, fictional_finess, records
+from connectors.synthetic import Recipe, fictional_finess
 from connectors.synthetic_families import transmission, write_archive
+from connectors.synthetic_rsa import records
 from contracts_schema.layouts import layout
 from flows import cli
 from flows.deliveries import DECIDED

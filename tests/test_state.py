@@ -6,7 +6,8 @@ from typing import Any
 
 from conftest import Ecluse, the
 
-from connectors.synthetic import Recipe, fictional_finess, write_rsa
+from connectors.synthetic import Recipe, fictional_finess
+from connectors.synthetic_rsa import write_rsa
 from flows import deliveries, display_status, state
 from flows.hub import init_hub, open_hub, parse_instant
 
