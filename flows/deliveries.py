@@ -15,6 +15,7 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from connectors import transmissions
+from contracts_schema.families import FAMILIES
 from contracts_schema.fingerprint import fingerprint
 from flows import arrivals
 from flows.arrivals import Arrival
@@ -247,12 +248,19 @@ def report(hub: Hub, decided: Event, *, already: bool) -> Report:
     )  # fmt: skip
 
 
+def lacking(data: Mapping[str, Any]) -> list[str]:
+    """The families of files that a transmission has not, or empty, in their order."""
+    return [name for name in FAMILIES if not data["families"].get(name, {}).get("rows_in")]
+
+
 def _notes(data: Mapping[str, Any]) -> list[str]:
-    """That another delivery has the same content, where no alert of its source says so."""
-    same = data.get("same_content")
-    if not same or any(alert.endswith(".same_content") for alert in data["alerts"]):
-        return []
-    return [f"même contenu, à la cellule près, que la livraison {same[:8]} : seuls les octets diffèrent"]
+    """What its alerts do not tell: which families lack, and that another delivery has the same content."""
+    same, alerts, found = data.get("same_content"), set(data["alerts"]), []
+    if alerts & {"pmsi.family_missing", "pmsi.family_empty"}:
+        found += [f"familles absentes ou vides : {', '.join(lacking(data))}"]
+    if same and not any(alert.endswith(".same_content") for alert in alerts):
+        found += [f"même contenu, à la cellule près, que la livraison {same[:8]} : seuls les octets diffèrent"]
+    return found
 
 
 def _message(hub: Hub, data: Mapping[str, Any]) -> str | None:

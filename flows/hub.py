@@ -58,6 +58,8 @@ class Hub:
     clock: Callable[[], datetime]
     actor: str
     flow_run: str | None = None
+    judged_on: date | None = None
+    """The past day that was asked about (``--as-of DATE``): what depends on the day is judged on it."""
 
     @cached_property
     def log(self) -> "Log":

@@ -1,5 +1,6 @@
 """How the hub stands: settings, heads, what waits for a decision, what was published; and whether all of it is sound."""
 
+from dataclasses import replace
 from datetime import date, datetime
 from typing import Any
 
@@ -16,11 +17,17 @@ def position_of(hub: Hub, as_of: str | None) -> int | None:
     if as_of is None:
         return None
     head = hub.log.head()[0]
-    if as_of.isdecimal() and len(as_of) < len("20260331"):
+    if _is_position(as_of):
         if int(as_of) > head:
             raise WrongUsage(f"le journal s'arrête à la position {head}")
         return int(as_of)
     return hub.log.position_at(parse_instant(as_of))
+
+
+def at(hub: Hub, as_of: str | None) -> tuple[Hub, int | None]:
+    """The hub to ask and the position to ask it at: by a date, what depends on the day is judged on that day."""
+    until = position_of(hub, as_of)
+    return (replace(hub, judged_on=day_of(hub, as_of)) if as_of and not _is_position(as_of) else hub), until
 
 
 def day_of(hub: Hub, as_of: str | None) -> date:
@@ -28,12 +35,16 @@ def day_of(hub: Hub, as_of: str | None) -> date:
     until = position_of(hub, as_of)
     if as_of is None or until is None:
         return hub.today()
-    if as_of.isdecimal() and len(as_of) < len("20260331"):
+    if _is_position(as_of):
         recorded = [event.recorded_at for event in hub.log.read(after=until - 1, until=until)] if until else []
         instant = datetime.fromisoformat(recorded[0]) if recorded else hub.clock()
     else:
         instant = parse_instant(as_of)
     return min(instant.astimezone(PARIS).date(), hub.today())
+
+
+def _is_position(as_of: str) -> bool:
+    return as_of.isdecimal() and len(as_of) < len("20260331")
 
 
 def status(hub: Hub, until: int | None = None, under: str = "") -> dict[str, Any]:
