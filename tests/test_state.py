@@ -10,6 +10,7 @@ from connectors.synthetic import Recipe, fictional_finess
 from connectors.synthetic_rsa import write_rsa
 from flows import deliveries, display_status, state
 from flows.hub import init_hub, open_hub, parse_instant
+from warehouse.log import paris
 
 
 def test_a_held_delivery_waits_until_a_later_one_stands_for_its_scope(tmp_path: Path) -> None:
@@ -43,6 +44,11 @@ def test_the_day_of_a_past_state_is_the_one_asked_or_that_of_the_event(tmp_path:
     later = replace(hub, clock=lambda: parse_instant("2026-06-15"))
     days = [state.day_of(later, as_of).isoformat() for as_of in (None, "0", "2", "2026-04-02", "2030-01-01")]
     assert days == ["2026-06-15", "2026-06-15", "2026-03-31", "2026-04-02", "2026-06-15"]
+
+
+def test_the_day_of_an_event_is_the_one_in_paris() -> None:
+    """Late in the evening the day of the log, in universal time, is the one before."""
+    assert [f"{paris(f'2026-{day}T22:30:00.000000Z'):%d/%m}" for day in ("01-31", "03-31")] == ["31/01", "01/04"]
 
 
 def head(scope: str, period: int | None = None, **more: Any) -> dict[str, Any]:
