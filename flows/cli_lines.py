@@ -15,7 +15,9 @@ DONE = frozenset({"taken", "already"})
 @app.command()
 def bordereau(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(metavar="BORDEREAU", help="Le début de son identifiant (voir ecluse status).")],
+    name: Annotated[
+        str, typer.Argument(metavar="BORDEREAU", help="Le nom de son fichier, ou le début de son identifiant (ecluse status).")
+    ],
     limit: Annotated[int, typer.Option(metavar="N", help="Lignes montrées au plus.")] = 20,
     as_of: AsOf = None,
     as_json: AsJson = False,
@@ -31,7 +33,9 @@ def bordereau(
 @app.command()
 def line(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(metavar="LIGNE", help="Le début de son identifiant (voir ecluse bordereau).")],
+    name: Annotated[
+        str, typer.Argument(metavar="LIGNE", help="Le début de son identifiant (voir ecluse bordereau), ou FICHIER:LIGNE.")
+    ],
     as_of: AsOf = None,
     as_json: AsJson = False,
 ) -> None:

@@ -49,8 +49,6 @@ GATES = {
 """The module that judges the deliveries of each source: its functions ``gate`` (rows), ``settle`` (what the log makes of them)
 and ``judge`` (the whole)."""
 
-DECIDED = frozenset({"DeliveryAccepted", "DeliveryRejected", "DeliveryWithdrawn"})
-
 
 @dataclass(frozen=True)
 class Report:
@@ -79,6 +77,7 @@ class Report:
     """What else is to be known of it, in French: the same content, or the same bytes under another name."""
 
     def as_json(self) -> dict[str, Any]:
+        """The same as plain values."""
         return asdict(self)
 
 
@@ -193,7 +192,7 @@ def reception(hub: Hub, delivery_id: str) -> Event:
 def decision(hub: Hub, scope: str, delivery_id: str) -> Event | None:
     """The last decision on a delivery, if any."""
     found = None
-    for event in hub.log.read(stream=scope, types=DECIDED):
+    for event in hub.log.read(stream=scope, types=FOLDED):
         if event.data["delivery_id"] == delivery_id:
             found = event
     return found
