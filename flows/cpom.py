@@ -189,7 +189,8 @@ def rows(hub: Hub, name: str, until: int | None = None) -> "pl.DataFrame":
 
 
 def _hidden(hub: Hub, known: Mapping[str, Head], region: str, at: Moment) -> "pl.DataFrame":
-    """The recomputed rows that the ARS is not shown in full of the PMSI: finess, exit_year, definition_id, variant."""
+    """The recomputed rows that the ARS is not shown in full of the PMSI: finess, exit_year, definition_id, variant; ``rate``:
+    whether what the rate is made of is hidden, ``conflicts``: whether that count is."""
     import polars as pl
 
     from warehouse.masking import masked
@@ -198,16 +199,30 @@ def _hidden(hub: Hub, known: Mapping[str, Head], region: str, at: Moment) -> "pl
     made = building.tables(hub, _standing(known), {table.view for table in product.tables}, at.position)
     if not all(name in made and made[name].paths for name in (table.view for table in product.tables)):
         return pl.DataFrame(
-            schema={"finess": pl.String, "exit_year": pl.Int64, "definition_id": pl.String, "variant": pl.String}
+            schema=dict.fromkeys(keys, pl.String) | {"exit_year": pl.Int64, "rate": pl.Boolean, "conflicts": pl.Boolean}
         )
     frames = {table.view: pl.read_parquet(list(made[table.view].paths)) for table in product.tables}
     before = publications(hub, f"ars-{region}", PMSI_PRODUCT, at.position)
     earlier = [{name: published_rows(hub, event, name) for name in event.data["tables"]} for event in before]
-    return masked(product, frames, region, at.on, earlier)["indicator"].filter("masked").select(keys)
+    shown, whole = masked(product, frames, region, at.on, earlier)["indicator"], frames[RECOMPUTED_VIEW]
+    [narrows] = [table.narrows for table in product.tables if table.narrows]
+    of_wide = ~pl.col("variant").is_in(list(narrows.wider))
+    beside = shown.join(whole.cast({"exit_year": pl.Int64}), on=keys, how="left", suffix="_whole", maintain_order="left")
+    lacks = {
+        name: pl.col(name).is_null() & pl.col(f"{name}_whole").is_not_null() & (of_wide | (name not in narrows.not_of_narrow))
+        for name in ("numerator", "denominator", "completeness_percent", "conflicts")
+    }
+    conflicts = lacks.pop("conflicts")
+    return beside.select(*keys, rate=pl.any_horizontal(*lacks.values()), conflicts=conflicts).filter(
+        pl.any_horizontal("rate", "conflicts")
+    )
 
 
 def _as_hidden(name: str, rows: "pl.DataFrame", compared: "pl.DataFrame", hidden: "pl.DataFrame") -> "pl.DataFrame":
-    """Without the figures that the product of the PMSI hides from the same ARS, nor the word that would tell of them."""
+    """Without the figures that the product of the PMSI hides from the same ARS, nor the word that would tell of them.
+
+    Conflicts, which that product gives for the widest variant, are left to the mask of the contract: ``conflicts_hidden``.
+    """
     import polars as pl
 
     from checks.cpom.product import ROLES
@@ -215,18 +230,24 @@ def _as_hidden(name: str, rows: "pl.DataFrame", compared: "pl.DataFrame", hidden
     keys = {"finess_ej": "finess_ej", "indicator_id": "id", "year": "year"}
     keys |= {"role": "role"} if "role" in rows.columns else {}
     made_of = compared.drop_nulls("finess").with_columns(pl.col("finess").str.split(" ")).explode("finess")
-    kept_back = made_of.join(
-        hidden, left_on=["finess", "year", "definition_id", "variant"], right_on=hidden.columns, how="semi"
-    )
-    away = kept_back.select(**{name: pl.col(column) for name, column in keys.items()}).unique()
-    if "role" in keys:
-        away = away.with_columns(role=pl.col("role").replace_strict(ROLES))
-    told = rows.join(away.with_columns(away=pl.lit(value=True)), on=list(keys), how="left", maintain_order="left")
-    shown = pl.col("away").is_null()
+
+    def about(column: str, *of: str) -> pl.DataFrame:
+        on = ["finess", "year", "definition_id", *of]
+        kept_back = made_of.join(hidden.filter(column).rename({"exit_year": "year"}), on=on, how="semi")
+        found = kept_back.select(**{key: pl.col(source) for key, source in keys.items()}).unique()
+        if "role" in keys:
+            found = found.with_columns(role=pl.col("role").replace_strict(ROLES))
+        return found.with_columns(pl.lit(value=True).alias(f"{column}_hidden"))
+
+    told = rows.join(about("rate", "variant"), on=list(keys), how="left", maintain_order="left")
+    shown = pl.col("rate_hidden").is_null()
     figures, word = HIDDEN[name]
     told = told.with_columns(*(pl.when(shown).then(pl.col(figure)).alias(figure) for figure in figures),
                              pl.when(shown).then(pl.col(word)).otherwise(pl.lit("Masqué")).alias(word))  # fmt: skip
-    return told.drop("away")
+    if name == INDICATOR:
+        told = told.drop("conflicts_hidden").join(about("conflicts"), on=list(keys), how="left", maintain_order="left")
+        told = told.with_columns(conflicts_hidden=pl.col("conflicts_hidden").fill_null(value=False) | ~shown)
+    return told.drop("rate_hidden")
 
 
 def region_of_contract(finess_ej: str) -> str:
