@@ -20,6 +20,7 @@ lint: $(VENV)/installed-dev
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/mypy --implicit-reexport tests/bench*.py
 	@$(BIN)/lint-imports
 
 bench: $(VENV)/installed-dev

@@ -4,7 +4,7 @@ Every amount of a contract is a simulation until that ARS attests the payer's fi
 the last file counts, and what other keys give stays: nothing is counted twice, nothing merged, nothing lost.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from connectors.campaign_files import CPTS, ECDS, FIR
@@ -63,11 +63,19 @@ def shares(hub: Hub, known: Mapping[str, Head], at: Moment) -> dict[str, str]:
     return {f"ars-{code}": key_of("cpts", made_of | {"region": code, "law": laws(code)}) for code in sorted(places)}
 
 
-def computed(hub: Hub, known: Mapping[str, Head], place: str, at: Moment) -> "dict[str, pl.DataFrame]":
+def computed(
+    hub: Hub, known: Mapping[str, Head], shares: Iterable[str], at: Moment
+) -> "Iterator[tuple[str, dict[str, pl.DataFrame]]]":
+    """The tables of these shares, one after the other."""
+    for place in shares:
+        yield place, _tables_of(hub, known, place, at)
+
+
+def _tables_of(hub: Hub, known: Mapping[str, Head], place: str, at: Moment) -> "dict[str, pl.DataFrame]":
     """The tables of a region. What rests on the claimed source is a finding (cds.CDS68), which holds the publication."""
     import polars as pl
 
-    from checks.cpts import product
+    from checks.cpts import doubles, product
     from checks.cpts.agreement import CONTRACTS as CONTRACT_ROWS
     from checks.cpts.agreement import MISSIONS as MISSION_ROWS
     from checks.cpts.rules import Network, examine_network
@@ -93,7 +101,8 @@ def computed(hub: Hub, known: Mapping[str, Head], place: str, at: Moment) -> "di
         missions if given[MISSIONS] is not None else None,
         commitments, financings, own,
     )  # fmt: skip
-    said = pl.concat([examine_network(network), _replaced(hub, known, code), *_readings(hub, known, code, contracts)])
+    twice = [] if commitments is None else [doubles.told(doubles.doubles(commitments))]
+    said = pl.concat([examine_network(network), *twice, _replaced(hub, known, code), *_readings(hub, known, code, contracts)])
     return product.tables(
         product.Region(code, at.on, contracts, pl.concat(years), said, commitments, entries, subsidies, financings, own)
     )
@@ -180,7 +189,7 @@ def _replaced(hub: Hub, known: Mapping[str, Head], code: str) -> "pl.DataFrame":
     import polars as pl
 
     from checks.cds.ruling import findings
-    from checks.cpts.rules import cents
+    from contracts_schema.french import euros_of
     from contracts_schema.rules import catalogue
 
     rows = _all(hub, known, COMMITMENTS)
@@ -198,8 +207,8 @@ def _replaced(hub: Hub, known: Mapping[str, Head], code: str) -> "pl.DataFrame":
     )
     told = pairs.select(
         finess_et=none, section=pl.lit("fir"), item="order_number", line=pl.lit(None, pl.Int64), case=pl.lit("other_file"),
-        arrete="order_number", mesure="measure_3", fichier="file", montant=cents(pl.col("amount")), autre="file_before",
-        autre_montant=cents(pl.col("amount_before")),
+        arrete="order_number", mesure="measure_3", fichier="file", montant=euros_of(pl.col("amount")), autre="file_before",
+        autre_montant=euros_of(pl.col("amount_before")),
     )  # fmt: skip
     return findings(catalogue()["cds.CDS60"], told)
 

@@ -18,11 +18,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import bench_campaigns
+from bench_cds import CENTRES, STAFF
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from connectors.synthetic import Recipe, fictional_finess, write_rsa
+from connectors.synthetic import Recipe, fictional_finess
+from connectors.synthetic_rsa import write_rsa
 
 FLOOR = """
 import hashlib, sys
@@ -86,15 +88,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=5, help="alternated runs of each command")
     parser.add_argument("--large", action="store_true", help="also 3,000,000 lines, for memory")
+    parser.add_argument("--part", type=float, default=1, help="of the volumes: 0.01 to see that all of it runs")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="ecluse-bench-") as name:
-        bench(Path(name), options.runs, large=options.large)
+        bench(Path(name), options.runs, options.part, large=options.large)
 
 
-def bench(folder: Path, runs: int, *, large: bool) -> None:
-    out = Console()
-    source = _file(folder, 600_000)
-    out.print(f"600 000 RSA de format 229, {source.stat().st_size / 1e6:.0f} Mo, {os.cpu_count()} cœurs, {runs} tours alternés")
+def bench(folder: Path, runs: int, part: float, *, large: bool) -> None:
+    out = Console(width=132)
+
+    def volume(whole: int) -> int:
+        return max(12, round(whole * part))
+
+    source = _file(folder, volume(600_000))
+    size = f"{source.stat().st_size / 1e6:.0f} Mo"
+    out.print(f"{_told(volume(600_000))} RSA de format 229, {size}, {os.cpu_count()} cœurs, {runs} tours alternés")
     home = folder / "home"
 
     def fresh() -> None:
@@ -109,7 +117,7 @@ def bench(folder: Path, runs: int, *, large: bool) -> None:
         again.append(_ecluse(home, "ingest", "--json", str(source)))
     built = _ecluse(home, "build")
     unchanged = _ecluse(home, "build")
-    resent = _file(folder, 600_000, changed=0.02)
+    resent = _file(folder, volume(600_000), changed=0.02)
     diff = ("diff", "--json", "--scope", f"pmsi/mco/{fictional_finess()}/2025")
     table = Table("commande", "temps (s)", "processeur (s)", "mémoire (Mo)", "× plancher", box=SIMPLE_HEAD)
     floor = statistics.median(run.wall for run in floors)
@@ -128,42 +136,59 @@ def bench(folder: Path, runs: int, *, large: bool) -> None:
         ("ecluse --help", [_ecluse(home, "--help") for _ in range(runs)]),
     ):
         _row(table, title, measured, floor)
-    product = _stages(["tests/bench_publication.py", str(home), str(folder / "product")])
+    product = _stages(["tests/bench_publication.py", str(home), str(folder / "product"), str(volume(500))])
     fresh()
     _row(table, "ecluse ingest, la même transmission en archive", [_ecluse(home, "ingest", str(_archive(source)))], floor)
-    many = _hundred(folder)
+    many = _hundred(folder, volume(6_000))
     fresh()
-    _row(table, "ecluse ingest, 100 établissements de 6 000 lignes", [_ecluse(home, "ingest", str(many))], floor)
+    _row(
+        table,
+        f"ecluse ingest, 100 établissements de {_told(volume(6_000))} lignes",
+        [_ecluse(home, "ingest", str(many))],
+        floor,
+    )
     if large:
-        big = _file(folder, 3_000_000)
+        big = _file(folder, volume(3_000_000))
         fresh()
         _row(
             table,
-            f"ecluse ingest, 3 000 000 lignes, {big.stat().st_size / 1e6:.0f} Mo",
+            f"ecluse ingest, {_told(volume(3_000_000))} lignes, {big.stat().st_size / 1e6:.0f} Mo",
             [_ecluse(home, "ingest", str(big))],
             floor,
         )
     for lines, form in ((50_000, "xlsx"), (5_000, "csv"), (50_000, "csv"), (500_000, "csv")):
-        title = f"{lines:,} lignes de bordereau, {form.upper()}".replace(",", "\u202f")
-        received, published = _bordereau(folder / f"{form}{lines}", lines, form)
+        title = f"{_told(volume(lines))} lignes de bordereau, {form.upper()}"
+        received, published = _bordereau(folder / f"{form}{lines}", volume(lines), form)
         _row(table, f"{title} : ecluse ingest", [received], floor)
         _row(table, f"{title} : ecluse publish", [published], floor)
     for form, limit in (("csv", 15), ("xlsx", 90)):
-        title = f"3 000 contrats e-CARS, {form.upper()} (au plus {limit} s en tout)"
-        for step, run in _contracts(folder / f"ecars-{form}", form).items():
+        title = f"{_told(volume(3_000))} contrats e-CARS, {form.upper()} (au plus {limit} s en tout)"
+        for step, run in _contracts(folder / f"ecars-{form}", form, volume(3_000)).items():
             _row(table, f"{title} : {step}", [run], floor)
-    for step, run in _campaign(folder / "centres").items():
-        _row(table, f"une campagne de 3 000 centres de santé : {step}", [run], floor)
+    for step, run in _campaign(folder / "centres", volume(CENTRES)).items():
+        _row(table, f"une campagne de {_told(volume(CENTRES))} centres de santé : {step}", [run], floor)
     out.print(table)
-    _told(
+    _shown(
         out,
-        "50 000 lignes de bordereau, XLSX, étape par étape",
-        _stages(["tests/bench_bordereaux.py", str(folder / "bordereaux"), "50000", "xlsx"]),
+        f"{_told(volume(50_000))} lignes de bordereau, XLSX, étape par étape",
+        _stages(["tests/bench_bordereaux.py", str(folder / "bordereaux"), str(volume(50_000)), "xlsx"]),
     )
-    _told(out, "une campagne de 3 000 centres de santé", _stages(["tests/bench_campaigns.py", str(folder / "campaign")]))
-    _told(out, "10 000 dossiers d'une démarche", _stages(["tests/bench_demarches.py", str(folder / "demarches"), "10000"]))
-    _told(out, "où va le temps de l'ingestion", _stages(["-c", STAGES, str(source), str(folder / "stages")]))
-    _told(out, "un produit d'un million de lignes, étape par étape", product)
+    _shown(
+        out,
+        f"une campagne de {_told(volume(CENTRES))} centres de santé",
+        _stages(["tests/bench_campaigns.py", str(folder / "campaign"), str(volume(CENTRES))]),
+    )
+    _shown(
+        out,
+        f"{_told(volume(10_000))} dossiers d'une démarche",
+        _stages(["tests/bench_demarches.py", str(folder / "demarches"), str(volume(10_000))]),
+    )
+    _shown(out, "où va le temps de l'ingestion", _stages(["-c", STAGES, str(source), str(folder / "stages")]))
+    _shown(out, f"un produit de {_told(volume(500) * 2_000)} lignes, étape par étape", product)
+
+
+def _told(count: int) -> str:
+    return f"{count:,}".replace(",", "\u202f")
 
 
 def _bordereau(folder: Path, lines: int, form: str) -> tuple[Run, Run]:
@@ -174,10 +199,10 @@ def _bordereau(folder: Path, lines: int, form: str) -> tuple[Run, Run]:
     return received, _ecluse(home, "publish")
 
 
-def _contracts(folder: Path, form: str) -> dict[str, Run]:
+def _contracts(folder: Path, form: str, count: int) -> dict[str, Run]:
     """The contracts of a whole country received, then published to the one ARS of the bench; then one more, and its state."""
-    _run([sys.executable, "tests/bench_ecars.py", form, "3000", str(folder)])
-    _run([sys.executable, "tests/bench_ecars.py", "xlsx", "1", str(folder / "more"), "3001"])
+    _run([sys.executable, "tests/bench_ecars.py", form, str(count), str(folder)])
+    _run([sys.executable, "tests/bench_ecars.py", "xlsx", "1", str(folder / "more"), str(count + 1)])
     home, day = folder / "hub", ("--received-at", "2025-07-24")
     return {
         "ecluse ingest": _ecluse(home, "ingest", *day, str(folder / "files")),
@@ -188,10 +213,10 @@ def _contracts(folder: Path, form: str) -> dict[str, Run]:
     }
 
 
-def _campaign(folder: Path) -> dict[str, Run]:
+def _campaign(folder: Path, centres: int) -> dict[str, Run]:
     """The five sections of a campaign received, then published to three caisses and their ARS."""
     (folder / "files").mkdir(parents=True)
-    bench_campaigns.write(folder / "files", bench_campaigns.CENTRES, bench_campaigns.STAFF)
+    bench_campaigns.write(folder / "files", centres, STAFF)
     home = folder / "hub"
     _ecluse(home, "init", *(word for name in bench_campaigns.RECIPIENTS for word in ("--recipient", name)))
     return {"ecluse ingest": _ecluse(home, "ingest", str(folder / "files")), "ecluse publish": _ecluse(home, "publish")}
@@ -203,7 +228,7 @@ def _stages(arguments: list[str]) -> list[list[str]]:
     return [line.split("\t") for line in spoken.stdout.splitlines()]
 
 
-def _told(out: Console, title: str, steps: list[list[str]]) -> None:
+def _shown(out: Console, title: str, steps: list[list[str]]) -> None:
     table = Table(title, "secondes", box=SIMPLE_HEAD)
     for step in steps:
         table.add_row(*step)
@@ -230,13 +255,16 @@ def _archive(source: Path) -> Path:
     return path
 
 
-def _hundred(folder: Path) -> Path:
+def _hundred(folder: Path, lines: int) -> Path:
     """A folder of a hundred establishments, one transmission each."""
     many = folder / "hundred"
     many.mkdir()
     for number in range(1, 101):
         finess = fictional_finess(number=number)
-        write_rsa(many / f"{finess}.2025.12.rsa", Recipe(finess=finess, year=2025, months=12, stays_per_month=500, seed=number))
+        write_rsa(
+            many / f"{finess}.2025.12.rsa",
+            Recipe(finess=finess, year=2025, months=12, stays_per_month=lines // 12, seed=number),
+        )
     return many
 
 

@@ -1,7 +1,7 @@
 """What publishing a product of a million rows costs, step by step, on real views' columns: a process of `make bench`.
 
-``python tests/bench_publication.py HOME FOLDER`` takes the columns from the views of the hub at HOME and writes in FOLDER.
-Prints a step and its seconds a line; the memory of the whole comes last.
+``python tests/bench_publication.py HOME FOLDER ESTABLISHMENTS`` takes the columns from the views of the hub at HOME and writes
+in FOLDER. Prints a step and its seconds a line; the memory of the whole comes last.
 """
 
 import resource
@@ -24,7 +24,7 @@ from warehouse import masking, recipient_tables
 from warehouse import products as made
 from warehouse.recipients import Recipient
 
-ESTABLISHMENTS, GHMS, MONTHS = 500, 2000, 12
+GHMS, MONTHS = 2000, 12
 ARS = Recipient("ars", "99")
 PRODUCT = products()["ars", "pmsi-activity"]
 
@@ -36,20 +36,20 @@ def timed(step: str, work: Callable[..., Any], *arguments: Any) -> Any:
     return answer
 
 
-def frames(home: Path) -> dict[str, pl.DataFrame]:
-    """A million GHM rows of 500 establishments, months that sum to the same; no rows of sites and indicators."""
+def frames(home: Path, establishments: int) -> dict[str, pl.DataFrame]:
+    """2,000 GHM rows of each establishment, months that sum to the same; no rows of sites and indicators."""
     hub = open_hub(home)
-    views = building.tables(hub, heads(hub), {table.view for table in PRODUCT.tables})
+    views = building.tables(hub, heads(hub), {table.view for table in PRODUCT.tables}, None)
     empty = {name: pl.read_parquet(views[name].paths[0]).clear() for name in (table.view for table in PRODUCT.tables)}
     random = np.random.default_rng(1)
-    finess = [fictional_finess(number=number) for number in range(1, ESTABLISHMENTS + 1)]
-    stays = np.minimum(random.zipf(1.6, (ESTABLISHMENTS, GHMS)), 5000)
+    finess = [fictional_finess(number=number) for number in range(1, establishments + 1)]
+    stays = np.minimum(random.zipf(1.6, (establishments, GHMS)), 5000)
     sums = stays.sum(axis=1)
     months = np.tile(sums // MONTHS, (MONTHS, 1)).T
     months[:, 0] += sums - months.sum(axis=1)
     ghms = [f"{number // 100 % 27 + 1:02d}M{number % 100:02d}{number // 2700 + 1}" for number in range(GHMS)]
-    by_ghm = {"finess": np.repeat(finess, GHMS), "ghm": np.tile(ghms, ESTABLISHMENTS)}
-    by_month = {"finess": np.repeat(finess, MONTHS), "exit_month": np.tile(range(1, MONTHS + 1), ESTABLISHMENTS)}
+    by_ghm = {"finess": np.repeat(finess, GHMS), "ghm": np.tile(ghms, establishments)}
+    by_month = {"finess": np.repeat(finess, MONTHS), "exit_month": np.tile(range(1, MONTHS + 1), establishments)}
     filled = {
         "out_ars__pmsi_activity_by_ghm": _rows(by_ghm, stays.ravel()),
         "out_ars__pmsi_activity": _rows(by_month, months.ravel()).with_columns(sessions=pl.lit(0)),
@@ -72,7 +72,7 @@ def _rows(keys: dict[str, Any], stays: Any) -> pl.DataFrame:
 def main() -> None:
     home, folder = Path(sys.argv[1]), Path(sys.argv[2])
     folder.mkdir(parents=True, exist_ok=True)
-    given = frames(home)
+    given = frames(home, int(sys.argv[3]))
     tables = timed("masques", masking.masked, PRODUCT, given, ARS.territory, date(2026, 1, 1), [])
     receipt = made.Receipt(1, "0" * 64, "2026-01-01T00:00:00.000000Z")
     manifest = made.manifest(ARS, PRODUCT, 1, receipt, {}, "0" * 64, {})

@@ -21,11 +21,10 @@ import pytest
 from oracle_rsa import Verdict
 from scipy.optimize import linprog
 from scipy.sparse import csr_array, vstack
-from test_indicators import ELSEWHERE, HERE, SITE_COLUMNS, line_of, of_one, table, warehouse
+from test_indicators import ELSEWHERE, HERE, line_of, of_one, warehouse
 
 from connectors.synthetic import fictional_finess
 from contracts_schema.products import AddsUp, Column, Mask, Product, Table, products
-from warehouse import views
 from warehouse.masking import masked
 
 THRESHOLD = 11
@@ -129,10 +128,7 @@ def region(folder: Path, seed: int, size: int) -> dict[str, pl.DataFrame]:
     places = {fictional_finess(number=number): number for number in range(100, 100 + size)}
     listed = [(finess, HERE, "2020-01-01", None, "attested", "") for finess, number in places.items() if number % 3 == 0]
     stays = {finess: establishment(dice, number, labelled=number % 3 == 0) for finess, number in places.items()}
-    patch = pytest.MonkeyPatch()
-    patch.setattr(views, "hpr_sites", lambda: table(SITE_COLUMNS, *listed))
-    with warehouse(folder, stays) as read:
-        patch.undo()
+    with warehouse(folder, stays, labelled=listed) as read:
         return {published.view: read(f"from {published.view}") for published in PRODUCT.tables}
 
 

@@ -10,7 +10,9 @@ from oracle_rsa import Verdict, judge
 
 from checks.rows import Gate
 from connectors import pmsi
-from connectors.synthetic import DEFECTS, Recipe, damage, fictional_finess, records
+from connectors.synthetic import Recipe, fictional_finess
+from connectors.synthetic_damage import DEFECTS, damage
+from connectors.synthetic_rsa import records
 from contracts_schema.families import FAMILIES, Family
 from contracts_schema.rules import catalogue
 

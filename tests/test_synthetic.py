@@ -14,8 +14,10 @@ from pathlib import Path
 import pytest
 from oracle_rsa import Verdict, activity, judge, os_13
 
-from connectors import synthetic
-from connectors.synthetic import DEFECTS, Recipe, damage, fictional_finess, records, sites, write_rsa
+from connectors import synthetic_rsa
+from connectors.synthetic import Recipe, fictional_finess, sites
+from connectors.synthetic_damage import DEFECTS, damage
+from connectors.synthetic_rsa import records, write_rsa
 from contracts_schema import layouts
 
 FINESS = fictional_finess("99", 1)
@@ -139,7 +141,7 @@ def test_a_number_too_long_for_its_department_is_refused() -> None:
 
 def test_the_same_recipe_gives_the_same_bytes_whatever_the_size_of_the_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = file_of(Recipe(FINESS, 2025, 3, 100, seed=1))
-    monkeypatch.setattr(synthetic, "BLOCK", 7)
+    monkeypatch.setattr(synthetic_rsa, "BLOCK", 7)
     blocks = list(records(Recipe(FINESS, 2025, 3, 100, seed=1)))
     assert b"".join(blocks) == whole
     assert max(block.count(b"\n") for block in blocks) <= 7
@@ -289,7 +291,7 @@ def test_defects_of_a_whole_file_are_accepted_where_they_belong() -> None:
 
 
 def test_a_file_is_written_with_its_defects_at_the_records_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(synthetic, "BLOCK", 16)
+    monkeypatch.setattr(synthetic_rsa, "BLOCK", 16)
     defects = {0: "month_13", 15: "same_line_twice", 16: "extra_bytes", 299: "blank_line_after", 5000: "quote"}
     recipe = Recipe(FINESS, 2025, 1, 300, seed=7, late=0.0)
     assert write_rsa(tmp_path / "a.rsa", recipe, b"\n", defects) == 300

@@ -17,7 +17,9 @@ import pytest
 from conftest import Export, Program, the
 from oracle_rsa import Activity, Verdict, activity, formats, judge, os_13
 
-from connectors.synthetic import DEFECTS, Recipe, damage, fictional_finess, records, write_rsa
+from connectors.synthetic import Recipe, fictional_finess
+from connectors.synthetic_damage import DEFECTS, damage
+from connectors.synthetic_rsa import records, write_rsa
 from contracts_schema import parameters
 from contracts_schema.products import products
 from flows import building, deliveries, publication

@@ -25,6 +25,17 @@ TRIGGERS = {
     "postgresql": {"event_next_only", "event_no_update", "event_no_delete", "event_no_truncate"},
 }
 
+SQLITE_SAYS = {
+    "locked": "occupé par un autre processus",
+    "is full": "plus de place sur le disque",
+    "readonly": "en lecture seule",
+    "unable to open": "fichier impossible à ouvrir (dossier absent, ou accès refusé)",
+    "not a database": "ce fichier n'est pas une base SQLite",
+    "malformed": "fichier abîmé : à restaurer d'une sauvegarde",
+    "disk I/O": "erreur d'entrée-sortie du disque",
+}
+"""What the messages of SQLite mean, by words of theirs; any other is told as it is."""
+
 
 class LogError(Exception):
     """Something about the log that its caller can act upon; the message says how."""
@@ -127,7 +138,7 @@ def _diagnosis(problem: DBAPIError | NoneFree, database: str) -> tuple[str, bool
     if isinstance(problem, NoneFree):
         return "trop de fils à la fois, aucune connexion libre", False
     if database == "sqlite":
-        told = str(problem.orig)
-        return told, "locked" in told
+        said = str(problem.orig)
+        return next((told for words, told in SQLITE_SAYS.items() if words in said), said), "locked" in said
     told = getattr(getattr(problem.orig, "diag", None), "message_primary", None) or "pas de connexion"
     return told, getattr(problem.orig, "sqlstate", None) in ("40001", "40P01")

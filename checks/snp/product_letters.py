@@ -7,7 +7,8 @@ import polars as pl
 
 from checks.snp.outcome import ASK
 from checks.snp.product_findings import LINE
-from checks.snp.ruling import euros, french
+from checks.snp.ruling import french
+from contracts_schema.french import euros_of
 
 LONGEST = 24_000
 """Characters of questions in one letter; a cell of a workbook holds 32,767 characters."""
@@ -90,7 +91,7 @@ def _named() -> pl.Expr:
         pl.lit("Ligne "),
         pl.coalesce("row", "line_number").cast(pl.String),
         pl.lit(" ("),
-        pl.concat_str(what, act, when, pl.lit(", "), euros(pl.col("claimed_cents")), pl.lit(") :")),
+        pl.concat_str(what, act, when, pl.lit(", "), euros_of(pl.col("claimed_cents")), pl.lit(") :")),
     )
 
 

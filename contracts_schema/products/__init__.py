@@ -189,7 +189,8 @@ class Table:
     ``measures`` gives per measure the condition (SQL) on that view's rows, or one condition per variant. ``may_be_empty``: a
     recipient's territory may have no row of it. ``colours``: in the workbook, by column, the colour of the cells that hold a
     text. ``answer``: what people may send back. ``named_by``: what tells a row from one publication to the next, where the keys
-    only number it.
+    only number it. ``use_fr``: what to do with it, for its reader. ``sums``: columns of euros whose sums are told, by value
+    of the column ``by`` and in all.
     """
 
     name: str
@@ -208,6 +209,9 @@ class Table:
     colours: dict[str, dict[str, str]] = field(default_factory=dict)
     answer: Answer | None = None
     named_by: tuple[str, ...] = ()
+    use_fr: str = ""
+    by: str = ""
+    sums: tuple[str, ...] = ()
 
     @property
     def workbook_columns(self) -> tuple[Column, ...]:
@@ -283,6 +287,9 @@ def _table(entry: dict[str, Any]) -> Table:
         colours=entry.get("colours", {}),
         answer=_made(Answer, entry.get("answer")),
         named_by=tuple(entry.get("named_by", ())),
+        use_fr=entry.get("use_fr", "").strip(),
+        by=entry.get("by", ""),
+        sums=tuple(entry.get("sums", ())),
     )
 
 
