@@ -395,6 +395,7 @@ def test_a_figure_that_the_pmsi_product_hides_is_hidden_here_too(hub: Hub, take:
     inside = cpom.rows(hub, cpom.COMPARED).filter(pl.col("definition_id") == "OS_11").row(0, named=True)
     assert inside["numerator"] is not None
     assert [told[name] for name in ("numerator", "denominator", "recomputed", "gap", "result")] == [None] * 4 + ["Masqué"]
+    assert told["conflicts_hidden"], "conflicts are read beside their rate only"
 
 
 def test_the_products_are_published_once_then_why_they_changed_is_told_and_where_a_figure_comes_from(

@@ -82,12 +82,13 @@ def tables(
 
 
 def _as_contract(view: str, rows: pl.DataFrame) -> pl.DataFrame:
-    """The rows of known régions, in the columns and types of the contract, without what masks add."""
+    """The rows of known régions, in the columns and types of the contract, with what masks read and without what they add."""
     table = next(table for name in PRODUCTS for table in products()["ars", name].tables if table.view == view)
     if "region" not in rows.columns:
         rows = rows.with_columns(region=_region(rows["finess_ej"]))
     return rows.drop_nulls("region").select(
-        pl.col(column.name).cast(TYPES[column.type]) for column in table.columns if column.name != "masked"
+        *(pl.col(column.name).cast(TYPES[column.type]) for column in table.columns if column.name != "masked"),
+        *(name for name in rows.columns if name == "conflicts_hidden"),
     )
 
 
@@ -142,7 +143,8 @@ def _contracts(judgement: Judgement) -> pl.DataFrame:
 
 
 def _indicators(comparison: Comparison) -> pl.DataFrame:
-    rows = comparison.compared
+    widest = comparison.context.group_by("finess_ej", "id", "year").agg(pl.col("conflicts").max())
+    rows = comparison.compared.drop("conflicts").join(widest, on=["finess_ej", "id", "year"], how="left", maintain_order="left")
     result = pl.coalesce(
         pl.col("reason").replace_strict(_REASONS, default=None, return_dtype=pl.String),
         pl.col("status").replace_strict(_RESULTS, default=None, return_dtype=pl.String),
@@ -159,6 +161,8 @@ def _indicators(comparison: Comparison) -> pl.DataFrame:
         gap=_hundredths("gap_hundredths"),
         tolerance=_hundredths("tolerance_hundredths"),
         completeness=_hundredths("completeness_hundredths"),
+        conflicts=pl.when(pl.col("numerator").is_not_null()).then("conflicts"),
+        conflicts_hidden=pl.lit(value=False),  # known to who sees what the product of the PMSI hides
         origin="transmissions",
     ).sort("finess_ej", "indicator_id", "year", "role")
 
