@@ -171,6 +171,11 @@ def key_of(package: str, made_of: Mapping[str, Any]) -> str:
     return hashlib.sha256(canonical(told).encode()).hexdigest()
 
 
+def hash_of(rows: "pl.DataFrame") -> str:
+    """A hash of rows, in their order, and of the names of their columns; of plain columns, no list among them."""
+    return hashlib.sha256(rows.write_csv().encode()).hexdigest()
+
+
 @cache
 def _code(package: str) -> str:
     import polars as pl

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from contracts_schema.geography import region_of
 from contracts_schema.products import Product, products
 from flows import building, cpom_standing, finess
-from flows.computed import Moment
+from flows.computed import Moment, hash_of
 from flows.hub import Hub
 from flows.published import publications, published_rows
 from warehouse import views
@@ -101,7 +101,7 @@ def concerning(hub: Hub, known: Mapping[str, Head], at: Moment) -> tuple[dict[st
     frames = _references(hub, known, at, frozenset[str]().union(*numbers.values()))
     of_all.append(sorted(frames))
     for share, own in numbers.items():
-        found[share]["references"] = {name: _hash(rows) for name, rows in _narrowed(frames, own).items()}
+        found[share]["references"] = {name: hash_of(rows) for name, rows in _narrowed(frames, own).items()}
     for share, sent in _transmissions(hub, known, at).items():
         if share in found:
             found[share]["pmsi"] = sent
@@ -322,15 +322,11 @@ def _hashes(path: Path) -> dict[str | None, str]:
 
     rows = pl.read_parquet(path)
     if "finess_ej" not in rows.columns:
-        return {None: _hash(rows)}
+        return {None: hash_of(rows)}
     places = {number: share_of(number) for number in rows["finess_ej"].drop_nulls().unique()}
     told = rows.with_columns(place=pl.col("finess_ej").replace_strict(places, default=None, return_dtype=pl.String))
     parts = told.drop_nulls("place").partition_by("place", as_dict=True, include_key=False)
-    return {None: _hash(rows.clear()), **{str(share): _hash(part) for (share,), part in parts.items()}}
-
-
-def _hash(rows: "pl.DataFrame") -> str:
-    return hashlib.sha256(rows.write_csv().encode()).hexdigest()
+    return {None: hash_of(rows.clear()), **{str(share): hash_of(part) for (share,), part in parts.items()}}
 
 
 def _views() -> str:
