@@ -116,7 +116,15 @@ def reads(scope: str, recipient: str) -> bool:
     return campaign_references.concerns(scope, recipient)
 
 
-def computed(hub: Hub, known: Mapping[str, Head], place: str, at: Moment) -> "dict[str, pl.DataFrame]":
+def computed(
+    hub: Hub, known: Mapping[str, Head], shares: Iterable[str], at: Moment
+) -> "Iterator[tuple[str, dict[str, pl.DataFrame]]]":
+    """The tables of these shares, one after the other."""
+    for place in shares:
+        yield place, _tables_of(hub, known, place, at)
+
+
+def _tables_of(hub: Hub, known: Mapping[str, Head], place: str, at: Moment) -> "dict[str, pl.DataFrame]":
     """The tables of the centres of a caisse or of a region, every year; those of the other kind without rows."""
     import polars as pl
 

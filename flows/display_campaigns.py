@@ -112,7 +112,7 @@ def _branch(node: Mapping[str, Any], full: bool, within: tuple[str, ...], into: 
         said = said.removeprefix(f"{above} : ")
     label = Text(plain(node["node"] if full else said))
     if "value" in node:
-        label.append(f" = {_value(node)}", "cyan")
+        label.append(f" = {node['shown']}", "cyan")
         label.append(f"  {node['status_fr']}", "green" if node["firm"] else "yellow")
         if full:
             told = [node["text_fr"], *(part for part in node["parameters"].split(" ; ") if part not in node["text_fr"])]
@@ -123,12 +123,6 @@ def _branch(node: Mapping[str, Any], full: bool, within: tuple[str, ...], into: 
         if full or "value" in one:  # an entry of the campaign is no step
             _branch(one, full, (*within, step), branch)
     return branch
-
-
-def _value(node: Mapping[str, Any]) -> str:
-    if node["value"] is None:
-        return "inconnu"
-    return f"{node['value']} {node['unit']}"
 
 
 def _french(day: date) -> str:

@@ -686,7 +686,7 @@ def test_commitments_of_several_files_add_up_and_the_last_file_counts_for_the_sa
     assert found["notified_cents"].sum() == 700 + 2 * 100050, "both are counted"
     told = told.filter(~counted)
     assert told["item"].to_list() == ["A1"], "the same amounts again are nothing to tell"
-    assert "autre.txt (7,00 €) prennent la place de celles de HAPI_1.txt (1000,50 €)" in told["reason"].item()
+    assert "autre.txt (7,00 €) prennent la place de celles de HAPI_1.txt (1\u202f000,50 €)" in told["reason"].item()
     take(hub, put_fir("b", "HAPI_1.txt", line(order="A4")), put_fir("b", "autre.txt", line(order="A2", notified="3")))
     assert standing() == [("autre.txt", "A2", 300), both[2], ("HAPI_1.txt", "A4", 100050)], "its name again: the whole file"
 

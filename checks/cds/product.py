@@ -168,13 +168,22 @@ def _nodes(remuneration: Remuneration) -> pl.DataFrame:
     indicator, last = label(split.list.get(1)), split.list.last()
     part = last.replace_strict(STEPS_FR | PART_FR, default=last, return_dtype=pl.String)
     whole = pl.concat_str(split.list.first().replace_strict(SCHEMES_FR, return_dtype=pl.String), pl.lit(" : "), part)
-    cents = pl.when(pl.col("unit") == "cents").then(pl.col("value").cast(pl.Int64, strict=False))
-    money, unit = cents.is_not_null(), pl.col("unit").replace({"cents": UNITS_FR["cents"]})
+    unit = pl.col("unit").replace({"cents": UNITS_FR["cents"]})
+    percent = (20_000 * pl.col("numerator") + pl.col("denominator")) // (2 * pl.col("denominator"))  # hundredths of a percent
+    shown = (
+        pl.when(pl.col("value").is_null())
+        .then(pl.lit("inconnue"))
+        .when(pl.col("unit") == "cents", pl.col("numerator") % pl.col("denominator") == 0)
+        .then(euros_of(pl.col("numerator") // pl.col("denominator")))
+        .when(pl.col("unit") == "taux")
+        .then(pl.concat_str(hundredths(percent), pl.lit(" %")))
+        .otherwise(pl.format("{} {}", "value", unit))
+    )
     own = pl.when(split.list.len() > 2).then(pl.concat_str(indicator, pl.lit(" : "), part))
     return remuneration.nodes.with_columns(
         step=own.when(last.str.contains("-", literal=True)).then(indicator).otherwise(whole),
-        value=pl.when(money).then(euros_of(cents).str.strip_suffix(" €")).otherwise("value"),
-        unit=pl.when(money | (pl.col("unit") == "cents") & pl.col("value").is_null()).then(pl.lit("euros")).otherwise(unit),
+        shown=shown,
+        unit=unit,
         status_fr=_status_fr(),
     )
 
