@@ -25,8 +25,8 @@ def bordereau(
     """Un bordereau rapproché : ses totaux, et chaque ligne avec son résultat, ses montants et son motif."""
     from flows import display_lines, lines, state
 
-    hub = hub_of(context)
-    answer = lines.bordereau(hub, name, state.position_of(hub, as_of))
+    hub, until = state.at(hub_of(context), as_of)
+    answer = lines.bordereau(hub, name, until)
     print_json(answer) if as_json else display_lines.bordereau(answer, limit)
 
 
@@ -42,8 +42,8 @@ def line(
     """Une ligne expliquée : ce qui était écrit et où, chaque constat avec sa règle et sa preuve, la décision prise."""
     from flows import display_lines, lines, state
 
-    hub = hub_of(context)
-    answer = lines.line(hub, name, state.position_of(hub, as_of))
+    hub, until = state.at(hub_of(context), as_of)
+    answer = lines.line(hub, name, until)
     print_json(answer) if as_json else display_lines.line(answer)
 
 

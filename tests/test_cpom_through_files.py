@@ -36,12 +36,14 @@ from flows import (
     contracts_shown,
     cpom,
     cpom_decisions,
+    cpom_inputs,
     decisions,
     deliveries,
     editions,
     explanation,
     publication,
     replay,
+    state,
 )
 from flows.arrivals import gather
 from flows.deliveries import Report
@@ -146,40 +148,6 @@ def test_an_indicator_is_judged_only_as_the_ars_decided_and_no_longer_once_it_ta
     assert compared(hub, undecided)["reason"] == "DEFINITION_NON_CONVENUE"
 
 
-def test_a_delivery_makes_again_the_tables_of_the_regions_that_it_is_about_and_of_no_other(
-    hub: Hub, take: Take, transmission: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    corsican, made, work = fictional_finess("2A99"), list[str](), cpom.computed
-
-    def counted(hub: Hub, known: Any, region: str, at: Any) -> Any:
-        made.append(region)
-        return work(hub, known, region, at)
-
-    def again() -> list[str]:
-        made.clear()
-        cpom.rows(hub, cpom.COMPARED)
-        return made[:]
-
-    monkeypatch.setattr(cpom, "computed", counted)
-    take("99.csv", canonical([contract()]))
-    take("94.xlsx", workbook(contract(corsican)))
-    assert again() == ["94", "99"]
-    assert again() == []
-    take("94-2.xlsx", workbook(contract(corsican, name="Autre nom")))
-    assert again() == ["94"]
-    signed = {"avenant_id": "A1", "finess_ej": corsican, "date_signature": date(2025, 9, 1)}
-    take("avenants.csv", table("avenants", [signed]))
-    assert again() == ["94", "99"], "that a list came at all is known to all"
-    take("avenants-2.csv", table("avenants", [signed, {**signed, "avenant_id": "A2"}]))
-    assert again() == ["94"]
-    sent = deliveries.ingest(hub, deliveries.find([transmission])[0][0])
-    assert again() == ["99"]
-    take("liens.csv", links((SITE, corsican)))
-    assert again() == ["94", "99"]
-    decisions.withdraw(hub, sent.delivery_id or "", "établissement lié à une entité corse")
-    assert again() == ["94", "99"]
-
-
 def test_regional_totals_are_those_of_their_region_and_of_no_other(hub: Hub, take: Take) -> None:
     totals = [{"annee": "2025", "part": part, "montant_cents": cents} for part, cents in (("DGOS", "50"), ("OCCITANIE", "50"))]
 
@@ -219,13 +187,29 @@ def test_every_variant_that_can_be_decided_is_one_that_is_recomputed(hub: Hub, t
     at = computed.moment(hub, "cpom")
     assert at
     known = deliveries.all_heads(hub)
-    given = cpom.recomputed(hub, known, cpom.judged(hub, known, "99", at).facts, at)
+    facts = cpom.judged(hub, known, "99", at, lambda number: number == SITE).facts
+    given = cpom_inputs.recomputed(hub, known, facts, at)
     assert given["finess_ej"].unique().to_list() == [SITE], "a legal entity that sends for itself"
     found = given.group_by("definition_id").agg(pl.col("variant").sort())
     told = {name: sorted(variants) for name, variants in cpom_decisions.VARIANTS.items()}
     # the variants of a site need the list of HPR sites
     assert {name: [one for one in told[name] if one in variants] for name, variants in found.rows()} == dict(found.rows())
     assert set(dict(found.rows())) == set(told)
+
+
+def test_on_a_past_day_deadlines_are_judged_on_that_day_and_at_a_position_on_its_own(hub: Hub, take: Take) -> None:
+    take("synthese.xlsx", workbook(contract()))
+    later = replace(hub, clock=lambda: datetime(2026, 9, 1, tzinfo=UTC))
+
+    def days_left(as_of: str | None) -> set[int]:
+        """By how much the days left differ from what they were on the day of the file, 10 March."""
+        before, now = (contracts_shown.obligations_of(one, None, until) for one, until in ((hub, None), state.at(later, as_of)))
+        left = [[one["days_left"] for one in told] for told in (before, now)]
+        return {was - then for was, then in zip(*left, strict=True) if was is not None and then is not None}
+
+    assert {as_of: days_left(as_of) for as_of in ("2", "2026-03-10", "2026-05-11", "2026-09-01", "2030-01-01")} == {
+        "2": {0}, "2026-03-10": {0}, "2026-05-11": {62}, "2026-09-01": days_left(None), "2030-01-01": {175},
+    }  # fmt: skip
 
 
 def test_a_policy_changes_what_the_rules_say(hub: Hub, take: Take) -> None:
@@ -333,6 +317,10 @@ def test_results_declared_later_come_beside_the_choice_and_beside_those_of_other
     assert contracts(hub)[LEGAL] == before, "a result chooses nothing, and says nothing of the day of the choice"
     take("nouvelle.xlsx", workbook(contract(name="CH RENOMMÉ")), datetime(2026, 3, 9, tzinfo=UTC))
     assert contracts(hub)[LEGAL]["file"] == "nouvelle.xlsx"
+    lacking = contract(chosen={**contract().chosen, "OS_13_1_1": ["40 %", None, "45 %", "46 %", "47 %", "48 %"]})
+    take("incomplete.xlsx", workbook(lacking), datetime(2026, 3, 10, tzinfo=UTC))
+    told = cpom.rows(hub, "out_ars__cpom_finding").filter(pl.col("indicator_id") == "OS_13_1_1")
+    assert told.select("rule", "year").rows() == [("cpom.R23", 2025)], "a result is no target"
 
 
 def test_a_file_that_cannot_be_read_is_refused_with_its_place_and_rule(take: Take, hub: Hub) -> None:
@@ -499,6 +487,10 @@ def test_what_falls_due_is_told_with_the_smallest_horizon(hub: Hub, take: Take) 
     take("court.xlsx", workbook(incomplete), datetime(2025, 7, 2, tzinfo=UTC))
     [choice] = [one for one in contracts_shown.falling_due(on_the_eve) if one["deadline_id"] == "D02"]
     assert (choice["finess_ej"], choice["days_left"], choice["horizon"]) == (LEGAL, 1, 1)
+    take("94.csv", canonical([contract(fictional_finess("2A99"))]))
+    at_last = replace(hub, clock=lambda: datetime(2025, 12, 30, 12, tzinfo=UTC))
+    ends = [(one["deadline_id"], one["days_left"]) for one in contracts_shown.falling_due(at_last)]
+    assert ends == [("D22", 1)], "of the whole campaign once, whatever the régions"
 
 
 def test_the_commands_show_a_contract_and_record_what_the_ars_decides(

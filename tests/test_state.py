@@ -46,7 +46,15 @@ def test_the_day_of_a_past_state_is_the_one_asked_or_that_of_the_event(tmp_path:
 
 
 def head(scope: str, period: int | None = None, **more: Any) -> dict[str, Any]:
-    told = {"delivery_id": scope[::-1], "file": None, "rows": 2, "rows_quarantined": 1, "alerts": [], "waived": []}
+    told = {
+        "delivery_id": scope[::-1],
+        "file": None,
+        "contracts": None,
+        "rows": 2,
+        "rows_quarantined": 1,
+        "alerts": [],
+        "waived": [],
+    }
     return {**told, "scope": scope, "period": period, **more}
 
 

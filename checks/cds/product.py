@@ -89,18 +89,23 @@ def unplaced(campaign: Campaign) -> pl.DataFrame:
 
 
 def _places(campaign: Campaign) -> pl.DataFrame:
-    """The caisse (as declared) and the region (of the FINESS, else as declared) of each centre of any section."""
+    """The caisse (as declared, else that which sent the extraction) and the region (of the FINESS, else as declared) of each
+    centre of any section."""
     named = [frame.select("finess_et") for frame in campaign.sections().values() if frame is not None]
     keys = pl.concat([pl.DataFrame(schema={"finess_et": pl.String}), *named]).unique().drop_nulls().sort("finess_et")
     told = {number: region_of(number) for number in keys["finess_et"]}
     keys = keys.with_columns(region=pl.col("finess_et").replace_strict(told, default=None, return_dtype=pl.String))
     columns = ("legal_name", "centre_type", "cpam", "ars_region")
+    sender = pl.lit(campaign.caisse, pl.String)
     if campaign.identification is None:
-        return keys.with_columns(*(pl.lit(None, pl.String).alias(name) for name in ("legal_name", "centre_type", "caisse")))
+        names = ("legal_name", "centre_type")
+        return keys.with_columns(*(pl.lit(None, pl.String).alias(name) for name in names), caisse=sender)
     known = campaign.identification.unique("finess_et", keep="last", maintain_order=True).select("finess_et", *columns)
     rows = keys.join(known, on="finess_et", how="left", maintain_order="left")
     kind = pl.col("centre_type").replace_strict(TYPES_FR, return_dtype=pl.String)
-    return rows.select("finess_et", "legal_name", kind, caisse="cpam", region=pl.coalesce("region", "ars_region"))
+    return rows.select(
+        "finess_et", "legal_name", kind, caisse=pl.coalesce("cpam", sender), region=pl.coalesce("region", "ars_region")
+    )
 
 
 def _status_fr() -> pl.Expr:
@@ -145,9 +150,15 @@ def _centres(examination: Examination, remuneration: Remuneration) -> pl.DataFra
 def _apart(examination: Examination) -> pl.DataFrame:
     """finess_et, scheme and ``apart``, the words that go with an amount of which some entries could not be read."""
     lines = examination.findings.filter(pl.col("effect").is_in(["reject_row", "quarantine_row"]), status=FIRED)
-    lines = lines.filter(pl.col("finess_et").is_not_null(), pl.col("section").is_in(list(SCHEMES_FR)))
-    told = pl.format(" ; attention, des saisies de la section sont à l'écart ({}) : le montant peut changer", "rules")
-    rules = lines.group_by("finess_et", scheme="section").agg(rules=pl.col("rule").unique().sort().str.join(", "))
+    lines = lines.filter(pl.col("finess_et").is_not_null(), pl.col("section") != "horaires")
+    of_both = pl.when(pl.col("section").is_in(list(SCHEMES_FR))).then(pl.concat_list("section")).otherwise(list(SCHEMES_FR))
+    told = pl.format(" ; attention, des lignes de ce centre sont à l'écart ({}) : le montant peut changer", "rules")
+    rules = (
+        lines.with_columns(scheme=of_both)
+        .explode("scheme")
+        .group_by("finess_et", "scheme")
+        .agg(rules=pl.col("rule").unique().sort().str.join(", "))
+    )
     return rules.select("finess_et", "scheme", apart=told)
 
 

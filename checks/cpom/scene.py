@@ -34,6 +34,7 @@ class Scene:
     law: Law
     on: date
     closed: bool
+    received: int | None
     sheets: pl.DataFrame
     rows: pl.DataFrame
     values: pl.DataFrame
@@ -58,11 +59,16 @@ class Scene:
         return self.rows.filter("chosen").unique(["finess_ej", "annex", "code"], keep="first", maintain_order=True)
 
     @cached_property
+    def planned(self) -> pl.DataFrame:
+        """Initial values and targets: a result declared later for the same year is neither."""
+        return self.values.filter(pl.col("role") != "REALISE")
+
+    @cached_property
     def series(self) -> pl.DataFrame:
         """Chosen indicators with ``initial``, ``final`` (last target year), ``targets`` and ``all`` (with 2024): accepted
         numbers in points or units, in the order of years; ``complete``: every target year has one; OUI is 1, NON 0."""
         rank = pl.coalesce("points", pl.col("yes_no").cast(pl.Int64).cast(pl.Decimal(20, 6)))
-        usable = self.values.filter(pl.col("missing").is_null()).with_columns(rank=rank).drop_nulls("rank")
+        usable = self.planned.filter(pl.col("missing").is_null()).with_columns(rank=rank).drop_nulls("rank")
         usable = usable.unique(["finess_ej", "annex", "code", "year"], keep="first", maintain_order=True).sort("year")
         is_target = pl.col("year") > BASELINE_YEAR
         told = usable.group_by("finess_ej", "annex", "code").agg(
@@ -82,14 +88,15 @@ class Scene:
         )
 
 
-def scene(facts: Facts, law: Law, on: date, *, closed: bool) -> Scene:
-    """What is known before any rule. ``on``: the day of evaluation; ``closed``: the campaign is closed (R52)."""
+def scene(facts: Facts, law: Law, on: date, *, closed: bool, received: int | None = None) -> Scene:
+    """What is known before any rule. ``on``: the day of evaluation; ``closed``: the campaign is closed (R52), and
+    ``received`` the contracts to count then, None: those of the facts."""
     sheets = _synthesis(facts.sheet).with_columns(as_of=pl.coalesce("synthesis_on", "received_on"))
     sheets = sheets.with_columns(results=pl.col("sheet_id").is_in(results_alone(facts).implode()))
     rows = _rows(facts, sheets, law)
     values = _values(facts, rows)
     rejected = pl.DataFrame(schema={"sheet_id": pl.String(), "row": pl.Int64(), "year": pl.Int64(), "rule": pl.String()})
-    return Scene(facts, law, on, closed, sheets, rows, values, rejected)
+    return Scene(facts, law, on, closed, received, sheets, rows, values, rejected)
 
 
 def without_sheets(found: Scene, quarantined: pl.Series) -> Scene:
