@@ -139,17 +139,23 @@ def facts_of(hub: Hub, known: Mapping[str, Head], region: str, at: Moment, law: 
         if rows is not None:
             found[name] = rows
 
-    def mine(rows: "pl.DataFrame") -> "pl.DataFrame":
+    def here(rows: "pl.DataFrame") -> "pl.DataFrame":
         if "finess_ej" not in rows.columns:
             return rows
-        inside = [one for one in rows["finess_ej"].drop_nulls().unique() if _region(one) == region and only in (None, one)]
+        inside = [one for one in rows["finess_ej"].drop_nulls().unique() if _region(one) == region]
         return rows.filter(pl.col("finess_ej").is_in(inside))
+
+    def mine(rows: "pl.DataFrame") -> "pl.DataFrame":
+        return rows.filter(pl.col("finess_ej") == only) if only and "finess_ej" in rows.columns else rows
 
     if "emergency_region" in found:  # a total that names no région is that of the only one that has contracts
         of = pl.col("region") if len(regions(known)) > 1 else pl.col("region").fill_null(region)
         found["emergency_region"] = found["emergency_region"].filter(of == region)
-    exported["sheet"] = mine(exported["sheet"])
-    told = {name: rows if name in OF_ALL else mine(rows) for name, rows in found.items()} | cpom_standing.standing(exported)
+    exported["sheet"] = mine(here(exported["sheet"]))
+    of_region = {name: rows if name in OF_ALL else here(rows) for name, rows in found.items()}
+    # a list that names other régions only was not delivered for this one
+    given = {name: rows for name, rows in of_region.items() if rows.height or not found[name].height}
+    told = {name: rows if name in OF_ALL else mine(rows) for name, rows in given.items()} | cpom_standing.standing(exported)
     proof = cpom_standing.earlier_proof(exported, law, at.on)
     return facts(told | ({"earlier_proof": proof} if proof is not None else {}))
 
@@ -320,7 +326,8 @@ def _hashes(path: Path, *, of_all: bool) -> dict[str | None, str]:
     places = {number: _region(number) for number in rows["finess_ej"].drop_nulls().unique()}
     told = rows.with_columns(place=pl.col("finess_ej").replace_strict(places, default=None, return_dtype=pl.String))
     parts = told.drop_nulls("place").partition_by("place", as_dict=True, include_key=False)
-    return {None: _hash(rows.clear()), **{str(region): _hash(part) for (region,), part in parts.items()}}
+    whole = "" if rows.height else "vide"  # a list emptied says that nothing holds; one about others says nothing here
+    return {None: _hash(rows.clear()) + whole, **{str(region): _hash(part) for (region,), part in parts.items()}}
 
 
 def _hash(rows: "pl.DataFrame") -> str:
