@@ -96,4 +96,4 @@ def establishment_links(extractions: list[tuple[date, pl.DataFrame]]) -> pl.Data
         "finess_ej",
         valid_from=pl.when(pl.col("first") > 0).then(pl.lit(days).gather(pl.col("first"))),
         valid_to=pl.lit(days).gather(pl.col("last") + 1, null_on_oob=True),
-    ).sort("finess", "valid_from", nulls_last=False)
+    ).sort("finess", "valid_from", "finess_ej", nulls_last=False)

@@ -4,7 +4,7 @@ Every amount of a contract is a simulation until that ARS attests the payer's fi
 the last file counts, and what other keys give stays: nothing is counted twice, nothing merged, nothing lost.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from connectors.campaign_files import CPTS, ECDS, FIR
@@ -63,7 +63,15 @@ def shares(hub: Hub, known: Mapping[str, Head], at: Moment) -> dict[str, str]:
     return {f"ars-{code}": key_of("cpts", made_of | {"region": code, "law": laws(code)}) for code in sorted(places)}
 
 
-def computed(hub: Hub, known: Mapping[str, Head], place: str, at: Moment) -> "dict[str, pl.DataFrame]":
+def computed(
+    hub: Hub, known: Mapping[str, Head], shares: Iterable[str], at: Moment
+) -> "Iterator[tuple[str, dict[str, pl.DataFrame]]]":
+    """The tables of these shares, one after the other."""
+    for place in shares:
+        yield place, _tables_of(hub, known, place, at)
+
+
+def _tables_of(hub: Hub, known: Mapping[str, Head], place: str, at: Moment) -> "dict[str, pl.DataFrame]":
     """The tables of a region. What rests on the claimed source is a finding (cds.CDS68), which holds the publication."""
     import polars as pl
 

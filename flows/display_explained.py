@@ -11,6 +11,7 @@ from flows.grids import grid
 
 
 def explained(answer: Mapping[str, Any]) -> None:
+    """What ``flows.explanation.explain`` answers: the row, what it rests on, then files and lines, delivery by delivery."""
     out = console()
     publication = answer["publication"]
     out.print(

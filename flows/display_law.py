@@ -19,6 +19,7 @@ MANY = 12
 
 
 def law(answer: Mapping[str, Any], output: Path | None) -> None:
+    """What ``flows.law_shown.show`` answers; where it was written to a table, the count alone."""
     out = console()
     if output:
         lacking = f", et {number(len(answer['missing']))} à compléter" if answer["missing"] else ""

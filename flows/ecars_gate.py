@@ -109,12 +109,15 @@ def _nowhere(export: Export, file: str) -> str:
 
 
 def _about(export: Export) -> dict[str, object]:
-    """What the decision says of an export: its contracts, counted, the régions that they are of, how many are of none; which of
-    them have their annex HPR in it."""
+    """What the decision says of an export: its contracts, counted, the régions that they are of, whose they are, how many
+    are of none; which of them have their annex HPR in it."""
     places = _regions(export)
     known = sorted({region for region in places.values() if region})
-    unplaced = sum(region is None for region in places.values())
-    return {"contracts": len(places), "regions": known, "unplaced": unplaced, "near": near_annexes(export)}
+    numbers = sorted(number for number, region in places.items() if region)
+    unplaced = len(places) - len(numbers)
+    return {
+        "contracts": len(places), "regions": known, "numbers": numbers, "unplaced": unplaced, "near": near_annexes(export),
+    }  # fmt: skip
 
 
 def _read(content: bytes) -> Workbook:

@@ -76,7 +76,7 @@ def editions(hub: Hub, recipients: "list[Recipient]", until: int | None, progres
         tables = tables_of(hub, product, at or Moment(receipt.position, _day(receipt)), progress=progress)
         if not (tables and all(tables[table.view].paths for table in product.tables)):
             continue  # nothing of what it is made from was ever delivered
-        frames = {table.view: _frame(tables[table.view]) for table in product.tables}
+        frames = {table.view: _frame(product, tables[table.view]) for table in product.tables}
         keys, standing = {name: table.key for name, table in tables.items()}, heads(hub, receipt.position)
         for one in concerned:
             try:
@@ -283,7 +283,7 @@ def _day(receipt: "Receipt") -> date:
     return date.fromisoformat(receipt.recorded_at[:10])
 
 
-def _frame(table: views.Table) -> "pl.DataFrame":
+def _frame(product: Product, table: views.Table) -> "pl.DataFrame":
     import polars as pl
 
-    return pl.read_parquet(list(table.paths))
+    return pl.read_parquet(list(table.paths)) if product.made_by == VIEWS else computed.read(product.made_by, table)

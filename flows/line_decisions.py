@@ -69,6 +69,7 @@ class Answer:
     where: str | None = None
 
     def as_json(self) -> dict[str, Any]:
+        """The same as plain values."""
         return asdict(self)
 
 

@@ -36,12 +36,14 @@ from flows import (
     contracts_shown,
     cpom,
     cpom_decisions,
+    cpom_inputs,
     decisions,
     deliveries,
     editions,
     explanation,
     publication,
     replay,
+    state,
 )
 from flows.arrivals import gather
 from flows.deliveries import Report
@@ -146,40 +148,6 @@ def test_an_indicator_is_judged_only_as_the_ars_decided_and_no_longer_once_it_ta
     assert compared(hub, undecided)["reason"] == "DEFINITION_NON_CONVENUE"
 
 
-def test_a_delivery_makes_again_the_tables_of_the_regions_that_it_is_about_and_of_no_other(
-    hub: Hub, take: Take, transmission: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    corsican, made, work = fictional_finess("2A99"), list[str](), cpom.computed
-
-    def counted(hub: Hub, known: Any, region: str, at: Any) -> Any:
-        made.append(region)
-        return work(hub, known, region, at)
-
-    def again() -> list[str]:
-        made.clear()
-        cpom.rows(hub, cpom.COMPARED)
-        return made[:]
-
-    monkeypatch.setattr(cpom, "computed", counted)
-    take("99.csv", canonical([contract()]))
-    take("94.xlsx", workbook(contract(corsican)))
-    assert again() == ["94", "99"]
-    assert again() == []
-    take("94-2.xlsx", workbook(contract(corsican, name="Autre nom")))
-    assert again() == ["94"]
-    signed = {"avenant_id": "A1", "finess_ej": corsican, "date_signature": date(2025, 9, 1)}
-    take("avenants.csv", table("avenants", [signed]))
-    assert again() == ["94", "99"], "that a list came at all is known to all"
-    take("avenants-2.csv", table("avenants", [signed, {**signed, "avenant_id": "A2"}]))
-    assert again() == ["94"]
-    sent = deliveries.ingest(hub, deliveries.find([transmission])[0][0])
-    assert again() == ["99"]
-    take("liens.csv", links((SITE, corsican)))
-    assert again() == ["94", "99"]
-    decisions.withdraw(hub, sent.delivery_id or "", "établissement lié à une entité corse")
-    assert again() == ["94", "99"]
-
-
 def test_regional_totals_are_those_of_their_region_and_of_no_other(hub: Hub, take: Take) -> None:
     totals = [{"annee": "2025", "part": part, "montant_cents": cents} for part, cents in (("DGOS", "50"), ("OCCITANIE", "50"))]
 
@@ -232,13 +200,29 @@ def test_every_variant_that_can_be_decided_is_one_that_is_recomputed(hub: Hub, t
     at = computed.moment(hub, "cpom")
     assert at
     known = deliveries.all_heads(hub)
-    given = cpom.recomputed(hub, known, cpom.judged(hub, known, "99", at).facts, at)
+    facts = cpom.judged(hub, known, "99", at, lambda number: number == SITE).facts
+    given = cpom_inputs.recomputed(hub, known, facts, at)
     assert given["finess_ej"].unique().to_list() == [SITE], "a legal entity that sends for itself"
     found = given.group_by("definition_id").agg(pl.col("variant").sort())
     told = {name: sorted(variants) for name, variants in cpom_decisions.VARIANTS.items()}
     # the variants of a site need the list of HPR sites
     assert {name: [one for one in told[name] if one in variants] for name, variants in found.rows()} == dict(found.rows())
     assert set(dict(found.rows())) == set(told)
+
+
+def test_on_a_past_day_deadlines_are_judged_on_that_day_and_at_a_position_on_its_own(hub: Hub, take: Take) -> None:
+    take("synthese.xlsx", workbook(contract()))
+    later = replace(hub, clock=lambda: datetime(2026, 9, 1, tzinfo=UTC))
+
+    def days_left(as_of: str | None) -> set[int]:
+        """By how much the days left differ from what they were on the day of the file, 10 March."""
+        before, now = (contracts_shown.obligations_of(one, None, until) for one, until in ((hub, None), state.at(later, as_of)))
+        left = [[one["days_left"] for one in told] for told in (before, now)]
+        return {was - then for was, then in zip(*left, strict=True) if was is not None and then is not None}
+
+    assert {as_of: days_left(as_of) for as_of in ("2", "2026-03-10", "2026-05-11", "2026-09-01", "2030-01-01")} == {
+        "2": {0}, "2026-03-10": {0}, "2026-05-11": {62}, "2026-09-01": days_left(None), "2030-01-01": {175},
+    }  # fmt: skip
 
 
 def test_a_policy_changes_what_the_rules_say(hub: Hub, take: Take) -> None:
@@ -266,6 +250,12 @@ def test_the_contracts_are_counted_once_the_campaign_is_closed_and_no_longer_onc
     assert cpom_decisions.close(hub, ARS, "encore")["already"]
     cpom_decisions.decide_policy(hub, ARS, "expected_ej", "2", "région fictive")
     assert said() == ([], [])
+    third = fictional_finess(number=9)
+    take("attendus.csv", table("contrats_attendus", [{"finess_ej": LEGAL}, {"finess_ej": third, "raison_sociale": "CH 9"}]))
+    assert said() == ([
+        f"CH FICTIF 4 ({OTHER}) : contrat reçu (« region.csv »), absent de la liste des contrats attendus.",
+        f"CH 9 ({third}) est attendu (table contrats_attendus) : aucune synthèse n'en a été reçue.",
+    ], [])  # fmt: skip
     cpom_decisions.reopen(hub, ARS, "un retardataire")
     assert said() == ([], ["cpom.R52"])
     assert said(closed) == (["2 établissement(s) reçu(s), 280 attendu(s) selon la politique expected_ej."], []), "as known then"

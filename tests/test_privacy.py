@@ -26,8 +26,8 @@ from connectors.synthetic_families import transmission, write_archive
 from connectors.synthetic_rsa import records
 from contracts_schema.layouts import layout
 from flows import cli
-from flows.deliveries import DECIDED
 from flows.hub import TEST_CLOCK, Hub, open_hub
+from warehouse.heads import FOLDED
 from warehouse.log import canonical
 
 FINESS, OTHER, THIRD, FOURTH = (fictional_finess(number=number) for number in range(1, 5))
@@ -290,7 +290,7 @@ def harmed(hub: Hub, table: str) -> Iterator[None]:
 def segments(hub: Hub) -> dict[Path, str]:
     """Every segment that the log names: its table, or which quarantine."""
     found = {}
-    for event in hub.log.read(types=DECIDED):
+    for event in hub.log.read(types=FOLDED):
         aside = {name: event.data[name] for name in ("quarantine", "restricted_quarantine")}
         for table, sha in {**event.data["tables"], **aside}.items():
             if sha:

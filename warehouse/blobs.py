@@ -114,6 +114,7 @@ class Blobs:
         return self._local("segments", sha)
 
     def exists(self, kind: Kind, sha: str) -> bool:
+        """Whether a blob is there, whatever its state. BlobError when the store does not answer."""
         if not self._files:
             return self._path(kind, sha).exists()
         with _asking(kind, sha):

@@ -321,6 +321,7 @@ def _csv(rows: pl.DataFrame) -> Iterator[bytes]:
 
 
 def manifest_hash(folder: Path) -> str:
+    """The sha256 of a publication's manifest, which names every other file with its own."""
     return _sha256(folder / MANIFEST)
 
 

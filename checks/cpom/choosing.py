@@ -4,7 +4,7 @@ import polars as pl
 
 from checks.cpom.days import cutoff
 from checks.cpom.facts import held
-from checks.cpom.ruling import Answer, check, french, joined, nothing_known
+from checks.cpom.ruling import NOBODY, Answer, check, french, joined, nothing_known
 from checks.cpom.scene import Scene
 from contracts_schema.cpom_catalogue import starred_objectives
 
@@ -178,8 +178,7 @@ def choice_against_the_authorisations(scene: Scene) -> Answer:
         (ENTRIES, ACUTE, "aucune autorisation de médecine, chirurgie ou obstétrique n'est connue"),
     ):
         without, untold = _unauthorised(scene, _chosen(scene, code), activities)
-        # a list that nobody gave is told once
-        unknown.append(untold.select("finess_ej") if listed else untold.select(finess_ej=pl.lit(None, pl.String)))
+        unknown.append(untold.select("finess_ej") if listed else NOBODY)  # a list that nobody gave is told once
         found.append(_row_cases(without, constat=pl.lit(told)))
     rows = _chosen(scene, BREAST)
     said = held(scene.facts.frame("activity").filter(pl.col("activity") == "IMAGERIE_MAMMAIRE"), rows)

@@ -42,10 +42,10 @@ class Judgement:
     value: pl.DataFrame
 
 
-def judge(facts: Facts, law: Law, on: date, at: datetime, *, closed: bool = False) -> Judgement:
+def judge(facts: Facts, law: Law, on: date, at: datetime, *, closed: bool = False, received: int | None = None) -> Judgement:
     """Evaluates the 52 rules. ``on``: the day in Paris on which what is due is judged; ``at``: the instant put in the findings;
-    ``closed``: the campaign is closed."""
-    seen = scenes.scene(facts, law, on, closed=closed)
+    ``closed``: the campaign is closed; ``received``: how many contracts there are in all, if others than those of the facts."""
+    seen = scenes.scene(facts, law, on, closed=closed, received=received)
     found: list[pl.DataFrame] = []
     lacking: list[pl.DataFrame] = []
 
@@ -65,7 +65,9 @@ def judge(facts: Facts, law: Law, on: date, at: datetime, *, closed: bool = Fals
     ask("rest", seen)
 
     every = (
-        pl.concat(found).match_to_schema(FINDINGS).sort("finess_ej", "rule", "annex", "code", "year", "cell", nulls_last=True)
+        pl.concat(found)
+        .match_to_schema(FINDINGS)
+        .sort("finess_ej", "rule", "annex", "code", "year", "cell", nulls_last=True, maintain_order=True)
     )
     value = _with_rejection(facts, quarantined, bad_rows, bad_cells)
     accepted = _accepted(seen)

@@ -5,7 +5,7 @@ from datetime import date
 import polars as pl
 
 from checks.cpom.days import ceilings, notices, with_lapse
-from checks.cpom.ruling import Answer, check, french, nobody, nothing_known, shown
+from checks.cpom.ruling import NOBODY, Answer, check, french, nobody, nothing_known, shown
 from checks.cpom.scene import Scene, results_alone
 from contracts_schema.cpom_catalogue import financial_lines
 from contracts_schema.french import euros_of
@@ -108,10 +108,12 @@ def subsidy_lapses(scene: Scene) -> Answer:
 def payment_without_amendment(scene: Scene) -> Answer:
     if not scene.facts.has("subsidy", "payment", "amendment"):
         return nothing_known()
-    known = scene.facts.frame("amendment")["amendment_id"]
+    known = scene.facts.frame("amendment").select("finess_ej", "amendment_id").drop_nulls()
     paid = scene.facts.frame("payment").join(scene.facts.frame("subsidy"), on="subsidy_id", how="inner", maintain_order="left")
     without = paid.filter(pl.col("amendment_id").is_null())
-    unsure = paid.filter(~pl.col("amendment_id").is_in(known.implode()))  # its table does not list that one
+    unsure = paid.drop_nulls("amendment_id").join(  # its table does not list that one
+        known, on=["finess_ej", "amendment_id"], how="anti", maintain_order="left"
+    )
     cases = without.select(
         "finess_ej",
         jour=french(pl.col("paid_on")),
@@ -125,14 +127,15 @@ def payment_without_amendment(scene: Scene) -> Answer:
 @check("cpom.R50")
 def penalties_pass_the_ceiling(scene: Scene) -> Answer:
     told = ceilings(scene.facts.frame("notice_event"), scene.facts.frame("insurance_income"), scene.law)
-    if told.is_empty() and not scene.facts.has("notice_event", "insurance_income"):
-        return nothing_known()
     over = told.filter(pl.col("penalties_cents") * 100 > pl.col("income_cents") * pl.col("percent"))
     cases = over.select(
         "finess_ej", "year", somme=euros_of(pl.col("penalties_cents")), plafond=euros_of(pl.col("cap_cents")), taux="percent",
         produits=euros_of(pl.col("income_cents")), exercice="exercise",
     )  # fmt: skip
-    return Answer(cases, told.filter(pl.col("cap_cents").is_null()).select("finess_ej"))
+    unknown = told.filter(pl.col("cap_cents").is_null()).select("finess_ej")
+    if scene.facts.has("notice_event", "insurance_income"):
+        return Answer(cases, unknown)
+    return Answer(cases, pl.concat([unknown, NOBODY]))
 
 
 @check("cpom.R51")
@@ -162,7 +165,8 @@ def campaign_count_differs(scene: Scene) -> Answer:
     """The count beside the expected one; by the table of expected contracts, who lacks and who is there besides."""
     if not scene.closed:
         return nothing_known()
-    have, expected = scene.contracts.height, scene.law.number("expected_ej")
+    have = scene.contracts.height if scene.received is None else scene.received
+    expected = scene.law.number("expected_ej")
     told = scene.facts.frame("expected_contract")
     listed = told.height > 0
     cases = pl.DataFrame(

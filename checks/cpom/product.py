@@ -4,6 +4,7 @@ Pure polars over what was judged, compared and watched: decides nothing. Same ar
 and in the order in which people read them. Small counts are masked afterwards, by what publishes.
 """
 
+from collections.abc import Sequence
 from functools import cache
 
 import polars as pl
@@ -54,19 +55,24 @@ _EFFECTS = {
 _NATURES = {"INEXECUTION": "Inexécution", "MANQUEMENT_GRAVE": "Manquement grave"}
 
 
-def tables(facts: Facts, judgement: Judgement, comparison: Comparison, watch: Watch, law: Law) -> dict[str, pl.DataFrame]:
+def tables(
+    facts: Facts, judgement: Judgement, comparison: Comparison, watch: Watch, law: Law, regions: Sequence[str] | None = None
+) -> dict[str, pl.DataFrame]:
     """The tables by the name that product contracts give to their view, each in the contract's columns and types.
 
-    Rows of a number that is no FINESS of a known région are left out: no ARS is concerned; findings keep them in the judgement.
+    ``regions``: those that are told what is said of no contract in particular; None: those of the contracts.
+    Rows of a number that is no FINESS of a known région are left out: no ARS is concerned; the judgement keeps its findings.
     """
+    told = pl.DataFrame({"region": regions or []}, schema={"region": pl.String()})
+    everywhere = _regions(judgement) if regions is None else told
     made = {
         "out_ars__cpom_contract": _contracts(judgement),
         "out_ars__cpom_indicator": _indicators(comparison),
         "out_ars__cpom_target": _targets(judgement),
         "out_ars__cpom_trajectory": _trajectory(comparison),
-        "out_ars__cpom_not_evaluable": _not_evaluable(judgement),
-        "out_ars__cpom_finding": _findings(judgement),
-        "out_ars__cpom_obligation": _obligations(watch, judgement),
+        "out_ars__cpom_not_evaluable": _not_evaluable(judgement, everywhere),
+        "out_ars__cpom_finding": _findings(judgement, everywhere),
+        "out_ars__cpom_obligation": _obligations(watch, everywhere),
         "out_ars__cpom_notice": _notices(watch, judgement),
         "out_ars__cpom_financial_line": _lines(facts, judgement),
         "out_ars__cpom_subsidy": _subsidies(facts, law, judgement),
@@ -166,7 +172,7 @@ def _targets(judgement: Judgement) -> pl.DataFrame:
     ).sort("finess_ej", "indicator_id", "year", "role")
 
 
-def _findings(judgement: Judgement) -> pl.DataFrame:
+def _findings(judgement: Judgement, regions: pl.DataFrame) -> pl.DataFrame:
     """Numbered within an establishment, the gravest first; those of the région are numbered apart."""
     ids = {(annex, code): one.id for (annex, code), one in indicators().items()}
     known = pl.DataFrame(
@@ -174,10 +180,12 @@ def _findings(judgement: Judgement) -> pl.DataFrame:
         schema={"annex": pl.String(), "code": pl.String(), "indicator_id": pl.String()},
         orient="row",
     )
-    rows = _everywhere(judgement.findings, _regions(judgement))
+    rows = _everywhere(judgement.findings, regions)
     rows = rows.join(known, on=["annex", "code"], how="left", maintain_order="left")
     rank = pl.col("severity").replace_strict({"block": 0, "warn": 1, "info": 2}, return_dtype=pl.Int64)
-    rows = rows.with_columns(rank=rank).sort("region", "finess_ej", "rank", "rule", "code", "year", "cell", nulls_last=True)
+    rows = rows.with_columns(rank=rank).sort(
+        "region", "finess_ej", "rank", "rule", "code", "year", "cell", nulls_last=True, maintain_order=True
+    )
     rows = rows.with_columns(number=1 + pl.int_range(pl.len(), dtype=pl.Int64).over("region", "finess_ej"))
     return rows.with_columns(
         finding_id=pl.concat_str(_id("finess_ej"), pl.col("number").cast(pl.String).str.zfill(4), separator="/"),
@@ -194,8 +202,8 @@ def _id(*parts: str) -> pl.Expr:
     return pl.concat_str([pl.col(name).cast(pl.String) for name in ("region", *parts)], separator="/", ignore_nulls=True)
 
 
-def _not_evaluable(judgement: Judgement) -> pl.DataFrame:
-    rows = _everywhere(judgement.not_evaluable, _regions(judgement))
+def _not_evaluable(judgement: Judgement, regions: pl.DataFrame) -> pl.DataFrame:
+    rows = _everywhere(judgement.not_evaluable, regions)
     return rows.with_columns(reason="reason_fr", not_evaluable_id=_id("rule", "finess_ej")).sort("rule", "finess_ej", "region")
 
 
@@ -214,10 +222,10 @@ def _trajectory(comparison: Comparison) -> pl.DataFrame:
     ).sort("finess_ej", "indicator_id", "year")
 
 
-def _obligations(watch: Watch, judgement: Judgement) -> pl.DataFrame:
+def _obligations(watch: Watch, regions: pl.DataFrame) -> pl.DataFrame:
     """Those of the whole campaign stand once in each région that has a contract."""
     return (
-        _everywhere(watch.obligations, _regions(judgement))
+        _everywhere(watch.obligations, regions)
         .with_columns(
             state=_words("state", STATES_FR),
             status=_words("status", STATUSES_FR),
@@ -225,7 +233,7 @@ def _obligations(watch: Watch, judgement: Judgement) -> pl.DataFrame:
             evidence="evidence_fr",
             obligation_id=_id("deadline_id", "finess_ej", "subject", "due_on"),
         )
-        .sort("due_on", "deadline_id", "finess_ej", "subject", "region", nulls_last=True)
+        .sort("due_on", "deadline_id", "finess_ej", "subject", "region", nulls_last=True, maintain_order=True)
     )
 
 
@@ -274,6 +282,9 @@ def _subsidies(facts: Facts, law: Law, judgement: Judgement) -> pl.DataFrame:
     paid = facts.frame("payment").group_by("subsidy_id").agg(paid_cents=pl.col("paid_cents").sum())
     told = rows.join(last, on=["subsidy_id", "finess_ej"], how="left", maintain_order="left")
     told = told.join(paid, on="subsidy_id", how="left", maintain_order="left")
-    held = pl.concat([_held(judgement, rule) for rule in ("cpom.R44", "cpom.R45")]).select(name=_said("subvention"))["name"]
-    told = told.with_columns(payment_held=pl.col("subsidy_id").is_in(held.drop_nulls().implode()))
-    return told.with_columns(pl.col("paid_cents").fill_null(0)).sort("finess_ej", "subsidy_id")
+    held = pl.concat([_held(judgement, rule) for rule in ("cpom.R44", "cpom.R45")])
+    held = held.select("finess_ej", subsidy_id=_said("subvention"), payment_held=pl.lit(value=True)).unique()
+    told = told.join(held, on=["finess_ej", "subsidy_id"], how="left", maintain_order="left")
+    return told.with_columns(pl.col("payment_held").fill_null(value=False), pl.col("paid_cents").fill_null(0)).sort(
+        "finess_ej", "subsidy_id"
+    )

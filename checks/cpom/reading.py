@@ -87,7 +87,7 @@ def finess_is_unknown(scene: Scene) -> Answer:
         return nothing_known()
     sheets = _well_formed(scene)
     legal, sites = _in_registers(scene, sheets)
-    names = scene.facts.frame("legal_entity").unique("finess_ej")
+    names = scene.facts.frame("legal_entity").unique("finess_ej", keep="first", maintain_order=True)
     cases = sheets.filter(~pl.col("finess_ej").is_in([*legal, *sites])).select(
         "sheet_id", "finess_ej", "annex", "legal_name", cell="finess_cell", raw="finess_raw", date=french(pl.col("as_of"))
     )
@@ -111,7 +111,8 @@ def finess_is_a_site(scene: Scene) -> Answer:
     legal, sites = _in_registers(scene, sheets)
     found = sheets.filter(pl.col("finess_ej").is_in(sites) & ~pl.col("finess_ej").is_in(legal))
     links = scene.facts.frame("establishment").rename({"finess_ej": "juridique"})
-    of_site = held(links, found.select("as_of", finess_et="finess_ej"), "finess_et").unique("finess_et")
+    of_site = held(links, found.select("as_of", finess_et="finess_ej"), "finess_et")
+    of_site = of_site.sort("finess_et", "valid_from", "juridique").unique("finess_et", keep="first")
     cases = found.join(of_site.select("finess_et", "juridique"), left_on="finess_ej", right_on="finess_et", how="left")
     return Answer(cases.select("sheet_id", "finess_ej", "annex", "juridique", cell="finess_cell", raw="finess_raw"))
 
@@ -121,7 +122,8 @@ def name_differs(scene: Scene) -> Answer:
     if not scene.facts.has("legal_entity"):
         return nothing_known()
     sheets = scene.sheets.drop_nulls("legal_name")
-    names = held(scene.facts.frame("legal_entity"), sheets).unique("finess_ej").select("finess_ej", attendu="legal_name")
+    names = held(scene.facts.frame("legal_entity"), sheets).sort("finess_ej", "valid_from", maintain_order=True)
+    names = names.unique("finess_ej", keep="first").select("finess_ej", attendu="legal_name")
     told = sheets.join(names, on="finess_ej", how="left", maintain_order="left")
     likeness = [
         int(100 * difflib.SequenceMatcher(None, plain_name(have), plain_name(want)).ratio()) if want else 100

@@ -34,6 +34,7 @@ class Scene:
     law: Law
     on: date
     closed: bool
+    received: int | None
     sheets: pl.DataFrame
     rows: pl.DataFrame
     values: pl.DataFrame
@@ -87,14 +88,15 @@ class Scene:
         )
 
 
-def scene(facts: Facts, law: Law, on: date, *, closed: bool) -> Scene:
-    """What is known before any rule. ``on``: the day of evaluation; ``closed``: the campaign is closed (R52)."""
+def scene(facts: Facts, law: Law, on: date, *, closed: bool, received: int | None = None) -> Scene:
+    """What is known before any rule. ``on``: the day of evaluation; ``closed``: the campaign is closed (R52), and
+    ``received`` the contracts to count then, None: those of the facts."""
     sheets = _synthesis(facts.sheet).with_columns(as_of=pl.coalesce("synthesis_on", "received_on"))
     sheets = sheets.with_columns(results=pl.col("sheet_id").is_in(results_alone(facts).implode()))
     rows = _rows(facts, sheets, law)
     values = _values(facts, rows)
     rejected = pl.DataFrame(schema={"sheet_id": pl.String(), "row": pl.Int64(), "year": pl.Int64(), "rule": pl.String()})
-    return Scene(facts, law, on, closed, sheets, rows, values, rejected)
+    return Scene(facts, law, on, closed, received, sheets, rows, values, rejected)
 
 
 def without_sheets(found: Scene, quarantined: pl.Series) -> Scene:
