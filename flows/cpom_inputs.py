@@ -128,6 +128,8 @@ def facts_of(hub: Hub, known: Mapping[str, Head], region: str, at: Moment, law: 
         if segments and name not in (*EXPORT_FRAMES, *OF_ALL):
             rows = pl.read_parquet([hub.blobs.segment_path(segment) for segment in segments])
             rows = rows.match_to_schema(schema(name), missing_columns="insert")
+            if "finess_ej" in rows.columns and rows.height and region not in _places(rows):
+                continue  # a list that names other régions only was not delivered for this one
             found[name] = mine(rows) if "finess_ej" in rows.columns and name != EXPECTED else rows
     if EXPECTED in found:  # how many are, is told to the région
         found[EXPECTED] = found[EXPECTED].filter([_region(number) == region for number in found[EXPECTED]["finess_ej"]])
@@ -326,7 +328,13 @@ def _hashes(path: Path) -> dict[str | None, str]:
     places = {number: share_of(number) for number in rows["finess_ej"].drop_nulls().unique()}
     told = rows.with_columns(place=pl.col("finess_ej").replace_strict(places, default=None, return_dtype=pl.String))
     parts = told.drop_nulls("place").partition_by("place", as_dict=True, include_key=False)
-    return {None: hash_of(rows.clear()), **{str(share): hash_of(part) for (share,), part in parts.items()}}
+    about = " ".join(_places(rows))  # whether it says anything of a région is known to all of it
+    return {None: hash_of(rows.clear()) + about, **{str(share): hash_of(part) for (share,), part in parts.items()}}
+
+
+def _places(rows: "pl.DataFrame") -> list[str]:
+    """The régions that a table names."""
+    return sorted(set(filter(None, map(_region, rows["finess_ej"].drop_nulls().unique()))))
 
 
 def _views() -> str:

@@ -67,13 +67,13 @@ def head(scope: str, period: int | None = None, **more: Any) -> dict[str, Any]:
 def test_many_deliveries_of_one_kind_and_period_are_one_line_and_each_a_line_when_asked() -> None:
     found = [head(f"pmsi/mco/{number:09}/2026", 3, alerts=["pmsi.row_loss"] * (number == 1)) for number in range(20)]
     found += [head(f"pmsi/mco/{number:09}/2026", 4) for number in range(20, 23)]
-    found += [head("ecars/0123456789abcdef", file="contrat.xlsx")]
+    found += [head("ecars/0123456789abcdef", file="contrat.xlsx", contracts=1)]
     lines, grouped = display_status.heads(found, every=False)
     assert grouped
     assert [line[1:5] for line in lines] == [
         ("pmsi/mco/…/2026 : 20 livraisons", "3", "40", "20"),
         *((f"pmsi/mco/{number:09}/2026", "4", "2", "1") for number in range(20, 23)),
-        ("ecars/0123456789abcdef\ncontrat.xlsx", "", "2", "1"),
+        ("ecars : contrat.xlsx\n1 contrat", "", "2", "1"),
     ]
     assert lines[0][5].endswith(" : 1"), "an alert of one of them"
     lines, grouped = display_status.heads(found, every=True)
