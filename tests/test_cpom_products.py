@@ -138,12 +138,17 @@ def test_money_is_in_cents_and_an_unknown_line_is_shown() -> None:
         ("Z99", 1, False, "Ligne"),
         (None, 12_51, True, "Total"),
     ]
+    lost = financial(("AC SSR", "234", 5, False), ("AC SSR", "235", 7, False), ("AC SSR", None, None, True))
+    errors = replace(lost, financial_line=lost.frame("financial_line").with_columns(error=pl.col("is_total")))
+    shown = made(errors)["out_ars__cpom_financial_line"].select("kind", "amount_cents", "amount_text")
+    assert shown.row(2) == ("Total recalculé", 12, "x"), "C12: an error is no total"
+    assert made(lost)["out_ars__cpom_financial_line"]["amount_cents"].to_list() == [5, 7, None]
     subsidy = made()["out_ars__cpom_subsidy"].row(0, named=True)
     assert (subsidy["last_day"], subsidy["paid_cents"]) == (date(2029, 12, 31), 100_00)
     assert made()["out_ars__cpom_ceiling"]["cap_cents"].to_list() == [5 * 1_000_000]
 
 
-def financial(*rows: tuple[str, str | None, int, bool]) -> Facts:
+def financial(*rows: tuple[str, str | None, int | None, bool]) -> Facts:
     """The sound world with a financial sheet: envelope, code, cents, is_total."""
     facts = world()
     sheet = facts.sheet.head(1).with_columns(sheet_id=pl.lit("F1"), annex=pl.lit("FINANCE"))

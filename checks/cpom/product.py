@@ -265,8 +265,16 @@ def _lines(facts: Facts, judgement: Judgement) -> pl.DataFrame:
     rows = rows.join(held, on=["sheet_id", "envelope"], how="anti", maintain_order="left")
     known = [f"{envelope}:{code}" for envelope, code in sorted(financial_lines())]
     without_code = pl.col("is_total") | pl.col("code").is_null()
+    # a total that the spreadsheet could not compute is computed from its lines (C12), when all of them are amounts
+    amounts = pl.col("amount_cents").filter(~pl.col("is_total"))
+    whole = (pl.len() - pl.col("is_total").sum() > 0) & (amounts.null_count() == 0)
+    envelopes = rows.group_by("sheet_id", "envelope").agg(summed=pl.when(whole).then(amounts.sum()))
+    rows = rows.join(envelopes, on=["sheet_id", "envelope"], how="left", maintain_order="left")
+    computed = pl.col("is_total") & pl.col("error").fill_null(value=False) & pl.col("summed").is_not_null()
+    total = pl.when(computed).then(pl.lit("Total recalculé")).when("is_total").then(pl.lit("Total"))
     return rows.with_columns(
-        kind=pl.when("is_total").then(pl.lit("Total")).otherwise(pl.lit("Ligne")),
+        kind=total.otherwise(pl.lit("Ligne")),
+        amount_cents=pl.when(computed).then("summed").otherwise("amount_cents"),
         amount_text="amount_raw",
         is_known=without_code | pl.format("{}:{}", "envelope", pl.col("code").fill_null("")).is_in(known),
     ).sort("finess_ej", "number")

@@ -190,7 +190,7 @@ class Table:
     recipient's territory may have no row of it. ``colours``: in the workbook, by column, the colour of the cells that hold a
     text. ``answer``: what people may send back. ``named_by``: what tells a row from one publication to the next, where the keys
     only number it. ``use_fr``: what to do with it, for its reader. ``sums``: columns of euros whose sums are told, by value
-    of the column ``by`` and in all.
+    of the column ``by`` and in all. ``words``: by column, what each of its codes means, in French.
     """
 
     name: str
@@ -212,6 +212,7 @@ class Table:
     use_fr: str = ""
     by: str = ""
     sums: tuple[str, ...] = ()
+    words: dict[str, dict[str, str]] = field(default_factory=dict)
 
     @property
     def workbook_columns(self) -> tuple[Column, ...]:
@@ -290,6 +291,7 @@ def _table(entry: dict[str, Any]) -> Table:
         use_fr=entry.get("use_fr", "").strip(),
         by=entry.get("by", ""),
         sums=tuple(entry.get("sums", ())),
+        words=entry.get("words", {}),
     )
 
 
