@@ -17,7 +17,9 @@ PARIS = "Europe/Paris"
 def facts_of(dataset: str, rows: pl.DataFrame) -> dict[str, pl.DataFrame]:
     """Frames by kind of fact from typed rows (``contracts_schema.datasets.schema``); none for FINESS, which no rule reads."""
     made = MAKERS[dataset](rows) if dataset in MAKERS else {}
-    return {kind: found.select(SCHEMAS[kind].names()).cast(dict(SCHEMAS[kind])) for kind, found in made.items()}  # type: ignore[arg-type]
+    return {
+        kind: found.select(pl.col(name).cast(dtype) for name, dtype in SCHEMAS[kind].items()) for kind, found in made.items()
+    }
 
 
 def _structures(rows: pl.DataFrame) -> dict[str, pl.DataFrame]:
@@ -94,4 +96,4 @@ def establishment_links(extractions: list[tuple[date, pl.DataFrame]]) -> pl.Data
         "finess_ej",
         valid_from=pl.when(pl.col("first") > 0).then(pl.lit(days).gather(pl.col("first"))),
         valid_to=pl.lit(days).gather(pl.col("last") + 1, null_on_oob=True),
-    ).sort("finess", "valid_from", nulls_last=False)
+    ).sort("finess", "valid_from", "finess_ej", nulls_last=False)

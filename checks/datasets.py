@@ -255,8 +255,8 @@ def _quarantined(rows: pl.DataFrame, faults: pl.DataFrame, rule: pl.Expr) -> pl.
         rows.join(named, on="line_number", how="left", maintain_order="left")
         .with_columns(raw=text)
         .with_columns(raw=pl.when(~pl.col("raw").str.contains(_LIKE_NIR)).then("raw"))
-        .select("line_number", "byte_offset", "raw", rule.alias("rule"), "fields")
-        .cast(dict(QUARANTINE))  # type: ignore[arg-type]
+        .with_columns(rule.alias("rule"))
+        .select(pl.col(name).cast(kind) for name, kind in QUARANTINE.items())
     )
 
 

@@ -1,4 +1,4 @@
-"""What is set aside of a file, for every source: the columns of a quarantine segment. Imports nothing that judges."""
+"""What is set aside of a file, for every source: the columns of its segments. Imports nothing that judges."""
 
 import polars as pl
 
@@ -11,7 +11,13 @@ QUARANTINE = pl.Schema(
         "fields": pl.List(pl.String),
     }
 )
-"""Columns of a quarantine segment; ``raw`` is the line in latin-1, ``fields`` the fields that the rule names."""
+"""What a row gate sets aside; ``raw`` is the line in latin-1, ``fields`` the fields that the rule names."""
+
+ASIDE = pl.Schema({"family": pl.String(), **QUARANTINE})
+"""Columns of a quarantine segment: the same, of every family of a delivery."""
+
+REFUSAL = pl.Schema({"rule": pl.String(), "message_fr": pl.String()})
+"""Columns of the segment that tells why a file could not be read: the message names places, which the log must not hold."""
 
 
 class RowsLost(Exception):

@@ -44,6 +44,11 @@ class Match:
     hidden: tuple[str, ...]
     without_table: tuple[str, ...]
 
+    @property
+    def names(self) -> set[str]:
+        """The canonical names of the columns that any of its tables has."""
+        return {name for table in self.tables for name in table.columns}
+
 
 def match(workbook: Workbook, received_on: date, known: Sequence[Profile] | None = None) -> Match:
     """The one profile that reads this workbook; ``Unreadable`` (``bordereau.FL6``) tells what was found otherwise."""

@@ -17,6 +17,7 @@ from connectors.section_rows import CDS58, CDS60, Finding, Rows, lines_of, read_
 from contracts_schema import cpts_facts, identifiers
 from contracts_schema.cpts_facts import FIR_KEY
 
+TIERS_FR = f"attendu : {', '.join(cpts_facts.TIERS)}, ou rien"
 YEAR = re.compile(r"_(\d{4})(?:[_.]|$)")
 CAMPAIGNS = (2012, 2100)
 """Years of a campaign of the FIR, which exists since 2012."""
@@ -77,11 +78,19 @@ def _placed(rows: pl.DataFrame) -> pl.DataFrame:
 def _unusable(section: str) -> dict[str, tuple[pl.Expr, str]]:
     """By heading, the lines that cannot be used, and why."""
     region = (pl.col("region").is_null(), "code d'aucune région connue")
+    achieved = pl.col("achieved_percent").is_between(0, 100)
     campaign = pl.col("campaign").is_between(*CAMPAIGNS).fill_null(value=False)
     return {
         "fir": {"code_ars": region, "campagne": (~campaign, "campagne absente ou d'aucune année du FIR")},
-        "contrats": {"region": region, "type_contrat": _among("kind", cpts_facts.contract_kinds())},
-        "missions": {"mission": _among("mission", cpts_facts.missions())},
+        "contrats": {
+            "region": region,
+            "type_contrat": _among("kind", cpts_facts.contract_kinds()),
+            "palier": (~(pl.col("tier").is_null() | pl.col("tier").is_in(cpts_facts.TIERS)), TIERS_FR),
+        },
+        "missions": {
+            "mission": _among("mission", cpts_facts.missions()),
+            "taux_atteinte": (~achieved.fill_null(value=True), "taux entre 0 et 100 attendu"),
+        },
         "saisie": {"mission": _among("mission", [*cpts_facts.missions(), cpts_facts.GRANT])},
         "financements": {"region": region, "financement": _among("funding", cpts_facts.fundings())},
     }[section]

@@ -31,4 +31,4 @@ def rows(found: Declared) -> pl.DataFrame:
     columns = schema(datasets()[DATASET])
     missing = [pl.lit(None, kind).alias(name) for name, kind in columns.items() if name not in whole.columns]
     ordered = whole.with_columns(missing).with_columns(line_number=pl.int_range(1, pl.len() + 1, dtype=pl.Int64))
-    return ordered.select(columns.names()).cast(dict(columns))  # type: ignore[arg-type]
+    return ordered.select(pl.col(name).cast(kind) for name, kind in columns.items())

@@ -16,6 +16,7 @@ import polars as pl
 
 from connectors.ecars_block import Block
 from connectors.ecars_canonical import FL9, read_canonical
+from connectors.ecars_files import is_canonical
 from connectors.ecars_grid import FL6, blocks
 from connectors.ecars_values import bare
 from connectors.sheets import Unreadable, Workbook, read_sheets
@@ -24,8 +25,10 @@ from contracts_schema.cpom_frames import schema
 from contracts_schema.french import counted
 from contracts_schema.identifiers import is_nir, plain
 
+_HEAD = 4096
 FL2 = "ecars.FL2"
 FL7 = "ecars.FL7"
+UNREAD, HIDDEN = "ecars.A2", "ecars.A3"
 NAMES = ("sheet", "row", "value", "financial_line", "recognition")
 _NIR = r"[1-478][\s.]?\d{2}[\s.]?\d{2}[\s.]?(?:\d{2}|2[ABab])[\s.]?\d{3}[\s.]?\d{3}[\s.]?\d{2}"
 _LIKE_NIR = re.compile(_NIR)
@@ -35,7 +38,8 @@ _LIKE_NIR = re.compile(_NIR)
 class Export:
     """What one file says: a frame a name of ``NAMES``, as ``contracts_schema.cpom_frames`` lays them out.
 
-    ``notes``: what to say of the file, in French, without a value (hidden sheets and rows, sheets left unread).
+    ``notes``: what to say of the file, a rule and a text in French without a value: sheets left unread, hidden sheets and rows
+    that are read.
     """
 
     sheet: pl.DataFrame
@@ -43,7 +47,7 @@ class Export:
     value: pl.DataFrame
     financial_line: pl.DataFrame
     recognition: pl.DataFrame
-    notes: tuple[str, ...] = ()
+    notes: tuple[tuple[str, str], ...] = ()
 
 
 Reader = Callable[[bytes], Workbook]
@@ -55,9 +59,7 @@ def read_ecars(content: bytes, file: str, received_on: date, read: Reader = read
     Raises ``Unreadable`` with a rule ``ecars.FL…`` and what to do in French: file, sheet and cell.
     """
     try:
-        header = content[:400].split(b"\n", 1)[0].lstrip(b"\xef\xbb\xbf")
-        is_canonical = header.startswith(b"campagne;")
-        workbook = None if is_canonical else read(content)
+        workbook = None if is_canonical(content[:_HEAD]) else read(content)
         is_text = workbook is None or workbook.format == "csv"
         if is_text and file.lower().endswith((".xlsx", ".xlsm", ".ods")):
             raise Unreadable(FL2, "le contenu est un CSV sous un nom de classeur : à enregistrer en XLSX, ou à nommer .csv")
@@ -88,7 +90,7 @@ def _without_patient(export: Export) -> Export:
     return export
 
 
-def _export(frames: Mapping[str, pl.DataFrame], notes: Sequence[str] = ()) -> Export:
+def _export(frames: Mapping[str, pl.DataFrame], notes: Sequence[tuple[str, str]] = ()) -> Export:
     """These frames; those left out are empty."""
     empty = {name: pl.DataFrame(schema=schema(name)) for name in NAMES if name not in frames}
     return Export(**frames, **empty, notes=tuple(notes))
@@ -109,18 +111,18 @@ def gathered(exports: Iterable[Export]) -> Export:
 
 def _workbook(workbook: Workbook, content: bytes, file: str, received_on: date) -> Export:
     found: list[Block] = []
-    notes: list[str] = []
+    notes: list[tuple[str, str]] = []
     for sheet in workbook.sheets:
         own = blocks(sheet)
         found += own
         named = f"feuille « {sheet.name or 'fichier'} »"
         if sheet.cells.height and not own:
-            notes.append(f"{named} sans tableau reconnu : non lue")
+            notes.append((UNREAD, f"{named} sans tableau reconnu : non lue"))
         elif sheet.hidden:
-            notes.append(f"{named} masquée : lue")
+            notes.append((HIDDEN, f"{named} masquée : lue"))
         if own and sheet.hidden_rows:
             rows = counted(len(sheet.hidden_rows), "ligne masquée ou filtrée, lue", "lignes masquées ou filtrées, lues")
-            notes.append(f"{named} : {rows}")
+            notes.append((HIDDEN, f"{named} : {rows}"))
     if not found:
         names = ", ".join(f"« {sheet.name or 'fichier'} »" for sheet in workbook.sheets[:5])
         told = "ni « SYNTHESE DES SAISIES », ni titre d'annexe, ni « DETAIL DE LA BASE »"
@@ -155,7 +157,7 @@ def _inherit(found: list[Block]) -> None:
             block.facts["synthesis_on"] = above.facts.get("synthesis_on")
 
 
-def _frames(found: Sequence[Block], file: str, sha256: str, received_on: date, notes: Sequence[str]) -> Export:
+def _frames(found: Sequence[Block], file: str, sha256: str, received_on: date, notes: Sequence[tuple[str, str]]) -> Export:
     sheets, rows, values, lines, recognised = [], [], [], [], []
     for number, block in enumerate(found, 1):
         key = {"sheet_id": f"{sha256[:16]}-{number}"}

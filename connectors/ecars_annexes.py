@@ -63,6 +63,9 @@ def recognition(block: Block, row: int, cells: list[Cell]) -> None:
     if label is None:
         block.skipped["note"] += 1
         return
+    if not any(told[name] for name in ("establishment", "capacity", "effect")):  # printed by the template, filled by nobody
+        block.skipped["non_renseignee"] += 1
+        return
     texts = {name: clean(cell.text) if cell else None for name, cell in told.items()}
     effect = told["effect"]
     number = read_value(told["capacity"].text, told["capacity"].kind).number if told["capacity"] else None

@@ -17,6 +17,7 @@ from connectors.ecars_values import clean, day_of, decimal_of, read_value
 from connectors.sheets import Unreadable
 from contracts_schema.cpom_catalogue import CAMPAIGN, canonical_columns
 from contracts_schema.cpom_frames import schema
+from contracts_schema.french import counted
 
 FL4 = "ecars.FL4"
 FL5 = "ecars.FL5"
@@ -24,6 +25,8 @@ FL9 = "ecars.FL9"
 FL10 = "ecars.FL10"
 _ROLES = ("INITIALE", "CIBLE", "REALISE")
 _BATCH = 20_000
+_SEPARATORS = {",": ",", "\t": "tabulation", "|": "|"}
+"""Characters that spreadsheets and programs put in the place of « ; », with how they are told."""
 
 
 def read_canonical(content: bytes, file: str, received_on: date) -> dict[str, pl.DataFrame]:
@@ -56,8 +59,24 @@ def _fields(text: str) -> pl.DataFrame:
     return found.with_columns(pl.when(pl.col(name) != "").then(pl.col(name)) for name in names)
 
 
+def other_separator(line: str, names: Sequence[str]) -> str | None:
+    """The character that cuts a header into these names in the place of « ; »; None when none does."""
+    plain = clean(line.replace('"', "")) if "\t" not in line else line.replace('"', "").rstrip("\r\n")
+    return next((one for one in _SEPARATORS if [clean(name) for name in plain.split(one)] == list(names)), None)
+
+
+def missing_fields(told: str, fields: Sequence[str], count: int) -> Unreadable:
+    """The refusal of a row of another width: of one field that another character cuts, its separator is wrong."""
+    for one, name in _SEPARATORS.items() if len(fields) == 1 else ():
+        if fields[0].count(one) >= count - 1:
+            return Unreadable(FL5, f"{told} : séparateur « {name} » au lieu de « ; »")
+    return Unreadable(FL5, f"{told} : {counted(len(fields), 'champ')} au lieu de {count}")
+
+
 def _check_header(line: str) -> None:
     names = canonical_columns()
+    if wrong := other_separator(line, names):
+        raise Unreadable(FL5, f"ligne 1 : séparateur « {_SEPARATORS[wrong]} » au lieu de « ; »")
     have = [clean(name) for name in line.rstrip("\r").split(";")]
     if tuple(have) != names:
         wrong = next((one for one, want in zip(have, names, strict=False) if one != want), "fin de ligne")
@@ -72,8 +91,8 @@ def _cut(lines: list[str]) -> pl.DataFrame:
     widths = rows.select("line", width=pl.col("text").str.count_matches(";", literal=True) + 1)
     wrong = widths.filter(pl.col("width") != len(names))
     if wrong.height:
-        line, width = wrong.row(0)
-        raise Unreadable(FL5, f"ligne {line} : {width} champs au lieu de {len(names)}")
+        line = wrong["line"][0]
+        raise missing_fields(f"ligne {line}", rows.filter(line=line)["text"][0].split(";"), len(names))
     fields = pl.col("text").str.split_exact(";", len(names) - 1).struct.rename_fields(list(names))
     return rows.select(fields.struct.unnest(), "line")
 
@@ -90,7 +109,7 @@ def _parsed(text: str) -> pl.DataFrame:
         for row in reader:
             if line and row:
                 if len(row) != len(names):
-                    raise Unreadable(FL5, f"ligne {line + 1} : {len(row)} champs au lieu de {len(names)}")
+                    raise missing_fields(f"ligne {line + 1}", row, len(names))
                 batch.append(row)
                 lines.append(line + 1)
                 if len(batch) == _BATCH:

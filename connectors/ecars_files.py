@@ -16,6 +16,7 @@ from typing import Any
 from connectors.one_file import OneFile
 from connectors.sheet_archive import FL1, MAX_BYTES
 from connectors.transmissions import Member, Refused
+from contracts_schema.cpom_catalogue import canonical_columns
 
 SOURCE = "ecars"
 EXPORT = "export"
@@ -69,12 +70,24 @@ def open_file(path: Path) -> EcarsFile | None:
         head = stream.read(_HEAD)
     if head.startswith(b"PK"):
         return EcarsFile(path, EXPORT) if _has_title(path) else None
-    if head.lstrip(b"\xef\xbb\xbf").startswith(b"campagne;") or any(title in head for title in _TITLES):
+    if is_canonical(head) or any(title in head for title in _TITLES):
         return EcarsFile(path, EXPORT)
     from connectors.ecars_tables import table_of
 
     table = table_of(head)
     return EcarsFile(path, table) if table else None
+
+
+def is_canonical(head: bytes) -> bool:
+    """Whether bytes begin as the canonical form does; with another separator too, so that its reader says which."""
+    start = head.lstrip(b"\xef\xbb\xbf")
+    if start.startswith(b"campagne;"):
+        return True
+    from connectors.ecars_canonical import other_separator
+
+    line = start.split(b"\n", 1)[0]
+    own = line[:9].strip(b'"').startswith(b"campagne")
+    return own and bool(other_separator(line.decode("utf-8", "replace"), canonical_columns()))
 
 
 def _has_title(path: Path) -> bool:

@@ -11,12 +11,13 @@ from typing import Any
 
 import polars as pl
 
-from connectors.ecars_canonical import FL4, FL5, FL10
+from connectors.ecars_canonical import FL4, FL5, FL10, missing_fields, other_separator
 from connectors.ecars_grid import FL6
 from connectors.ecars_values import clean
 from connectors.sheets import Unreadable
 from contracts_schema.cpom_catalogue import tables
 from contracts_schema.cpom_frames import schema
+from contracts_schema.geography import regions
 
 _WORDS = {"OUI": True, "NON": False}
 
@@ -36,7 +37,12 @@ def read_table(content: bytes, file: str) -> tuple[str, pl.DataFrame]:
 def table_of(content: bytes) -> str | None:
     """The name of the table whose header the first line is; None when it is none."""
     head = content[:2000].split(b"\n", 1)[0].decode("utf-8-sig", "replace")
-    return _named([clean(name) for name in head.split(";")])
+    return _named([clean(name) for name in head.split(";")]) or _misread(head)
+
+
+def _misread(head: str) -> str | None:
+    """The table whose header a line is, but for its separator."""
+    return next((name for name in tables() if any(other_separator(head, names) for names in _headers(name))), None)
 
 
 def line_numbers(content: bytes) -> list[int]:
@@ -60,6 +66,9 @@ def _read(content: bytes) -> tuple[str, pl.DataFrame]:
     try:
         header = [clean(name) for name in next(reader, [])]
         name = _named(header)
+        head = text.split("\n", 1)[0]
+        if name is None and (known := _misread(head)):
+            raise missing_fields("ligne 1", [head], len(tables()[known]["columns"]))
         if name is None:
             raise Unreadable(FL6, f"ligne 1 : en-tête d'aucune table connue ({', '.join(tables())})")
         told = tables()[name]
@@ -68,7 +77,7 @@ def _read(content: bytes) -> tuple[str, pl.DataFrame]:
         for row in reader:
             if row:
                 if len(row) != len(header):
-                    raise Unreadable(FL5, f"ligne {line + 1} : {len(row)} champs au lieu de {len(header)}")
+                    raise missing_fields(f"ligne {line + 1}", row, len(header))
                 rows.append(_row(row, header, told["columns"], line + 1))
             line = reader.line_num
     except csv.Error:
@@ -78,7 +87,13 @@ def _read(content: bytes) -> tuple[str, pl.DataFrame]:
 
 
 def _named(header: list[str]) -> str | None:
-    return next((name for name, told in tables().items() if list(told["columns"]) == header), None)
+    return next((name for name in tables() if header in _headers(name)), None)
+
+
+def _headers(name: str) -> tuple[list[str], list[str]]:
+    """The header of a table, and the one that lacks the columns added since."""
+    columns = tables()[name]["columns"]
+    return list(columns), [heading for heading, told in columns.items() if "added" not in told]
 
 
 def _row(row: list[str], header: list[str], columns: dict[str, list[Any]], line: int) -> dict[str, Any]:
@@ -108,6 +123,7 @@ _EXPECTED = {
     "cents": "nombre entier de centimes attendu",
     "count": "nombre entier attendu",
     "yes_no": "OUI ou NON attendu",
+    "region": "code INSEE d'une région attendu (76)",
 }
 
 
@@ -118,6 +134,10 @@ def _value(text: str, kind: str) -> Any:
         if len(text) != 9 or not text.isalnum() or not text.isascii():
             raise ValueError
         return text.upper()
+    if kind == "region":
+        if text not in regions():
+            raise ValueError
+        return text
     if kind == "day":
         return date.fromisoformat(text)
     if kind == "instant":

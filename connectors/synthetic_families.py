@@ -12,7 +12,8 @@ from datetime import date, datetime, timedelta
 from hashlib import shake_256
 from pathlib import Path
 
-from connectors.synthetic import Recipe, records
+from connectors.synthetic import Recipe
+from connectors.synthetic_rsa import records
 from connectors.transmissions import FAMILIES, SEJOURS, Stated
 from contracts_schema.families import M999, is_date, is_number
 from contracts_schema.layouts import DELIMITED, FIXED, Field, Layout, layout, layouts

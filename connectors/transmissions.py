@@ -20,6 +20,7 @@ from typing import Any, BinaryIO
 from contracts_schema.families import CORRECTIONS, M999
 from contracts_schema.families import LAMDA as LAMDA
 from contracts_schema.families import SEJOURS as SEJOURS
+from contracts_schema.french import system_error
 
 READ_BYTES = 4 << 20
 """Bytes of a file read at a time: bounds memory."""
@@ -45,6 +46,9 @@ UNREAD = frozenset(
     {"sta", "leg", "ium.correspnumseq", "medatu", "diap", "pie", "porg", "transport", "dif.txt", "ks_crypt", "hvi"}
 )
 """Endings of what an OUT archive of MCO holds besides (PMSI reference, section 3): known, and not read."""
+
+_INPUT = re.compile(r"(?:.*\.)?rss(?:\.ini)?(?:\.txt)?|.*\.in\.zip")
+"""Names that only an input archive holds, whatever its own says: the RSS, or another one (PMSI reference, section 3)."""
 
 MAX_ENTRIES = 1000
 MAX_INFLATED = 16 << 30
@@ -234,7 +238,8 @@ def normal_stamp(stamp: str, year: int) -> str:
 
 
 def open_archive(path: Path) -> Transmission:
-    """The transmission that an archive holds. Refused when it is damaged, locked, oversized, or holds nothing to read."""
+    """The transmission that an archive holds. Refused when it is damaged, locked, oversized, or holds nothing to read, or input
+    files."""
     stated = parse_archive_name(path.name)
     with _damage_refused(), zipfile.ZipFile(path) as archive:
         entries = {rank: entry for rank, entry in enumerate(archive.infolist()) if not entry.is_dir()}
@@ -242,6 +247,8 @@ def open_archive(path: Path) -> Transmission:
     members, unread = [], Counter[str]()
     for rank, entry in entries.items():
         name = PurePosixPath(entry.filename.replace("\\", "/")).name
+        if _INPUT.fullmatch(name.lower()):
+            raise _input_archive("archive qui contient des fichiers d'entrée (RSS), quel que soit son nom")
         if entry.flag_bits & 1:
             raise Refused("pmsi.archive_locked", "archive protégée par un mot de passe : envoyez-la sans")
         try:
@@ -282,7 +289,7 @@ def fingerprint(member: Member) -> tuple[str, int]:
 
 def unreadable(error: OSError) -> Refused:
     """What to say of a file that the machine cannot read."""
-    return Refused(None, f"lecture impossible : {error.strerror}")
+    return Refused(None, f"lecture impossible : {system_error(error)}")
 
 
 def _stated(match: re.Match[str]) -> Stated:
@@ -316,10 +323,10 @@ def _check_sizes(entries: Collection[zipfile.ZipInfo]) -> None:
         raise Refused("pmsi.archive_size", "archive démesurée une fois ouverte : refusée")
 
 
-def _input_archive() -> Refused:
+def _input_archive(what: str = "archive d'entrée (.in.zip)") -> Refused:
     return Refused(
         "pmsi.input_archive",
-        "archive d'entrée (.in.zip) : elle contient des identifiants directs et n'entre pas ; envoyez l'archive .out.zip",
+        f"{what} : elle contient des identifiants directs et n'entre pas ; envoyez l'archive .out.zip",
     )
 
 

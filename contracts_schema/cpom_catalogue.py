@@ -96,8 +96,9 @@ def tables() -> Mapping[str, Any]:
 
 def table_of_rule(rule: str) -> str | None:
     """The follow-up table that a rule (``cpom.R45``) speaks of: of several, the last that names it."""
-    short = f"R{int(rule.removeprefix('cpom.R'))}"
-    return next((name for name, told in reversed(list(tables().items())) if short in told["rules"]), None)
+    family, _, number = rule.partition(".R")
+    named = [name for name, told in tables().items() if family == "cpom" and f"R{int(number)}" in told["rules"]]
+    return named[-1] if named else None
 
 
 @cache

@@ -56,7 +56,8 @@ FRAMES: dict[str, dict[str, str]] = {
         "finess_ej": "text", "year": "count", "base_cents": "cents", "definition": "text", "amount_cents": "cents",
         "source": "text",
     },
-    "emergency_region": {"year": "count", "part": "text", "amount_cents": "cents", "source": "text"},
+    "emergency_region": {"year": "count", "part": "text", "amount_cents": "cents", "source": "text", "region": "text"},
+    "expected_contract": {"finess_ej": "text", "legal_name": "text", "source": "text"},
     "subsidy": {
         "subsidy_id": "text", "finess_ej": "text", "fund": "text", "payment_mode": "text", "notified_on": "day",
         "amount_cents": "cents", "amendment_id": "text", "documents_sent_on": "day",

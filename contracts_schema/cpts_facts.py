@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 GRANT = "FONCTIONNEMENT"
 """The code of the operating grant, beside those of missions."""
+TIERS = ("1", "2", "3", "4")
+"""By population of the territory."""
 FIR_KEY = ("ars_code", "campaign", "beneficiary", "order_number", "measure_3", "pep_code")
 """Proposed: no document gives a key of commitments; ``occurrence`` numbers the lines that share it."""
 
@@ -71,6 +73,12 @@ def fundings() -> dict[str, str]:
 
 
 @cache
+def themes() -> tuple[dict[str, Any], ...]:
+    """What actions may be about: ``label_fr`` and the beginnings of ``words`` that name it, without accents nor capitals."""
+    return tuple(agreement()["themes"])
+
+
+@cache
 def titles() -> dict[str, str]:
     """The title of each source by its name."""
     return {name: source["title"] for name, source in _yaml("sources.yaml")["sources"].items()}
@@ -80,13 +88,6 @@ def titles() -> dict[str, str]:
 def conflicts() -> tuple[Conflict, ...]:
     """What the claimed source says beside the others, point by point."""
     return tuple(Conflict(**entry) for entry in agreement()["conflicts"])
-
-
-@cache
-def claimed_grants() -> dict[str, int]:
-    """Cents a year that the claimed source gives to each tier: never a parameter (rule cds.CDS68)."""
-    found: dict[str, int] = agreement()["claimed_operating_grant"]["values"]
-    return found
 
 
 @cache

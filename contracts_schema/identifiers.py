@@ -28,9 +28,6 @@ CODE_WORDS = (
 )  # fmt: skip
 """Words that a reference may hold beside its number (chosen by hand)."""
 
-_OVERSEAS = {"9A": "971", "9B": "972", "9C": "973", "9D": "974", "9F": "976", "9J": "98"}
-"""Departments as FINESS writes them, and what begins the INSEE code of their communes: two digits before three of its own."""
-
 
 def plain(text: pl.Expr) -> pl.Expr:
     """An identifier as compared: capitals, without spaces, dots, dashes; null when nothing is left."""
@@ -102,14 +99,6 @@ def is_nir(text: pl.Expr) -> pl.Expr:
     return text.str.contains(NIR_FORM) & (97 - number % 97 == digits.str.slice(13).cast(pl.Int64, strict=False)).fill_null(
         value=False
     )
-
-
-def insee_commune(department: pl.Expr, commune: pl.Expr) -> pl.Expr:
-    """INSEE code of a commune from the department and the three digits that FINESS writes: 9D and 411 make 97411."""
-    prefix = department.str.head(2)
-    overseas = prefix.replace_strict(_OVERSEAS, default=None, return_dtype=pl.String).str.head(2)
-    code = pl.coalesce(overseas, prefix) + commune.str.zfill(3)
-    return pl.when(commune.str.contains("^[0-9]{1,3}$") & prefix.str.contains("^[0-9][0-9A-J]$")).then(code)
 
 
 def _without_letters(number: pl.Expr) -> pl.Expr:

@@ -81,7 +81,10 @@ def gather(
         except OSError as error:
             unsound.append((path, transmissions.unreadable(error)))
         else:
-            (named if table is None else tables).append(table or path)  # type: ignore[arg-type]
+            if table is None:
+                named.append(path)
+            else:
+                tables.append(table)
     found, refused = transmissions.gather(named)
     return [*found, *sorted(tables, key=lambda one: (one.source, one.lane, one.name))], [*refused, *unsound]
 

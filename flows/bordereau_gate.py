@@ -6,26 +6,29 @@ the log. Records nothing; whoever calls it decides.
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import date, datetime
+from datetime import date
 from typing import Any
 
 import polars as pl
 
 from checks import bordereaux
 from checks.deliveries import Judgement, Tally
-from connectors.bordereau import LEFTOVERS, LINES, PATIENTS, Bordereau, content_digest, line_ids, read_bordereau
+from checks.quarantine import ASIDE
+from connectors.bordereau import LEFTOVERS, Bordereau, read_bordereau
 from connectors.bordereau_files import FAMILY, caisse_in
 from connectors.bordereau_header import Finding
+from connectors.bordereau_identity import content_digest, line_ids
+from connectors.bordereau_lines import LINES, PATIENTS
 from connectors.sheets import Unreadable
 from contracts_schema.bordereau_profiles import normalised
 from contracts_schema.families import RESTRICTED
 from flows import replacements
-from flows.hub import PARIS, Hub
+from flows.hub import Hub
 from flows.judged import Judged, Progress
 from warehouse import faults
 from warehouse.heads import BORDEREAU
-from warehouse.log import Event
-from warehouse.segments import SegmentWriter
+from warehouse.log import Event, paris
+from warehouse.segments import keep
 
 HEADER, LINE, LEFTOVER, READING = "snp_bordereau", "snp_line", "snp_leftover", "snp_reading"
 PATIENT = f"{RESTRICTED}snp_patient"
@@ -44,15 +47,8 @@ HEADERS = pl.Schema(
 """One row: what the bordereau says of itself. What replaces it is told by its head, since that changes with the log."""
 _ID = {"bordereau_id": pl.String()}
 LINE_ROWS = pl.Schema({**_ID, "line_number": pl.Int64(), "line_id": pl.String(), **LINES})
-PATIENT_ROWS = pl.Schema({**_ID, **PATIENTS})
-LEFTOVER_ROWS = pl.Schema({**_ID, **LEFTOVERS})
 READING_ROWS = pl.Schema({**_ID, "rule": pl.String(), "cell": pl.String(), "message_fr": pl.String(), "judged_by": pl.String()})
-ASIDE = pl.Schema(
-    {
-        "family": pl.String(), "line_number": pl.Int64(), "byte_offset": pl.Int64(), "raw": pl.String(),
-        "rule": pl.String(), "fields": pl.List(pl.String), "sheet": pl.String(), "cell": pl.String(),
-    }
-)  # fmt: skip
+SHEET_ASIDE = pl.Schema({**ASIDE, "sheet": pl.String(), "cell": pl.String()})
 """Quarantine: ``line_number`` is the row in its sheet; ``raw`` its cells as JSON, without those of patients and comments."""
 
 SETTLED = (BORDEREAU, "replaces", "replaced_by", "lineage", "lineage_structure", "same_content")
@@ -70,7 +66,7 @@ def gate(hub: Hub, received: Event, progress: Progress = lambda *_: None) -> Jud
         read = read_bordereau(content, file["name"], received_on(received))
     except Unreadable as refusal:
         said = _readings((Finding(refusal.rule, None, str(refusal)),), bordereau_id)
-        judged.facts |= {"refusal": _segment(hub, said), "refused_by": refusal.rule}
+        judged.facts |= {"refusal": keep(hub.blobs, said), "refused_by": refusal.rule}
         faults.reached("gate.done")
         return judged
     progress("contrôle des lignes", file["size"], file["size"])
@@ -87,10 +83,10 @@ def gate(hub: Hub, received: Event, progress: Progress = lambda *_: None) -> Jud
     }
     if read.patients.height:
         frames[PATIENT] = read.patients.select(told, *PATIENTS.names())
-    judged.tables |= {name: _segment(hub, frame) for name, frame in frames.items()}
+    judged.tables |= {name: keep(hub.blobs, frame) for name, frame in frames.items()}
     faults.reached("gate.done")
     if read.quarantined.height:
-        judged.quarantine = _segment(hub, _aside(read))
+        judged.quarantine = keep(hub.blobs, _aside(read))
     return judged
 
 
@@ -110,7 +106,7 @@ def settle(hub: Hub, received: Event, judged: Judged) -> Judged:
     if any(facts[name] != judged.facts[name] for name in ("lineage", "lineage_structure")):
         lines = pl.read_parquet(hub.blobs.segment_path(tables[LINE]))
         lines = lines.with_columns(line_ids(lines, placed.structure, placed.lineage))
-        tables = tables | {LINE: _segment(hub, lines)}
+        tables = tables | {LINE: keep(hub.blobs, lines)}
     return replace(judged, facts=facts, tables=tables, standing=placed.standing, unmoved=(replacements.UNDER, placed.seen))
 
 
@@ -127,7 +123,7 @@ def judge(hub: Hub, received: Event, judged: Judged) -> Judgement:
 
 def received_on(received: Event) -> date:
     """The day of reception in Paris: as stated, else as recorded."""
-    return datetime.fromisoformat(received.data.get("received_at") or received.recorded_at).astimezone(PARIS).date()
+    return paris(received.data.get("received_at") or received.recorded_at).date()
 
 
 def _facts(read: Bordereau, received: Event) -> dict[str, Any]:
@@ -195,12 +191,4 @@ def _aside(read: Bordereau) -> pl.DataFrame:
     return read.quarantined.select(
         pl.lit(FAMILY).alias("family"), pl.col("row").alias("line_number"), pl.lit(None, pl.Int64).alias("byte_offset"),
         pl.col("cells").alias("raw"), "rule", pl.lit([], pl.List(pl.String)).alias("fields"), "sheet", "cell",
-    ).select(pl.col(name).cast(dtype) for name, dtype in ASIDE.items())  # fmt: skip
-
-
-def _segment(hub: Hub, frame: pl.DataFrame) -> str:
-    """Keep a frame as a segment; gives its hash."""
-    with hub.blobs.scratch(".parquet") as path:
-        with SegmentWriter(path, frame.schema) as writer:
-            writer.write(frame)
-        return hub.blobs.adopt_segment(path)
+    ).select(pl.col(name).cast(dtype) for name, dtype in SHEET_ASIDE.items())  # fmt: skip

@@ -9,7 +9,7 @@ from contracts_schema.families import RESTRICTED
 from flows import computed, finess
 from flows.deliveries import heads
 from flows.hub import Hub, WrongUsage
-from warehouse import views
+from warehouse import references, views
 
 if TYPE_CHECKING:
     import duckdb
@@ -31,6 +31,7 @@ class BuildReport:
         return sum(int(view["built"]) for view in self.views.values())
 
     def as_json(self) -> dict[str, Any]:
+        """The same as plain values."""
         return asdict(self) | {"built": self.built}
 
 
@@ -64,7 +65,7 @@ def tables(
     if not standing:
         return {}
     read = {name for view in views.closure(names) for name in views.views()[view].inputs}
-    given = finess.references(hub, standing, until) if read & set(finess.MADE) else {}
+    given = finess.references(hub, standing, until) if read & references.GIVEN.keys() else {}
     return views.build(hub.views_folder, standing, hub.blobs.segment_path, names, progress, given)
 
 
@@ -128,7 +129,7 @@ def reading(hub: Hub, names: set[str], until: int | None = None) -> "Iterator[du
         raise WrongUsage("aucune transmission acceptée à cette date : rien à lire")
     open_tables = {table for head in standing.values() for table in head.tables if not table.startswith(RESTRICTED)}
     segments = {f"{views.SEGMENT}{table}" for table in open_tables}
-    known = {*views.views(), *views.REFERENCES, *segments, *computed.names()}
+    known = {*views.views(), *references.NAMES, *segments, *computed.names()}
     if names - known:
         raise WrongUsage(f"table inconnue : {', '.join(sorted(names - known))} ; tables : {', '.join(sorted(known))}")
     made = tables(hub, standing, names & set(views.views()), until)
@@ -138,6 +139,6 @@ def reading(hub: Hub, names: set[str], until: int | None = None) -> "Iterator[du
     if empty := sorted(unmade | {name for name, table in asked.items() if not table.paths}):
         raise WrongUsage(f"rien à lire dans {', '.join(empty)} : rien n'a été reçu de ce dont ces tables sont faites")
     others = names - set(asked)
-    given = finess.references(hub, standing, until) if others & set(finess.MADE) else {}
+    given = finess.references(hub, standing, until) if others & references.GIVEN.keys() else {}
     with views.reading(hub.views_folder, asked, standing, hub.blobs.segment_path, others, given) as engine:
         yield engine

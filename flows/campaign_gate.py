@@ -11,7 +11,7 @@ import polars as pl
 
 from checks.cds.ruling import FINDINGS, FIRED
 from checks.deliveries import Judgement, Tally
-from checks.quarantine import QUARANTINE
+from checks.quarantine import ASIDE, REFUSAL
 from connectors.campaign_files import ECDS, FIR
 from connectors.ecds_table import EcdsRefused
 from connectors.section_rows import SHOWN, Finding, Rows
@@ -22,7 +22,7 @@ from flows.judged import Judged, Progress
 from flows.judged import settle as settle
 from warehouse import faults
 from warehouse.log import Event
-from warehouse.segments import SegmentWriter
+from warehouse.segments import keep
 
 SETTLED = ()
 NAMES_PEOPLE = frozenset({"professionnels"})
@@ -30,8 +30,6 @@ NAMES_PEOPLE = frozenset({"professionnels"})
 READING = "reading"
 HELD_PERCENT = 20
 """Above this share of lines kept aside someone decides (proposal: that of the other inputs on declarations)."""
-REFUSAL = pl.Schema({"rule": pl.String(), "message_fr": pl.String()})
-ASIDE = pl.Schema({"family": pl.String(), **QUARANTINE})
 
 
 def table_of(source: str, section: str) -> str:
@@ -51,7 +49,7 @@ def gate(hub: Hub, received: Event, progress: Progress = lambda *_: None) -> Jud
         read = _read(data["source"], section, content, file["name"])
     except EcdsRefused as refusal:
         told = pl.DataFrame([(refusal.rule, f"{refusal} [{refusal.rule}]")], schema=REFUSAL, orient="row")
-        judged.facts |= {"refusal": _segment(hub, told), "refused_by": refusal.rule}
+        judged.facts |= {"refusal": keep(hub.blobs, told), "refused_by": refusal.rule}
         faults.reached("gate.done")
         return judged
     progress("contrôle des lignes", file["size"], file["size"])
@@ -60,12 +58,12 @@ def gate(hub: Hub, received: Event, progress: Progress = lambda *_: None) -> Jud
         judged.facts["places"] = _places(section, read.rows)
     elif "region" in read.rows.columns:  # a form that names contracts alone is of the regions of these, known later
         judged.facts["places"] = _regions(read.rows)
-    judged.tables[table_of(data["source"], section)] = _segment(hub, read.rows)
-    judged.tables[f"{data['source']}_{READING}"] = _segment(hub, _readings((*read.findings, *of_centres(read))))
+    judged.tables[table_of(data["source"], section)] = keep(hub.blobs, read.rows)
+    judged.tables[f"{data['source']}_{READING}"] = keep(hub.blobs, _readings((*read.findings, *of_centres(read))))
     faults.reached("gate.done")
     if read.apart.height:
         name = "restricted_quarantine" if section in NAMES_PEOPLE else "quarantine"
-        setattr(judged, name, _segment(hub, _aside(family, read.apart)))
+        setattr(judged, name, keep(hub.blobs, _aside(family, read.apart)))
     return judged
 
 
@@ -149,11 +147,3 @@ def _aside(family: str, apart: pl.DataFrame) -> pl.DataFrame:
         pl.lit(family).alias("family"), pl.col("line").alias("line_number"), pl.lit(None, pl.Int64).alias("byte_offset"), "raw",
         "rule", pl.concat_list(pl.col("column").fill_null("")).alias("fields"),
     ).select(pl.col(name).cast(dtype) for name, dtype in ASIDE.items())  # fmt: skip
-
-
-def _segment(hub: Hub, frame: pl.DataFrame) -> str:
-    """Keep a frame as a segment; gives its hash."""
-    with hub.blobs.scratch(".parquet") as path:
-        with SegmentWriter(path, frame.schema) as writer:
-            writer.write(frame)
-        return hub.blobs.adopt_segment(path)

@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from connectors.campaign_files import ECDS
 from contracts_schema.ecds import JOURNALS
-from contracts_schema.french import euros
-from contracts_schema.parameters.record import KINDS as UNITS_FR
 from contracts_schema.products import CAMPAIGN, Table
 from flows import campaigns, computed, law
 from flows.campaign_references import OF_CAISSE, OF_REGION, concerns
@@ -82,12 +80,9 @@ def _steps(hub: Hub, told: "Told", place: str, at: Moment, table: Table, row: Ma
         if name in nodes and name not in seen:
             seen.add(name)
             one = nodes[name]
-            value = "non calculable" if one["value"] is None else f"{one['value']} {one['unit']}"
-            if one["unit"] == UNITS_FR["cents"] and one["value"].lstrip("-").isdecimal():
-                value = euros(int(one["value"]))
             yield {"kind": STEP, "depth": depth, **{part: one[part] for part in
                    ("node", "value", "unit", "firm", "status_fr", "text_fr", "inputs", "parameters")},
-                   "text": f"{name} = {value} [{one['status_fr']}] : {one['text_fr']}"}  # fmt: skip
+                   "text": f"{name} = {one['shown']} [{one['status_fr']}] : {one['text_fr']}"}  # fmt: skip
             waiting += [(inner, depth + 1) for inner in reversed(one["inputs"].split(" + ")) if inner]
 
 

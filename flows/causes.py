@@ -39,16 +39,18 @@ def causes(
     keys: Mapping[str, str] | None = None,
     table: str | None = None,
     progress: Callable[[str], None] = lambda name: None,
+    until: int | None = None,
 ) -> dict[str, Any]:
     """What changed from publication ``since`` to publication ``number`` of ``<recipient>/<product>``, figure by figure.
 
-    By default from the last but one to the last. ``keys``: only rows that have these values; ``table``: only this one.
+    By default from the last but one to the last, now or as of the position ``until``. ``keys``: only rows that have these
+    values; ``table``: only this one.
     Each figure has ``table``, ``keys``, ``figure`` (a column, or ``ligne`` for the row itself), ``before``, ``after``,
     ``change`` (of numbers shown on both sides) and ``parts``: ``causes``, ``before``, ``after``, ``contribution``. WrongUsage.
     """
     from warehouse.recipients import recipient
 
-    first, last = _ends(hub, product_name, number, since)
+    first, last = _ends(hub, product_name, number, since, until)
     product = contract_of(last)
     asked = Asked(product, recipient(last.data["recipient"]), _tables(product.tables, keys or {}, table), keys or {})
     found = states(hub, asked, first, last, progress)
@@ -57,9 +59,9 @@ def causes(
             "figures": figures}  # fmt: skip
 
 
-def _ends(hub: Hub, product_name: str, number: int | None, since: int | None) -> tuple[Event, Event]:
+def _ends(hub: Hub, product_name: str, number: int | None, since: int | None, until: int | None) -> tuple[Event, Event]:
     recipient, _, product = product_name.partition("/")
-    made = {event.data["number"]: event for event in publications(hub, recipient, product)}
+    made = {event.data["number"]: event for event in publications(hub, recipient, product, until)}
     if not made:
         raise WrongUsage(f"aucune publication de {product_name} (ecluse status donne celles qu'il y a)")
     number = max(made) if number is None else number

@@ -26,8 +26,7 @@ def cpom(
     from flows import contracts_shown, display_cpom, state
     from flows.hub import WrongUsage
 
-    hub = hub_of(context)
-    until = state.position_of(hub, as_of)
+    hub, until = state.at(hub_of(context), as_of)
     if finess_ej is None:
         if indicator:
             raise WrongUsage("--indicator demande un contrat : ecluse cpom FINESS --indicator CODE")
@@ -49,8 +48,7 @@ def deadlines(
     """Les échéances des contrats : dernier jour utile, jours restants, ce qui a été reçu."""
     from flows import contracts_shown, display_cpom, state
 
-    hub = hub_of(context)
-    until = state.position_of(hub, as_of)
+    hub, until = state.at(hub_of(context), as_of)
     found = contracts_shown.obligations_of(hub, finess_ej, until) if days is None else [
         one for one in contracts_shown.falling_due(hub, (days,), until) if finess_ej in (None, one["finess_ej"])
     ]  # fmt: skip
@@ -99,15 +97,18 @@ def cpom_policy(
     value: Annotated[str, typer.Argument(metavar="[VALEUR]", help="oui, non, un nombre, un jour ou un mot.")] = "",
     reason: Reason = "",
     revoke: Annotated[bool, typer.Option("--revoke", help="Retire la décision : la valeur par défaut vaut à nouveau.")] = False,
+    as_of: AsOf = None,
     as_json: AsJson = False,
 ) -> None:
     """Fixe une lecture du guide là où il laisse un choix ; sans nom, ce qu'une ARS a décidé, définitions comprises."""
-    from flows import contracts_shown, cpom_decisions, display_cpom
+    from flows import contracts_shown, cpom_decisions, display_cpom, state
     from flows.hub import WrongUsage
 
     hub = hub_of(context)
+    if policy and as_of:
+        raise WrongUsage("--as-of montre ce qui était décidé, sans POLITIQUE : rien ne se décide dans le passé")
     if not policy:
-        found = contracts_shown.decided(hub, ars)
+        found = contracts_shown.decided(hub, ars, state.position_of(hub, as_of))
         print_json({"decisions": found}) if as_json else display_cpom.decisions(found)
         return
     if bool(value) == revoke:

@@ -4,6 +4,9 @@ from typing import Annotated, Any
 
 import typer
 
+DAY = ["%Y-%m-%d"]
+"""How a day is written."""
+
 AsJson = Annotated[bool, typer.Option("--json", help="Réponse en JSON.")]
 AsOf = Annotated[
     str | None, typer.Option("--as-of", metavar="DATE|POSITION", help="Tel que connu à cette date ou position du journal.")
@@ -18,6 +21,7 @@ def hub_of(context: typer.Context) -> Any:
 
 
 def print_json(answer: Any) -> None:
+    """An answer as JSON, its hidden characters escaped."""
     from flows.display import as_json
 
     typer.echo(as_json(answer))

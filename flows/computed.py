@@ -1,15 +1,17 @@
 """Tables that Python computes from heads, beside the views in SQL: who makes which, as of which moment, kept under which key.
 
 A module of ``MODULES`` gives ``SOURCES`` (whose deliveries matter), ``KINDS`` (of decisions that matter), ``INTERNAL`` (tables
-that no product publishes), ``shares(hub, known, at)``, a key for each part of its tables, and ``computed(hub, known, share,
-at)``, the tables of that part; it may have ``touched(hub, event)``, the rows that an event may change. A key is a hash of all
-that the part is made of: the same key is the same table, and is not computed again.
+that no product publishes), ``shares(hub, known, at)``, a key for each part of its tables, and ``computed(hub, known, shares,
+at)``, the tables of these parts, one after the other; it may have ``touched(hub, event)``, the rows that an event may change,
+and ``ORDER``, by table the columns that its rows are put in the order of where shares cut it across. A share is named by the
+place that it is of, its own part of it after a slash. A key is a hash of all that the part is made of: the same key is the same
+table, and is not computed again.
 """
 
 import hashlib
 from collections.abc import Callable, Mapping, Set
-from dataclasses import dataclass
-from datetime import date, datetime
+from dataclasses import dataclass, replace
+from datetime import date
 from functools import cache, lru_cache
 from importlib import import_module
 from importlib.resources import files
@@ -18,11 +20,11 @@ from typing import TYPE_CHECKING, Any
 from contracts_schema.fingerprint import fingerprint
 from contracts_schema.products import CAMPAIGN, CONTRACTS, CPOM, RECONCILIATION, products
 from flows.deliveries import all_heads
-from flows.hub import PARIS, Hub
+from flows.hub import Hub
 from flows.published import publications
 from warehouse import views
 from warehouse.heads import FOLDED
-from warehouse.log import Event, canonical
+from warehouse.log import Event, canonical, paris
 
 if TYPE_CHECKING:
     import polars as pl
@@ -96,7 +98,8 @@ def _matters(here: Any, event: Event) -> bool:
 
 
 def moment(hub: Hub, made_by: str, until: int | None = None) -> Moment | None:
-    """The moment to judge at: today for what stands now; for a past position, the day of a publication made of it, or its own.
+    """The moment to judge at: today for what stands now; on a past day, that day; at a past position, the day of a publication
+    made of it, or its own.
 
     None when nothing that matters ever happened.
     """
@@ -105,11 +108,13 @@ def moment(hub: Hub, made_by: str, until: int | None = None) -> Moment | None:
         return None
     if until is None:
         return Moment(last.position, hub.today())
+    if hub.judged_on:
+        return Moment(last.position, hub.judged_on)
     makes = {product.id for product in products().values() if product.made_by == made_by}
     made = [event for event in publications(hub) if event.data["log"]["position"] == last.position]
     days = [(event.position, event.data["judged_on"]) for event in made if event.data["product"] in makes]
     known = [day for position, day in days if position <= until] or [day for _, day in days[:1]]
-    recorded = datetime.fromisoformat(last.recorded_at).astimezone(PARIS).date()
+    recorded = paris(last.recorded_at).date()
     return Moment(last.position, date.fromisoformat(known[-1]) if known else recorded)
 
 
@@ -122,36 +127,53 @@ def tables(
 ) -> dict[str, views.Table]:
     """Every table of a maker as of a moment, those missing computed now; none when there is nothing to make them of.
 
-    ``own``: where one of these is a share, of that share alone.
+    ``own``: where there are shares of one of these places, of those alone.
     """
     known, here = all_heads(hub, at.position), maker(made_by)
-    made: dict[str, list[views.Part]] = {name: [] for name in sorted(names(made_by))}
     shares = here.shares(hub, known, at)
-    for share in own & set(shares) or shares:
-        key = shares[share]
-        missing = [name for name in made if not views.part(hub.views_folder, name, key).path.exists()]
-        if missing:
-            progress(f"calcul {share}")
-            for name, rows in here.computed(hub, known, share, at).items():
-                views.keep(hub.views_folder, name, key, rows)
-        for name, parts in made.items():
-            parts.append(views.part(hub.views_folder, name, key, built=name in missing))
-    return {name: views.table_of(name, parts) for name, parts in made.items() if parts}
+    shares = {share: key for share, key in shares.items() if share.partition("/")[0] in own} or shares
+    made = sorted(names(made_by)) if shares else []
+
+    def part(name: str, key: str) -> views.Part:
+        return views.part(hub.views_folder, name, key)
+
+    lacking = {share: {name for name in made if not part(name, key).path.exists()} for share, key in shares.items()}
+    missing = [share for share, names in lacking.items() if names]
+    for share, told in here.computed(hub, known, missing, at) if missing else ():
+        progress(f"calcul {share}")
+        for name, rows in told.items():
+            views.keep(hub.views_folder, name, shares[share], rows)
+    return {
+        name: views.table_of(name, [replace(part(name, key), built=name in lacking[share]) for share, key in shares.items()])
+        for name in made
+    }
 
 
 def rows(hub: Hub, made_by: str, name: str, until: int | None = None) -> "pl.DataFrame | None":
     """A table, now or as of a position; None when there is nothing to make it of."""
-    import polars as pl
-
     at = moment(hub, made_by, until)
     made = tables(hub, made_by, at) if at else {}
-    return pl.read_parquet(list(made[name].paths)) if name in made else None
+    return read(made_by, made[name]) if name in made else None
+
+
+def read(made_by: str, table: views.Table) -> "pl.DataFrame":
+    """The rows of a table, in the order that its maker puts them in."""
+    import polars as pl
+
+    found = pl.read_parquet(list(table.paths))
+    order = getattr(maker(made_by), "ORDER", {}).get(table.name)
+    return found.sort(order, nulls_last=True, maintain_order=True) if order else found
 
 
 def key_of(package: str, made_of: Mapping[str, Any]) -> str:
     """The key of a part: a hash of what it is made of, the code of the rules (``checks/<package>``) and all contracts."""
     told = {"code": _code(package), "contracts": fingerprint(), **made_of}
     return hashlib.sha256(canonical(told).encode()).hexdigest()
+
+
+def hash_of(rows: "pl.DataFrame") -> str:
+    """A hash of rows, in their order, and of the names of their columns; of plain columns, no list among them."""
+    return hashlib.sha256(rows.write_csv().encode()).hexdigest()
 
 
 @cache

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from contracts_schema.products import CPOM, Table, products
-from flows import computed, cpom
+from flows import computed, cpom, cpom_inputs
 from flows.deliveries import all_heads
 from flows.hub import Hub
 from flows.origins import CELL, RECOMPUTED, Origins, decision, measure, rule
@@ -36,7 +36,7 @@ def origins(hub: Hub, table: Table, row: Mapping[str, Any], position: int) -> Or
     lines = followed(hub, known, _of_tables(table.name, row))
     if ej is None:  # of the whole campaign or région: no file makes it
         return Origins(lines, (rule(row["rule"], row["message"], severity=row["severity"]),) if table.name == "finding" else ())
-    found = cpom.judged(hub, known, row["region"], at, only=ej)
+    found = cpom.judged(hub, known, row["region"], at, lambda number: number == ej)
     if table.name == "indicator":
         lines |= _counted(hub, known, found, row, at.position)
     if table.name == "trajectory":
@@ -171,7 +171,7 @@ def _counted(
     from flows.explanation import lines_of
 
     told: dict[str, dict[str, Any]] = {}
-    table = next(one for one in products()["ars", cpom.PMSI_PRODUCT].tables if one.name == PMSI_TABLE)
+    table = next(one for one in products()["ars", cpom_inputs.PMSI_PRODUCT].tables if one.name == PMSI_TABLE)
     for one in _compared(found, row).drop_nulls("transmissions").iter_rows(named=True):
         sent = set(one["transmissions"].split())
         told |= {head.scope: {} for head in known.values() if head.delivery_id in sent}
@@ -214,6 +214,8 @@ def _of_tables(name: str, row: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         return {"notice_event": {"procedure_id": row["procedure_id"], **ej}}
     if name == "ceiling":
         return {"insurance_income": ej, "notice_event": ej}
+    if name == "finding" and row["rule"] == "cpom.R52":
+        return {"expected_contract": ej}
     if name != "obligation" or ej["finess_ej"] is None:
         return {}
     if row["subject"] is None:

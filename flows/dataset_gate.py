@@ -11,7 +11,7 @@ import polars as pl
 
 from checks.datasets import Gate, judge_file
 from checks.deliveries import Judgement, Tally
-from checks.quarantine import QUARANTINE
+from checks.quarantine import ASIDE, REFUSAL
 from connectors.datasets import DatasetRefused, read, recognise
 from contracts_schema.datasets import Dataset, datasets, schema
 from contracts_schema.families import RESTRICTED
@@ -21,11 +21,9 @@ from flows.judged import Judged, Progress
 from flows.judged import settle as settle
 from warehouse import faults
 from warehouse.log import Event
-from warehouse.segments import SegmentWriter
+from warehouse.segments import SegmentWriter, keep
 
 SETTLED = ()
-ASIDE = pl.Schema({"family": pl.String(), **QUARANTINE})
-REFUSAL = pl.Schema({"rule": pl.String(), "message_fr": pl.String()})
 
 
 def table_of(dataset: Dataset) -> str:
@@ -47,9 +45,8 @@ def gate(hub: Hub, received: Event, progress: Progress = lambda *_: None) -> Jud
         try:
             found = recognise(kept, contract.id)
         except DatasetRefused as refusal:  # the contract is another one than when the file came
-            with SegmentWriter(rows, REFUSAL) as writer:
-                writer.write(pl.DataFrame([(refusal.rule, str(refusal))], schema=REFUSAL, orient="row"))
-            judged.facts |= {"refusal": hub.blobs.adopt_segment(rows), "refused_by": refusal.rule}
+            told = pl.DataFrame([(refusal.rule, str(refusal))], schema=REFUSAL, orient="row")
+            judged.facts |= {"refusal": keep(hub.blobs, told), "refused_by": refusal.rule}
             return judged
         row_gate = Gate(contract, contract.layout(found.layout))
         with SegmentWriter(rows, schema(contract)) as accepting, SegmentWriter(aside, ASIDE) as refusing:

@@ -12,6 +12,7 @@ from typing import Any
 import polars as pl
 
 from checks.deliveries import Judgement, Tally
+from checks.quarantine import REFUSAL
 from connectors.demarches_frames import NOTES, declared
 from connectors.demarches_merge import SnapshotDamaged
 from connectors.demarches_rows import DATASET, rows
@@ -19,14 +20,14 @@ from contracts_schema.datasets import datasets
 from contracts_schema.demarches_mappings import InvalidMapping, load
 from contracts_schema.families import RESTRICTED
 from contracts_schema.identifiers import is_nir
-from flows.dataset_gate import REFUSAL, table_of
+from flows.dataset_gate import table_of
 from flows.hub import Hub
 from flows.judged import Judged, Progress
 from flows.judged import settle as settle
 from flows.pull import MAPPING, SNAPSHOT, pieces
 from warehouse import faults
 from warehouse.log import Event
-from warehouse.segments import SegmentWriter
+from warehouse.segments import keep
 
 SETTLED = ()
 NOTE = f"{RESTRICTED}demarche_note"
@@ -51,7 +52,7 @@ def gate(hub: Hub, received: Event, progress: Progress = lambda *_: None) -> Jud
             found = declared([beside[SNAPSHOT]], {number: load(beside[MAPPING])}, doubtful)
         except (SnapshotDamaged, InvalidMapping) as problem:  # another version wrote it, or the mapping's contract changed
             said = pl.DataFrame([(UNREADABLE, str(problem))], schema=REFUSAL, orient="row")
-            judged.facts |= {"refusal": _segment(hub, said), "refused_by": UNREADABLE}
+            judged.facts |= {"refusal": keep(hub.blobs, said), "refused_by": UNREADABLE}
             return judged
     made, blanked = _without_nir(rows(found))
     progress(f"contrôle {DATASET}", made.height, made.height)
@@ -62,9 +63,9 @@ def gate(hub: Hub, received: Event, progress: Progress = lambda *_: None) -> Jud
         lines=made.height, accepted=made.height, warnings={rule: {"": count} for rule, count in notes.items()}, warned=notes
     )
     faults.reached("gate.done")
-    judged.tables[table_of(datasets()[DATASET])] = _segment(hub, made)
+    judged.tables[table_of(datasets()[DATASET])] = keep(hub.blobs, made)
     if found.notes.height:
-        judged.tables[NOTE] = _segment(hub, found.notes.select(*NOTES))
+        judged.tables[NOTE] = keep(hub.blobs, found.notes.select(*NOTES))
     return judged
 
 
@@ -86,11 +87,3 @@ def _without_nir(made: pl.DataFrame) -> tuple[pl.DataFrame, int]:
 def _unpack(hub: Hub, sha256: str, path: Path) -> None:
     with hub.blobs.open_raw(sha256) as kept, path.open("wb") as beside:
         shutil.copyfileobj(kept, beside, 1 << 20)
-
-
-def _segment(hub: Hub, frame: pl.DataFrame) -> str:
-    """Keep a frame as a segment; gives its hash."""
-    with hub.blobs.scratch(".parquet") as path:
-        with SegmentWriter(path, frame.schema) as writer:
-            writer.write(frame)
-        return hub.blobs.adopt_segment(path)

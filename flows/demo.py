@@ -14,17 +14,23 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.text import Text
 
-from connectors.synthetic import Recipe, fictional_finess, write_rsa
+from connectors.synthetic import Recipe, fictional_finess
+from connectors.synthetic_rsa import write_rsa
+from contracts_schema.french import counted
 from contracts_schema.rules import label
 from flows import (
     closings,
     demo_bordereaux,
     demo_campaigns,
     demo_cpom,
+    demo_others,
     display,
     display_campaigns,
+    display_causes,
     display_cpom,
+    display_deliveries,
     display_lines,
+    display_products,
     lines,
 )
 from flows.deliveries import Report, heads
@@ -68,7 +74,7 @@ def run(folder: Path) -> None:
     out = display.console()
     out.print(Panel(Text("Écluse — démonstration sur des données fictives"), expand=False))
     count = _step(out, "Écriture des exports fictifs de trois établissements", lambda: write_exports(exports))
-    out.print(f"      {display.counted(count, 'fichier')} dans {display.plain(_short(exports))}")
+    out.print(f"      {counted(count, 'fichier')} dans {display.plain(_short(exports))}")
     demo_bordereaux.write(folder / "bordereaux", exported=False)
     demo_campaigns.write(folder / "centres")
     demo_cpom.write(folder / "cpom", (NORTH, EAST, SOUTH))
@@ -78,6 +84,9 @@ def run(folder: Path) -> None:
                     + _ingest_contracts(folder / "cpom", home))  # fmt: skip
     pulled = _step(out, "Lecture des déclarations sur un simulateur de démarches-simplifiées", lambda: _pull(home))
     published = _step(out, "Construction des vues et publication par le flow Prefect", lambda: _publish(home))
+    others = _step(out, "Ce que d'autres disent des centres de santé, puis une seconde publication à leur caisse",
+                   lambda: demo_others.deliver(open_hub(home), folder / "centres-autres"))  # fmt: skip
+    out.print(f"      {', '.join(report.scope.removeprefix('reference/') for report in others)}", soft_wrap=True)
     _tell(out, reports + [one.delivery for one in pulled], published, home)
 
 
@@ -177,7 +186,7 @@ def _tell(out: Console, reports: list[Report], published: list[PublishReport], h
             Text("Rien de nouveau : ces octets étaient déjà connus, les vues et les publications n'ont pas bougé.", "cyan")
         )
     out.print(Text("Ce qui est arrivé", "bold"))
-    display.ingested(reports)
+    display_deliveries.ingested(reports)
     hub = open_hub(home)
     out.print(Text("Ce qui a été mis à l'écart, ligne par ligne (transmissions en place ou retenues)", "bold"))
     for entry in quarantine(hub):
@@ -185,15 +194,21 @@ def _tell(out: Console, reports: list[Report], published: list[PublishReport], h
             fields = f" ({', '.join(line['fields'])})" if line["fields"] else ""
             out.print(f"  {entry.file}, ligne {line['line_number']} : {label(line['rule'])}{fields}", soft_wrap=True)
         if entry.lines.height > SHOWN:
-            out.print(f"  {entry.file} : et {display.counted(entry.lines.height - SHOWN, 'autre')}")
+            out.print(f"  {entry.file} : et {counted(entry.lines.height - SHOWN, 'autre')}")
     out.print()
     out.print(Text("Ce qui a été publié", "bold"))
-    display.published(published)
+    display_products.published(published)
+    out.print()
     out.print(Text("Un bordereau rapproché : d'abord ce qui attend quelqu'un", "bold"))
     shown = next(head.scope for head in heads(hub).values() if BORDEREAU_SHOWN in str(head.data["received"]))
     display_lines.bordereau(lines.bordereau(hub, shown.rpartition("/")[2]), 6)
+    out.print()
     out.print(Text("Une campagne de centres de santé, arrêtée à ses dates butoirs", "bold"))
     display_campaigns.campaigns(closings.campaigns(hub))
+    out.print()
+    out.print(Text("Pourquoi un chiffre publié a changé", "bold"))
+    display_causes.changes(demo_others.why(hub), SHOWN)
+    out.print()
     out.print(Text("Un indicateur de CPOM : déclaré, recalculé du PMSI, jugé", "bold"))
     display_cpom.indicator(demo_cpom.shown(hub, NORTH))
     _next(out, shown.rpartition("/")[2][:8], home)
@@ -211,7 +226,8 @@ def _next(out: Console, bordereau: str, home: Path) -> None:
         ),
         (f"bordereau {bordereau}", "chaque ligne d'un bordereau, son résultat et son motif ; puis « line » et « decide »"),
         (f"cpom {NORTH} --indicator {demo_cpom.INDICATOR}", "un contrat CPOM ; « deadlines » donne ce qui échoit"),
-        ("centre 990000069", "la rémunération d'un centre de santé, étape par étape ; « --full » donne les textes"),
+        (f"centre {demo_others.SHOWN}", "la rémunération d'un centre de santé, étape par étape ; « --full » donne les textes"),
+        (f"why {demo_others.PRODUCT} finess={demo_others.SHOWN}", "ce qui a changé d'une publication à l'autre, et par quoi"),
         (
             'query "select finess, exit_month, stays from out_ars__pmsi_activity" --as-of 8',
             "l'activité telle que connue à la position 8",

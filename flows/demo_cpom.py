@@ -8,9 +8,10 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from connectors.synthetic import Recipe, write_rsa
+from connectors.synthetic import Recipe
 from connectors.synthetic_bordereaux import Value
 from connectors.synthetic_ecars import Contract, sample_contract, table, workbook
+from connectors.synthetic_rsa import write_rsa
 from flows import contracts_shown, cpom_decisions
 from flows.hub import Hub
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from contracts_schema.families import RESTRICTED
 from contracts_schema.products import VIEWS, Table, products
 from flows import building
-from flows.deliveries import heads
+from flows.deliveries import heads, verdict_of
 from flows.hub import Hub, WrongUsage
 from warehouse import views
 from warehouse.differences import rows_changed
@@ -75,9 +75,12 @@ def difference(
     }
 
 
-def last_change(hub: Hub, scope: str) -> tuple[int, int]:
-    """The last position where another delivery stood for a scope than now, and the position of now. WrongUsage if none did."""
-    now = hub.log.head()[0]
+def last_change(hub: Hub, scope: str, until: int | None = None) -> tuple[int, int]:
+    """The last position where another delivery stood for a scope than now, and the position of now, which may be a past one.
+
+    WrongUsage if none did.
+    """
+    now = hub.log.head()[0] if until is None else until
     moves = list(_moves(hub, 0, now, scope))
     if not moves:
         raise WrongUsage(f"aucune transmission n'a été en place pour {scope} ; « ecluse status » donne les périmètres")
@@ -127,12 +130,20 @@ def _told(move: Move) -> dict[str, Any]:
         "position": move.event.position,
         "recorded_at": move.event.recorded_at,
         "type": move.event.type,
+        "outcome": _outcome(move.event),
         "scope": move.scope,
         "delivery_id": data["delivery_id"],
         "files": [file["name"] for file in data["received"]],
         "before": _stood(move.left),
         "after": _stood(move.right),
     }
+
+
+def _outcome(event: Event) -> str:
+    """What a decision made of its delivery: accepted, waived, restored, held, rejected or withdrawn."""
+    told = {"restores": "restored", "waiver": "waived"}
+    how = next((word for name, word in told.items() if name in event.data), None)
+    return how if how and event.type == "DeliveryAccepted" else verdict_of(event)
 
 
 def _stood(head: Head | None) -> dict[str, Any] | None:

@@ -1,6 +1,6 @@
 """Campaigns of the centres de santé on the terminal, in French."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date
 from typing import Any
 
@@ -8,9 +8,10 @@ from rich.console import Console
 from rich.text import Text
 from rich.tree import Tree
 
-from contracts_schema.parameters.record import KINDS as UNITS_FR
+from contracts_schema.french import counted, euros, number
 from flows.closings import DEADLINES
-from flows.display import console, counted, euros, grid, number, plain
+from flows.display import console, plain
+from flows.grids import grid
 
 MONEY = {
     "computed_cents": "calculé",
@@ -46,11 +47,21 @@ def campaigns(answer: Mapping[str, Any]) -> None:
                 _moved(out, closed)
         table = grid("caisse", "centres >", *(f"{label} >" for label in MONEY.values()))
         for row in one["caisses"]:
-            table.add_row(row["caisse"], number(row["centres"]), *(euros(row[name]) for name in MONEY))
+            table.add_row(
+                row["caisse"], number(row["centres"]), *("—" if row[name] is None else euros(row[name]) for name in MONEY)
+            )
         out.print(table)
     if lost := answer["unplaced"]:
-        told = counted(len(lost), "centre")
-        out.print(f"{told} sans caisse ou sans région, hors de tout produit (--json les donne)", style="yellow")
+        told = f"{counted(len(lost), 'centre')} sans caisse ou sans région, hors de tout produit"
+        out.print(plain(f"{told} : {_shown(one['finess_et'] for one in lost)}"), style="yellow")
+    for one in answer["contested"]:
+        whose = f"centre {one['finess_et']} : chacune des caisses {one['caisses']} le dit sien ({one['year']})"
+        out.print(plain(f"{whose} ; il compte une fois, pour la caisse {one['counted']}, et pour aucune autre"), style="yellow")
+
+
+def _shown(names: Iterable[str], most: int = 5) -> str:
+    found = list(dict.fromkeys(names))
+    return ", ".join(found[:most]) + (f" et {len(found) - most} autres (--json les donne)" if len(found) > most else "")
 
 
 def _moved(out: Console, closed: Mapping[str, Any], most: int = 5) -> None:
@@ -85,7 +96,7 @@ def centre(answer: Mapping[str, Any], *, full: bool) -> None:
         money = (f"{label} {euros(scheme[cents])}" for cents, label in MONEY.items() if scheme[cents] is not None)
         out.print("  " + "  ".join(money))
         for tree in (scheme["tree"], *({**one, "inputs": []} for one in scheme["advance"])):  # the same indicators again
-            out.print(_branch(tree, full))
+            out.print(_branch(tree, full, (scheme["scheme_fr"],)))
         out.print()
     telling = [one for one in answer["findings"] if one["state"] in TELLING]
     for one in telling:
@@ -94,10 +105,14 @@ def centre(answer: Mapping[str, Any], *, full: bool) -> None:
         out.print(f"{counted(silent, 'autre constat', 'autres constats')}, sans suite ou pour information (--json : tous)")
 
 
-def _branch(node: Mapping[str, Any], full: bool, into: Tree | None = None) -> Tree:
-    label = Text(plain(node["node"]))
+def _branch(node: Mapping[str, Any], full: bool, within: tuple[str, ...], into: Tree | None = None) -> Tree:
+    """``within``: the words of the steps above, which are not said again."""
+    step = said = node.get("step", node["node"])
+    for above in within:
+        said = said.removeprefix(f"{above} : ")
+    label = Text(plain(node["node"] if full else said))
     if "value" in node:
-        label.append(f" = {_value(node)}", "cyan")
+        label.append(f" = {node['shown']}", "cyan")
         label.append(f"  {node['status_fr']}", "green" if node["firm"] else "yellow")
         if full:
             told = [node["text_fr"], *(part for part in node["parameters"].split(" ; ") if part not in node["text_fr"])]
@@ -105,16 +120,9 @@ def _branch(node: Mapping[str, Any], full: bool, into: Tree | None = None) -> Tr
                 label.append(f"\n  {plain(part)}", "dim")
     branch = Tree(label) if into is None else into.add(label)
     for one in node["inputs"]:
-        _branch(one, full, branch)
+        if full or "value" in one:  # an entry of the campaign is no step
+            _branch(one, full, (*within, step), branch)
     return branch
-
-
-def _value(node: Mapping[str, Any]) -> str:
-    if node["value"] is None:
-        return "inconnu"
-    if node["unit"] == UNITS_FR["cents"] and str(node["value"]).isdecimal():
-        return euros(int(node["value"]))
-    return f"{node['value']} {node['unit']}"
 
 
 def _french(day: date) -> str:

@@ -1,13 +1,15 @@
 """Why published figures changed, on the terminal, in French."""
 
 from collections.abc import Mapping, Sequence
+from datetime import date
 from typing import Any
 
 from rich.text import Text
 
+from contracts_schema.french import counted, euros, number
 from contracts_schema.products import Column, product_of
 from flows.causes import HIDDEN, ROW
-from flows.display import console, counted, number, plain
+from flows.display import console, plain
 
 
 def changes(answer: Mapping[str, Any], limit: int) -> None:
@@ -71,8 +73,10 @@ def _value(value: object, column: Column | None) -> str:
         return "—"
     if isinstance(value, bool):
         return "oui" if value else "non"
+    if isinstance(value, date):
+        return f"{value:%d/%m/%Y}"
     if value == HIDDEN or isinstance(value, str):
         return plain(value)
     if column and column.unit == "euro" and isinstance(value, int):
-        return f"{number(value // 100)},{value % 100:02d} €" if value >= 0 else f"−{_value(-value, column)}"
+        return euros(value).replace("-", "−")
     return (number(value) if isinstance(value, int) else str(value).replace(".", ",")).replace("-", "−")

@@ -7,7 +7,10 @@ from rich.padding import Padding
 from rich.text import Text
 
 from checks.cpom.obligations import STATES_FR
-from flows.display import console, grid, number, plain
+from contracts_schema.cpom_catalogue import indicators
+from contracts_schema.french import number
+from flows.display import console, plain
+from flows.grids import grid
 
 STATUS = {
     "concordant": ("concordant", "green"),
@@ -15,6 +18,8 @@ STATUS = {
     "ecart": ("écart", "red"),
     "non_verifiable": ("non vérifiable", "cyan"),
 }
+
+URGENT = {"DEPASSE": "red", "DECHU": "red", "RECU_EN_RETARD": "yellow", "PROCHE": "yellow", "RECU_A_TEMPS": "green"}
 
 
 def contracts(found: Sequence[Mapping[str, Any]], campaign: Mapping[str, Any]) -> None:
@@ -55,8 +60,12 @@ def contract(one: Mapping[str, Any]) -> None:
         told = "sans valeur" if rate is None else _hundredths(rate)
         counted = f"{variant['numerator']} / {variant['denominator']}" if variant["denominator"] else f"{variant['numerator']}"
         out.print(f"    {variant['year']}, variante {variant['variant']} : {told} ({counted})")
-    for step in one["trajectory"] if one["variants"] else ():
+    steps = one["trajectory"] if one["variants"] else []
+    for step in steps:
         target(step)
+    for told in () if steps else one["targets"]:
+        place = ", ".join(part for part in (told["sheet"], told["cell"]) if part)
+        out.print(f"    cible {told['year']} : « {plain(told['declared_text'])} » ({plain(place)})", soft_wrap=True)
     findings(one)
     for reached in one["reached"]:
         out.print(Padding(Text(plain(reached["message_fr"])), (0, 0, 0, 2)))
@@ -67,11 +76,13 @@ def indicator(value: Mapping[str, Any]) -> None:
     out = console()
     word, colour = STATUS[value["status"]]
     place = ", ".join(part for part in (value["sheet"], value["cell"]) if part)
+    if known := indicators().get((value["annex"], value["code"])):
+        out.print(Text(plain(known.label), "bold"), soft_wrap=True)
     head = f"{value['id']} {value['year']} · déclaré « {plain(value['declared_text'])} » ({plain(place)}) : "
     out.print(Text.assemble(head, (word, colour)), soft_wrap=True)
     if value["numerator"] is not None and value["variant"]:
         counted = f"{value['numerator']} / {value['denominator']}" if value["denominator"] else str(value["numerator"])
-        month = f"transmission jusqu'au mois {value['transmission_period']}"
+        month = f"transmission jusqu'au mois {value['transmission_period']}" + (", provisoire" if value["provisional"] else "")
         out.print(f"    {plain(value['message_fr'])}", soft_wrap=True)
         whole = value["completeness_hundredths"]
         told = "" if whole is None else f" ; champ renseigné à {_hundredths(whole)} %"
@@ -99,11 +110,11 @@ def due(found: Sequence[Mapping[str, Any]]) -> None:
         return
     table = grid("échéance", "jours >", "FINESS EJ", "obligation", "état")
     for one in found:
-        left = "" if one["days_left"] is None else str(one["days_left"])
+        left = "" if one["days_left"] is None else number(one["days_left"])
         day = f"{one['due_on']:%d/%m/%Y}" if one["due_on"] else "sans date"
-        lacks = None if one["due_on"] else one["evidence_fr"]
-        about = " · ".join(plain(part) for part in (one["label_fr"], one["subject"], lacks) if part)
-        table.add_row(day, left, one["finess_ej"] or "campagne", about, STATES_FR[one["state"]])
+        about = " · ".join(plain(part) for part in (one["label_fr"], one["subject"], one["evidence_fr"]) if part)
+        state = Text(STATES_FR[one["state"]], URGENT.get(one["state"], ""))
+        table.add_row(day, left, one["finess_ej"] or "campagne", about, state)
     out.print(table)
 
 

@@ -5,8 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
+from contracts_schema.french import counted, number
 from contracts_schema.rules import label
-from flows.display import STATUS, console, counted, grid, number, plain
+from flows.display import console, plain
+from flows.display_deliveries import STATUS
+from flows.grids import grid
 
 if TYPE_CHECKING:
     from flows.pull import Pulled

@@ -6,7 +6,9 @@ from typing import Any
 from rich.padding import Padding
 from rich.text import Text
 
-from flows.display import console, counted, euros, grid, number, plain
+from contracts_schema.french import counted, euros, number
+from flows.display import console, plain
+from flows.grids import grid
 from flows.line_decisions import Answer
 
 MONEY = (

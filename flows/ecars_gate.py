@@ -14,6 +14,7 @@ from threading import Lock
 import polars as pl
 
 from checks.deliveries import Judgement, Tally
+from checks.quarantine import REFUSAL
 from connectors.ecars import NAMES, Export, read_ecars
 from connectors.ecars_files import EXPORT, SOURCE
 from connectors.ecars_tables import read_table
@@ -22,6 +23,7 @@ from connectors.sheets import Unreadable, Workbook
 from contracts_schema.french import counted
 from contracts_schema.geography import region_of
 from flows.bordereau_gate import received_on
+from flows.ecars_kept import KEPT, left_out, near_annexes
 from flows.ecars_segments import keep, segment, table_of
 from flows.hub import Hub
 from flows.judged import Judged, Progress
@@ -29,10 +31,9 @@ from flows.judged import settle as settle_table
 from warehouse import faults
 from warehouse.log import Event
 
-SETTLED = ()
+SETTLED = ("unplaced", "warned")
 UNPLACED = "cpom.R01"
 """What is said of a file with a number of no known région: no ARS can be told of it, whoever runs the hub must be."""
-REFUSAL = pl.Schema({"rule": pl.String(), "message_fr": pl.String()})
 _reading = Lock()
 
 
@@ -47,10 +48,14 @@ def gate(hub: Hub, received: Event, progress: Progress = lambda *_: None) -> Jud
         if received.data["layout"] == EXPORT:
             found = read_ecars(content, file["name"], received_on(received), _read)
             frames, rows = {name: getattr(found, name) for name in NAMES}, found.value.height + found.financial_line.height
-            judged.facts |= _about(found)
+            left = left_out(hub, received, found, file["name"])
+            warned = [(rule, f"{file['name']} : {note} (règle {rule})") for rule, note in found.notes]
+            warned += [(KEPT, left)] if left else []
+            judged.facts |= _about(found) | {"warned": sorted({rule for rule, _ in warned})}
             if judged.facts["unplaced"]:
-                said = pl.DataFrame([(UNPLACED, _nowhere(found, file["name"]))], schema=REFUSAL, orient="row")
-                judged.facts |= {"refusal": segment(hub, said)}
+                warned.append((UNPLACED, _nowhere(found, file["name"])))
+            if warned:
+                judged.facts |= {"refusal": segment(hub, pl.DataFrame(warned, schema=REFUSAL, orient="row"))}
         else:
             name, rows_of = read_table(content, file["name"])
             frames, rows = {name: rows_of}, rows_of.height
@@ -78,7 +83,8 @@ def judge(hub: Hub, received: Event, judged: Judged) -> Judgement:
     """May the file be judged contract by contract: it may when it could be read."""
     if "refused_by" in judged.facts:
         return Judgement("rejected", (judged.facts["refused_by"],), ())
-    return Judgement("accepted", (), (UNPLACED,) if judged.facts.get("unplaced") else ())
+    unplaced = (UNPLACED,) if judged.facts.get("unplaced") else ()
+    return Judgement("accepted", (), (*unplaced, *judged.facts.get("warned", ())))
 
 
 def _regions(export: Export) -> dict[str, str | None]:
@@ -103,10 +109,15 @@ def _nowhere(export: Export, file: str) -> str:
 
 
 def _about(export: Export) -> dict[str, object]:
-    """What the decision says of an export: its contracts, counted, the régions that they are of, how many are of none."""
+    """What the decision says of an export: its contracts, counted, the régions that they are of, whose they are, how many
+    are of none; which of them have their annex HPR in it."""
     places = _regions(export)
     known = sorted({region for region in places.values() if region})
-    return {"contracts": len(places), "regions": known, "unplaced": sum(region is None for region in places.values())}
+    numbers = sorted(number for number, region in places.items() if region)
+    unplaced = len(places) - len(numbers)
+    return {
+        "contracts": len(places), "regions": known, "numbers": numbers, "unplaced": unplaced, "near": near_annexes(export),
+    }  # fmt: skip
 
 
 def _read(content: bytes) -> Workbook:

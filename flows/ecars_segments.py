@@ -4,7 +4,8 @@ A workbook of one contract is some eighty rows: three files for it would cost mo
 """
 
 from collections.abc import Iterable, Mapping
-from functools import cache
+from functools import cache, lru_cache
+from pathlib import Path
 
 import polars as pl
 
@@ -16,6 +17,8 @@ from warehouse.heads import Head
 FRAMES = ("sheet", "row", "value", "financial_line", "recognition")
 WHOLE = f"{SOURCE}_{EXPORT}"
 """The table of all frames of a small export: each row says which ``frame`` it is of, and leaves the columns of others null."""
+NAMING = (f"{SOURCE}_sheet", WHOLE)
+"""The tables that name the contracts of an export."""
 FEW = 2_000
 """Rows of an export that is kept in one segment."""
 AT_ONCE = 500
@@ -54,6 +57,16 @@ def read(hub: Hub, heads: Iterable[Head]) -> dict[str, pl.DataFrame]:
             mine = whole.filter(pl.col("frame") == name)
             parts[name] += [mine.select(schema(name).names()), _rows(hub, table_of(name), schema(name), some)]
     return {name: pl.concat(found, rechunk=True) for name, found in parts.items()}
+
+
+@lru_cache(maxsize=8)
+def numbers(segments: tuple[Path, ...]) -> dict[Path, frozenset[str]]:
+    """The legal entities that these segments, of tables of ``NAMING``, name."""
+    rows = pl.scan_parquet(list(segments), include_file_paths="path", schema={"finess_ej": pl.String()}, extra_columns="ignore")
+    found: dict[Path, set[str]] = {segment: set() for segment in segments}
+    for number, path in rows.drop_nulls().unique().collect().rows():
+        found[Path(path)].add(number)
+    return {segment: frozenset(named) for segment, named in found.items()}
 
 
 def _rows(hub: Hub, table: str, columns: pl.Schema, heads: Iterable[Head]) -> pl.DataFrame:

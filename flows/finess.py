@@ -8,9 +8,10 @@ from collections.abc import Collection, Mapping
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
-from flows.hub import PARIS, Hub
-from warehouse import views
+from flows.hub import Hub
 from warehouse.heads import ECARS, FOLDED, PMSI, Head
+from warehouse.log import paris
+from warehouse.references import FINESS_LINKS, HPR_SITES, Reference, given_rows
 
 if TYPE_CHECKING:
     import polars as pl
@@ -19,7 +20,6 @@ HPR_ACTIVITY = "HPR"
 """What the table of authorisations calls a labelled site (hôpital de proximité): the list that the ARS gives."""
 UNKNOWN_START = date(1900, 1, 1)
 """Since when a link holds whose start is not known: the stock of FINESS tells what is open, not since when."""
-MADE = (views.FINESS_LINK_REFERENCE, views.HPR_SITE_REFERENCE)
 LINKS, ENTITIES, SITES = f"{ECARS}_establishment", f"{ECARS}_legal_entity", f"{ECARS}_authorisation"
 
 
@@ -69,7 +69,7 @@ def legal_entities(hub: Hub, known: Mapping[str, Head], numbers: Collection[str]
     return found if numbers is None else found.filter(pl.col("finess_ej").is_in(numbers))
 
 
-def references(hub: Hub, known: Mapping[str, Head], until: int | None = None) -> dict[str, views.Reference]:
+def references(hub: Hub, known: Mapping[str, Head], until: int | None = None) -> dict[str, Reference]:
     """The two references that views read of this: links and labelled sites of the numbers that transmissions bear.
 
     ``known``: the heads that stand at ``until``. The same heads and position give the same rows.
@@ -89,10 +89,10 @@ def references(hub: Hub, known: Mapping[str, Head], until: int | None = None) ->
         rows |= {(et, ej, f"{start}", _text(end)) for et, ej, start, end in links.iter_rows()}
     if entities is not None:
         rows |= {(number, number, f"{start}", _text(end)) for number, _, start, end in entities.iter_rows()}
-    made = {views.FINESS_LINK_REFERENCE: sorted(rows, key=str)}
+    made = {FINESS_LINKS: sorted(rows, key=str)}
     if sites is not None:
-        made[views.HPR_SITE_REFERENCE] = sorted({*_places(sites, links)}, key=str)
-    return {name: views.Reference(views.reference(name, {}).columns, tuple(told)) for name, told in made.items()}
+        made[HPR_SITES] = sorted({*_places(sites, links)}, key=str)
+    return {name: given_rows(name, told) for name, told in made.items()}
 
 
 def extractions(hub: Hub, dataset: str, until: int | None) -> list[tuple[date, str]]:
@@ -103,7 +103,7 @@ def extractions(hub: Hub, dataset: str, until: int | None) -> list[tuple[date, s
         found.pop(data["delivery_id"], None)
         if event.type == "DeliveryAccepted":
             stamp = data.get("stamp")
-            recorded = datetime.fromisoformat(event.recorded_at).astimezone(PARIS).date()
+            recorded = paris(event.recorded_at).date()
             day = datetime.strptime(stamp[:8], "%Y%m%d").replace(tzinfo=UTC).date() if stamp else recorded
             found[data["delivery_id"]] = day, data["tables"][f"dataset_{dataset}"]
     return sorted(found.values())

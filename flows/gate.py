@@ -12,7 +12,8 @@ import polars as pl
 
 from checks import deliveries
 from checks.deliveries import Judgement, Tally
-from checks.rows import BYTE_ORDER_MARK, QUARANTINE, Gate
+from checks.quarantine import ASIDE
+from checks.rows import BYTE_ORDER_MARK, Gate
 from connectors import pmsi, transmissions
 from connectors.pmsi import Block
 from contracts_schema.families import FAMILIES, Family, restricted_columns, schema, unstored_tail
@@ -25,7 +26,6 @@ from warehouse.log import Event
 from warehouse.segments import SegmentWriter
 
 UNKNOWN_FORMAT = "pmsi.unknown_format"
-ASIDE = pl.Schema({"family": pl.String(), **QUARANTINE})
 SETTLED = ("uid",)
 """Facts of a decision that are settled again with it when it is waived."""
 

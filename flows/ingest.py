@@ -4,6 +4,7 @@ Tasks pass ids, hashes and counts, never rows. What happened is in the event log
 run executed twice changes nothing.
 """
 
+from contextlib import suppress
 from itertools import groupby
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,11 +14,13 @@ from prefect.artifacts import create_table_artifact
 from pydantic import AfterValidator, Field
 
 from contracts_schema.geography import CAISSE
-from flows import arrivals, deliveries, lineage
+from flows import arrivals, deliveries, lineage, together
 from flows.hub import WrongUsage, open_hub, parse_instant
 from flows.steps import StepError, hub_of, one_run_per_source, step
 from warehouse.heads import BORDEREAU
 
+FACTS = ("status", "period", "rows_in", "rows_accepted", "rows_quarantined")
+"""What lineage tells of a delivery."""
 ISO_INSTANT = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}.*)?$"
 
 
@@ -52,12 +55,26 @@ def decide(delivery_id: str, home: str | None, run: str) -> dict[str, Any]:
 
 
 @step
-def stands(scope: str, delivery_id: str, home: str | None, run: str) -> bool:
-    """Whether a delivery stands for its scope: an earlier month, sent late, does not."""
+def take_in(
+    paths: list[list[str]], received_at: str | None, caisse: str | None, home: str | None, run: str
+) -> list[dict[str, Any]]:
+    """Land and judge small deliveries side by side (``flows.together``), each with its files: their reports."""
+    stated = parse_instant(received_at) if received_at else None
+    hub = hub_of(home, run)
+    found, refused = deliveries.find([Path(path) for one in paths for path in one], caisse, hub.settings)
+    reports = [report for group in together.groups(found) for report in together.ingest(hub, group, stated)]
+    return [report.as_json() for report in [*refused, *reports]]
+
+
+@step
+def stand(told: list[tuple[str, str]], home: str | None, run: str) -> list[bool]:
+    """Whether each of these deliveries (scope, id) stands for its scope: an earlier month, sent late, does not."""
+    scopes = {scope for scope, _ in told}
     bordereaux = f"{BORDEREAU}/"  # a bordereau stands by what the others say, too
-    under = bordereaux if scope.startswith(bordereaux) else scope
-    head = deliveries.all_heads(hub_of(home, run), under=under).get(scope)
-    return head is not None and head.delivery_id == delivery_id and head.superseded_by is None
+    under = next(iter(scopes)) if len(scopes) == 1 else None
+    heads = deliveries.all_heads(hub_of(home, run), under=bordereaux if under and under.startswith(bordereaux) else under)
+    found = [(heads.get(scope), delivery_id) for scope, delivery_id in told]
+    return [head is not None and head.delivery_id == one and head.superseded_by is None for head, one in found]
 
 
 @flow(name="ingest", persist_result=False)
@@ -67,7 +84,7 @@ def ingest(
     received_at: ReceivedAt | None = None,
     caisse: Caisse | None = None,
 ) -> list[dict[str, Any]]:
-    """Ingest the deliveries among these files and folders, one by one; gives their reports, in order.
+    """Ingest the deliveries among these files and folders, small ones by groups; gives their reports, in order.
 
     A refused delivery is a report; one that cannot be judged fails the run, after the others had their turn. A folder
     without any known file is a night without deliveries, and so is a landing folder that nobody has made yet.
@@ -88,11 +105,21 @@ def ingest(
     reports, failures = [report.as_json() for report in refused], []
     for source, of_source in groupby(found, key=lambda one: one.source):
         with one_run_per_source(source):
-            for one in of_source:
+            for group in together.groups(of_source):
+                files = [[str(path) for path in one.received] for one in group]
+                some: list[dict[str, Any]] = []
+                if together.is_group(group):
+                    with suppress(StepError):
+                        some = take_in(files, received_at, caisse, home, run)
+                for alone in [] if some else files:  # when the group could not be, each has its turn
+                    try:
+                        received = receive(alone, received_at, caisse, home, run)
+                        some.append(decide(received, home, run) if isinstance(received, str) else received)
+                    except StepError as failure:
+                        failures.append(str(failure))
+                reports += some
                 try:
-                    received = receive([str(path) for path in one.received], received_at, caisse, home, run)
-                    reports.append(decide(received, home, run) if isinstance(received, str) else received)
-                    _record_lineage(reports[-1], home, run)
+                    _record_lineage(some, home, run)
                 except StepError as failure:
                     failures.append(str(failure))
     create_table_artifact(_summary(reports), key="ingest", description=f"Livraisons traitées : {len(reports)}")
@@ -109,17 +136,17 @@ def _without_files(path: Path, landing: Path) -> bool:
     return not any(arrivals.is_known(entry) for entry in path.rglob("*") if entry.is_file())
 
 
-def _record_lineage(report: dict[str, Any], home: str | None, run: str) -> None:
-    """The delivery that was just decided, then the head that it became."""
-    scope, delivery_id = report["scope"], report["delivery_id"]
-    if delivery_id is None or report["status"] == "already_known":
-        return
-    facts = {name: report[name] for name in ("status", "period", "rows_in", "rows_accepted", "rows_quarantined")}
-    made_from = lineage.delivery(scope, delivery_id)
-    month = f", mois {report['period']}" if report["period"] else ""
-    lineage.record(made_from, f"{scope}{month}", facts)
-    if stands(scope, delivery_id, home, run):
-        lineage.record(lineage.head(scope), scope, {"period": report["period"]}, upstream=[made_from])
+def _record_lineage(reports: list[dict[str, Any]], home: str | None, run: str) -> None:
+    """The deliveries that were just decided, then the heads that they became."""
+    new = [report for report in reports if report["delivery_id"] is not None and report["status"] != "already_known"]
+    standing = stand([(report["scope"], report["delivery_id"]) for report in new], home, run) if new else []
+    for report, stands in zip(new, standing, strict=True):
+        scope, facts = report["scope"], {name: report[name] for name in FACTS}
+        made_from = lineage.delivery(scope, report["delivery_id"])
+        month = f", mois {report['period']}" if report["period"] else ""
+        lineage.record(made_from, f"{scope}{month}", facts)
+        if stands:
+            lineage.record(lineage.head(scope), scope, {"period": report["period"]}, upstream=[made_from])
 
 
 def _summary(reports: list[dict[str, Any]]) -> list[dict[str, Any]]:

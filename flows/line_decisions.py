@@ -8,13 +8,13 @@ import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from contracts_schema.bordereau_profiles import normalised
+from contracts_schema.french import euros
 from contracts_schema.products import decisions as words
-from flows.hub import PARIS, Hub, WrongUsage
-from warehouse.log import Event, KeyConflict, NewEvent, VersionConflict
+from flows.hub import Hub, WrongUsage
+from warehouse.log import Event, KeyConflict, NewEvent, VersionConflict, paris
 
 if TYPE_CHECKING:
     import polars as pl
@@ -68,6 +68,7 @@ class Answer:
     where: str | None = None
 
     def as_json(self) -> dict[str, Any]:
+        """The same as plain values."""
         return asdict(self)
 
 
@@ -86,7 +87,7 @@ def decisions(hub: Hub, until: int | None = None) -> "pl.DataFrame":
 
     rows = [
         (event.data["subject"], event.data["value"]["decision"], event.data["value"]["amount_cents"], event.data["reason"],
-         event.data["role"], datetime.fromisoformat(event.recorded_at).astimezone(PARIS).date(), event.position,
+         event.data["role"], paris(event.recorded_at).date(), event.position,
          event.data["seen"]["outcome"], event.data["seen"]["due_cents"])
         for event in standing(hub, until).values()
     ]  # fmt: skip
@@ -197,7 +198,7 @@ def _wrong_amount(one: Wanted, line: Proposed) -> str | None:
             return "ajuster demande un montant"
         return None if _due(one, line) else "rien n'est proposé au paiement sur cette ligne : donnez le montant dû"
     if not 0 < amount <= line.claimed_cents:
-        return f"le montant doit être entre 0,01 € et le montant demandé ({_euros(line.claimed_cents)})"
+        return f"le montant doit être entre 0,01 € et le montant demandé ({euros(line.claimed_cents)})"
     return None
 
 
@@ -214,7 +215,7 @@ def _moved(one: Wanted, line: Proposed | None, last: Event | None) -> Answer | N
     if one.outcome is not None and (one.outcome, one.due_cents) != (line.outcome, line.due_cents):
         from checks.snp.product_findings import results
 
-        told = f"{results()[line.outcome].lower()}, {_euros(line.due_cents)}"
+        told = f"{results()[line.outcome].lower()}, {euros(line.due_cents)}"
         return _answer(one, "changed", f"la proposition a changé depuis ce classeur : {told} ; relisez la ligne")
     return None
 
@@ -250,7 +251,3 @@ def _due(one: Wanted, line: Proposed) -> int:
 
 def _answer(one: Wanted, status: str, message: str | None, position: int | None = None) -> Answer:
     return Answer(one.line_id, status, message, position, one.where)
-
-
-def _euros(cents: int) -> str:
-    return f"{cents // 100},{cents % 100:02d} €"

@@ -16,7 +16,7 @@ from flows import lineage
 from flows import pull as pulls
 from flows.demarches_settings import demarches
 from flows.hub import open_hub
-from flows.ingest import stands
+from flows.ingest import stand
 from flows.steps import StepError, hub_of, one_run_per_source, step
 from warehouse.heads import DEMARCHE
 
@@ -84,7 +84,7 @@ def _record_lineage(report: dict[str, Any], home: str | None, run: str) -> None:
         return
     made_from = lineage.delivery(scope, delivery_id)
     lineage.record(made_from, scope, {name: report[name] for name in ("status", "rows_in", "rows_accepted")})
-    if stands(scope, delivery_id, home, run):
+    if stand([(scope, delivery_id)], home, run)[0]:
         lineage.record(lineage.head(scope), scope, {"rows": report["rows_accepted"]}, upstream=[made_from])
 
 

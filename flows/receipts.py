@@ -11,6 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from contracts_schema.french import system_error
 from flows.hub import Hub, WrongUsage
 from flows.published import publications
 from warehouse.log import Event, NewEvent
@@ -97,7 +98,7 @@ def _read(manifest: Path) -> dict[str, Any]:
         receipt = json.loads(manifest.read_text(encoding="utf-8"))
         int(receipt["ecluse"]["log"]["position"])
     except OSError as error:
-        raise WrongUsage(f"reçu illisible : {error.strerror} ({manifest})") from None
+        raise WrongUsage(f"reçu illisible : {system_error(error)} ({manifest})") from None
     except (ValueError, KeyError, TypeError):
         raise WrongUsage(f"{manifest} n'est pas un reçu : attendu le datapackage.json d'une publication") from None
     return dict(receipt)

@@ -4,7 +4,7 @@ Each caisse is judged by its own law on the bordereaux that it received. Tables 
 the same key is the same table. Nothing here decides; the day of the judgement is an argument, so that it can be made again.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
@@ -57,7 +57,15 @@ def shares(hub: Hub, known: Mapping[str, Head], at: Moment) -> dict[str, str]:
     return {caisse: _key(hub, known, caisse, at) for caisse in caisses(known)}
 
 
-def computed(hub: Hub, known: Mapping[str, Head], caisse: str, at: Moment) -> "dict[str, pl.DataFrame]":
+def computed(
+    hub: Hub, known: Mapping[str, Head], shares: Iterable[str], at: Moment
+) -> "Iterator[tuple[str, dict[str, pl.DataFrame]]]":
+    """The tables of these shares, one after the other."""
+    for caisse in shares:
+        yield caisse, _tables_of(hub, known, caisse, at)
+
+
+def _tables_of(hub: Hub, known: Mapping[str, Head], caisse: str, at: Moment) -> "dict[str, pl.DataFrame]":
     """The tables of a caisse: those of products, and what is proposed and decided for each line."""
     import polars as pl
 

@@ -27,7 +27,8 @@ from typing import Annotated, Any
 import requests
 import typer
 
-from connectors.synthetic import Recipe, fictional_finess, write_rsa
+from connectors.synthetic import Recipe, fictional_finess
+from connectors.synthetic_rsa import write_rsa
 from flows import up
 from flows.hub import init_hub, open_hub
 from flows.up import HOST, PROJECT, Place, Program, UpError, ask

@@ -6,23 +6,23 @@ another way than a kept publication is a step of its own. States are masked as f
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import date, datetime
+from dataclasses import dataclass, replace
+from datetime import date
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from connectors.campaign_files import ECDS
 from contracts_schema.fingerprint import fingerprint
 from contracts_schema.french import counted
-from contracts_schema.products import VIEWS, Product, Table
+from contracts_schema.products import CAMPAIGN, VIEWS, Product, Table
 from flows import computed
 from flows.changed_rows import among, differing, shaped
 from flows.computed import Moment
 from flows.editions import tables_of
-from flows.hub import PARIS, Hub
+from flows.hub import Hub
 from flows.published import publications, published_rows
 from warehouse.heads import BORDEREAU, DATASET, DEMARCHE, ECARS, FOLDED, PMSI
-from warehouse.log import Event
+from warehouse.log import Event, paris
 
 if TYPE_CHECKING:
     import polars as pl
@@ -51,10 +51,12 @@ DECISIONS_FR = {
 
 @dataclass(frozen=True)
 class Cause:
-    """What may have changed rows: in words, and of which rows, by column the values (None: of any)."""
+    """What may have changed rows: in words, and of which rows, by column the values (None: of any). ``sections``: of an e-CDS
+    extraction, the events that let them in."""
 
     told: dict[str, Any]
     touches: Mapping[str, frozenset[str]] | None = None
+    sections: tuple[Event, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -134,7 +136,7 @@ def states(
     for left, right in turns:
         rows = _masked(hub, asked, way[right].at, earlier)
         earlier.append(_masks(asked, rows))
-        found.append(kept(rows, *(cause for point in way[left + 1 : right + 1] for cause in point.causes)))
+        found.append(kept(rows, *(_detailed(hub, asked, one) for point in way[left + 1 : right + 1] for one in point.causes)))
     causes = found.pop().causes if as_made and len(found) > 1 else (_version(hub, last),)
     return [*found, kept(ends[1], *causes)]
 
@@ -180,7 +182,8 @@ def _way(hub: Hub, asked: Asked, first: Event, last: Event) -> Iterator[Point]:
         if group and alone:
             yield Point(Moment(place, days[0]), tuple(group))
             group, taken = [], {}
-        group.append(Cause(_extraction(run) if len(run) > 1 else cause(event), touches))
+        sections = tuple(run) if _extraction_of(event) else ()
+        group.append(Cause(_extraction(run) if len(run) > 1 else cause(event), touches, sections))
         place = event.position
         for name, values in (asked_of or {}).items():
             taken.setdefault(name, set()).update(values)
@@ -226,8 +229,18 @@ def _extraction(events: Sequence[Event]) -> dict[str, Any]:
     return {"kind": DECLARATION, "position": events[-1].position, "text": text}
 
 
+def _detailed(hub: Hub, asked: Asked, cause: Cause) -> Cause:
+    """A cause with what its sections of e-CDS say another way, of the centre that is asked for."""
+    if not cause.sections or asked.product.made_by != CAMPAIGN:
+        return cause
+    from flows.section_changes import changed
+
+    said = changed(hub, cause.sections, asked.keys.get("finess"))
+    return replace(cause, told=cause.told | {"text": f"{cause.told['text']} ; {said}"}) if said else cause
+
+
 def _day(event: Event) -> str:
-    return f"{datetime.fromisoformat(event.recorded_at).astimezone(PARIS):%d/%m/%Y}"
+    return f"{paris(event.recorded_at):%d/%m/%Y}"
 
 
 def cause(event: Event) -> dict[str, Any]:
@@ -259,7 +272,8 @@ def _version(hub: Hub, event: Event) -> Cause:
 
 
 def _judged_on(event: Event) -> date:
-    return date.fromisoformat(event.data.get("judged_on") or event.recorded_at[:10])
+    judged_on = event.data.get("judged_on")
+    return date.fromisoformat(judged_on) if judged_on else paris(event.recorded_at).date()
 
 
 def _made(hub: Hub, asked: Asked, at: Moment) -> "Rows":
@@ -289,7 +303,7 @@ def _masked(hub: Hub, asked: Asked, at: Moment, earlier: "Sequence[Mapping[str, 
     if not made:
         return {table.name: shaped(table, None) for table in asked.product.tables}
     [event] = hub.log.read(after=at.position - 1, until=at.position)
-    return masking.masked(asked.product, made, asked.recipient.territory, date.fromisoformat(event.recorded_at[:10]), earlier)
+    return masking.masked(asked.product, made, asked.recipient.territory, paris(event.recorded_at).date(), earlier)
 
 
 def _masks(asked: Asked, rows: "Rows") -> "Rows":

@@ -53,13 +53,18 @@ def ingest(
     progress: "Callable[[Arrival], Progress]" = lambda one: lambda *_: None,
 ) -> list[Report]:
     """Ingest a group that ``groups`` made; reports in its order."""
-    if len(group) > 1 and all(map(_is_small, group)):
+    if is_group(group):
         new = _new(hub, group)
         if len(new) > 1:
             with suppress(KeyConflict, VersionConflict, Refused, OSError):  # another process is at it, or a file moved away
                 made = _ingested(hub, new, received_at)
                 return [made.get(_name(one)) or deliveries.ingest(hub, one, received_at, progress(one)) for one in group]
     return [deliveries.ingest(hub, one, received_at, progress(one)) for one in group]
+
+
+def is_group(group: Sequence[Arrival]) -> bool:
+    """Whether these are small deliveries that go side by side."""
+    return len(group) > 1 and all(map(_is_small, group))
 
 
 def _is_small(one: Arrival) -> bool:

@@ -22,7 +22,8 @@ from fault_table import pytest_terminal_summary as pytest_terminal_summary
 from killable import Server, copied, initialise, short_folder
 
 from checks import tables
-from connectors.synthetic import Recipe, fictional_finess, write_rsa
+from connectors.synthetic import Recipe, fictional_finess
+from connectors.synthetic_rsa import write_rsa
 from connectors.transmissions import Transmission, gather
 from flows import cli, deliveries, publication
 from flows.hub import TEST_CLOCK, Hub, init_hub, open_hub

@@ -16,7 +16,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from connectors.synthetic import Recipe, fictional_finess, write_rsa
+from connectors.synthetic import Recipe, fictional_finess
+from connectors.synthetic_rsa import write_rsa
 from flows import building, deliveries, demo_bordereaux, demo_campaigns, demo_cpom, publication
 from flows.hub import TEST_CLOCK, Hub, init_hub, open_hub
 from warehouse.log import COLUMNS, EVENT

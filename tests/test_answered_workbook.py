@@ -74,7 +74,7 @@ def test_only_the_three_columns_to_fill_can_be_written_and_only_for_bordereaux_i
         assert open_to_all == ([] if row == 5 else [D, A, M])
         assert [sheet.cell(row, headings.index(heading) + 1).value for heading in (D, A, M)] == [None] * 3
     assert not sheet.protection.autoFilter, "what is false is allowed"
-    assert (sheet.freeze_panes, sheet.auto_filter.ref) == ("A2", f"A1:AX{rows.height + 1}")
+    assert (sheet.freeze_panes, sheet.auto_filter.ref) == ("D2", f"A1:AX{rows.height + 1}")
 
 
 def test_decisions_come_from_a_list_and_amounts_are_numbers(book: Path, rows: pl.DataFrame) -> None:
@@ -82,15 +82,15 @@ def test_decisions_come_from_a_list_and_amounts_are_numbers(book: Path, rows: pl
     lists = {str(one.sqref): (one.type, one.formula1) for one in sheet.data_validations.dataValidation}
     last = rows.height + 1
     assert lists == {
-        f"O2:O{last}": ("list", '"Payer,Ajuster,Rejeter,Demander,Attendre"'),
-        f"P2:P{last}": ("decimal", "0"),
-        f"Q2:Q{last}": ("textLength", "1000"),
+        f"L2:L{last}": ("list", '"Payer,Ajuster,Rejeter,Demander,Attendre"'),
+        f"M2:M{last}": ("decimal", "0"),
+        f"N2:N{last}": ("textLength", "1000"),
     }
 
 
 def test_results_have_their_colours_and_no_cell_holds_a_formula(book: Path) -> None:
     sheet = openpyxl.load_workbook(book)["Données"]
-    rules = [rule for area in sheet.conditional_formatting for rule in area.rules if str(area.sqref).startswith("L2:")]
+    rules = [rule for area in sheet.conditional_formatting for rule in area.rules if str(area.sqref).startswith("F2:")]
     assert {rule.formula[0].strip('"') for rule in rules} == set(LINE.colours["result"])
     assert not any(cell.data_type == "f" for row in sheet.iter_rows() for cell in row)
 
@@ -102,8 +102,8 @@ def test_a_long_reason_stands_on_as_many_lines_as_it_needs(rows: pl.DataFrame, t
     )
     sheet = openpyxl.load_workbook(write(tmp_path / "line.xlsx", long))["Données"]
     assert [sheet.row_dimensions[row].height for row in (2, 3, 4)] == [15, 75, 15 * workbook.MOST_LINES]
-    assert [sheet.cell(row, 13).value for row in (2, 3, 4)] == texts
-    assert sheet["M2"].alignment.wrap_text
+    assert [sheet.cell(row, 10).value for row in (2, 3, 4)] == texts
+    assert sheet["J2"].alignment.wrap_text
     assert workbook.rows_in(tmp_path / "line.xlsx") == 3
 
 
@@ -114,7 +114,7 @@ def test_a_long_table_goes_on_in_a_second_sheet_that_can_be_answered_too(
     path = write(tmp_path / "line.xlsx", rows)
     assert workbook.rows_in(path) == 60
     found = answered(fill(path, {(3, D): "Payer", (3, M): "x"}, "Données 2"), rows)
-    assert found.answers.select("line_id", "cell").rows() == [(rows["line_id"][41], "Données 2!O3")]
+    assert found.answers.select("line_id", "cell").rows() == [(rows["line_id"][41], "Données 2!L3")]
 
 
 def test_equal_rows_give_equal_bytes(rows: pl.DataFrame, tmp_path: Path) -> None:
@@ -145,7 +145,7 @@ def test_what_was_written_comes_back_with_its_cell_and_what_its_author_saw(book:
         decision=pl.Series(["pay", "adjust", "reject", "ask", "hold", "pay"]),
         amount_cents=pl.Series([None, 1250, None, None, None, 102530], dtype=pl.Int64),
         reason=pl.Series(reasons),
-        cell=pl.format("Données!O{}", "at"),
+        cell=pl.format("Données!L{}", "at"),
         seen_outcome="proposed_outcome",
         seen_due_cents="proposed_due_cents",
         seen_position="decision_position",
@@ -161,19 +161,19 @@ def test_a_workbook_that_nobody_filled_decides_nothing(book: Path, rows: pl.Data
 
 
 WRONG: dict[str, tuple[dict[str, Any], str, str]] = {
-    "a word that is not of the list": ({D: "Accepter", M: "x"}, "answer.decision", "O"),
-    "a number": ({D: 1, M: "x"}, "answer.decision", "O"),
-    "an error of the spreadsheet": ({D: "#N/A", M: "x"}, "answer.decision", "O"),
-    "an amount in words": ({D: "Payer", A: "douze", M: "x"}, "answer.amount", "P"),
-    "a negative amount": ({D: "Ajuster", A: -5, M: "x"}, "answer.amount", "P"),
-    "an amount that can be read in two ways": ({D: "Ajuster", A: "1,250", M: "x"}, "answer.amount", "P"),
-    "an amount that a rejection does not take": ({D: "Rejeter", A: 5, M: "x"}, "answer.amount_unwanted", "P"),
-    "an adjustment without amount": ({D: "Ajuster", M: "x"}, "answer.amount_missing", "P"),
-    "no reason": ({D: "Payer"}, "answer.reason", "Q"),
-    "a blank reason": ({D: "Payer", M: "   "}, "answer.reason", "Q"),
-    "a reason alone": ({M: "à voir"}, "answer.no_decision", "O"),
-    "an amount alone": ({A: 5}, "answer.no_decision", "O"),
-    "a claim that was changed": ({D: "Payer", M: "x", "Demandé": 99}, "answer.identity", "R"),
+    "a word that is not of the list": ({D: "Accepter", M: "x"}, "answer.decision", "L"),
+    "a number": ({D: 1, M: "x"}, "answer.decision", "L"),
+    "an error of the spreadsheet": ({D: "#N/A", M: "x"}, "answer.decision", "L"),
+    "an amount in words": ({D: "Payer", A: "douze", M: "x"}, "answer.amount", "M"),
+    "a negative amount": ({D: "Ajuster", A: -5, M: "x"}, "answer.amount", "M"),
+    "an amount that can be read in two ways": ({D: "Ajuster", A: "1,250", M: "x"}, "answer.amount", "M"),
+    "an amount that a rejection does not take": ({D: "Rejeter", A: 5, M: "x"}, "answer.amount_unwanted", "M"),
+    "an adjustment without amount": ({D: "Ajuster", M: "x"}, "answer.amount_missing", "M"),
+    "no reason": ({D: "Payer"}, "answer.reason", "N"),
+    "a blank reason": ({D: "Payer", M: "   "}, "answer.reason", "N"),
+    "a reason alone": ({M: "à voir"}, "answer.no_decision", "L"),
+    "an amount alone": ({A: 5}, "answer.no_decision", "L"),
+    "a claim that was changed": ({D: "Payer", M: "x", "Demandé": 99}, "answer.identity", "G"),
     "a bordereau that was changed": ({D: "Payer", M: "x", "Bordereau": "b9"}, "answer.identity", "AV"),
     "a line that was never published": ({D: "Payer", M: "x", "Identifiant de la ligne": "0"}, "answer.unknown_line", "AX"),
     "a line without its identifier": ({D: "Payer", M: "x", "Identifiant de la ligne": None}, "answer.unknown_line", "AX"),
@@ -187,7 +187,7 @@ def test_a_row_in_error_decides_nothing_and_says_where_and_why_without_its_value
     found = answered(fill(book, cells), rows)
     expected = [(f"Données!{column}{row}", rule) for row, (_, rule, column) in enumerate(WRONG.values(), start=3)]
     assert told(found) == expected
-    assert found.answers["cell"].to_list() == ["Données!O2"], "the other rows are read"
+    assert found.answers["cell"].to_list() == ["Données!L2"], "the other rows are read"
     for problem, (wrong, rule, _) in zip(found.problems, WRONG.values(), strict=True):
         assert problem.message_fr.startswith(f"{catalogue()[rule].label_fr} : ")
         values = [str(value) for value in wrong.values() if value not in ("Payer", "Ajuster", "Rejeter")]

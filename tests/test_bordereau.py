@@ -11,7 +11,8 @@ import polars as pl
 import pytest
 from bordereaux import FIRST_ROW, LINE, RECEIVED, lines, nir, number, read_lines, read_rows, refusal
 
-from connectors.bordereau import Bordereau, content_digest, line_ids, read_bordereau
+from connectors.bordereau import Bordereau, read_bordereau
+from connectors.bordereau_identity import content_digest, line_ids
 from connectors.bordereau_patients import names_a_person
 from connectors.sheets import Unreadable
 from connectors.synthetic_bordereaux import (

@@ -11,11 +11,12 @@ from typing import Any
 
 import polars as pl
 import pytest
-from cds_facts import everything, identity, numbers, spoiled
+from cds_facts import entry, everything, identity, numbers, spoiled
 from conftest import Ecluse
 from test_cpts import HEAD, line
 
 from connectors import synthetic_ecds
+from connectors.synthetic import fictional_finess
 from connectors.synthetic_ecds import Centre
 from contracts_schema.datasets import datasets
 from contracts_schema.families import RESTRICTED
@@ -29,12 +30,15 @@ from flows import (
     computed,
     decisions,
     deliveries,
+    demo_campaigns,
+    demo_others,
     explanation,
     law,
     law_table,
     origins,
     publication,
     replay,
+    section_changes,
 )
 from flows.deliveries import Report, all_heads
 from flows.hub import PARIS, TEST_CLOCK, Hub, WrongUsage, init_hub, open_hub
@@ -285,6 +289,34 @@ def test_an_extraction_whose_identification_is_still_to_come_stands_for_nobody_a
     assert "(horaires, identification, professionnels, rfs, rosp)" in replay._extraction(runs[0])["text"]
 
 
+def test_what_each_section_changes_is_told_by_heading_code_and_number_of_lines_and_never_by_value(
+    hub: Hub, tmp_path: Path
+) -> None:
+    centres = in_caisse("311", "311")
+    take(hub, put(tmp_path / "a", centres, date(2026, 2, 1)))
+    first = hub.log.head()[0]
+    identity(patientele_mt="4321", file_active="4999")(centres[0])
+    entry(centres[0], "COORD").update(valeur_num="3")
+    centres[0]["professionnels"][0]["etp"] = "0.77"
+    later = put(tmp_path / "b", centres, date(2026, 3, 2))
+    (later / "ECDS_horaires_2025_2026_03_02.csv").unlink()
+    take(hub, later)
+    [run] = replay._together(computed.changes(hub, CAMPAIGN, first, hub.log.head()[0]))
+    one, other = numbers(centres)
+    assert section_changes.changed(hub, run, one) == (
+        "pour ce centre : identification (patientele_mt, file_active), professionnels (1 ligne), "
+        "horaires (section qui n'est plus reçue), rfs (CDS15-A2-COORD) ; inchangé : rosp"
+    )
+    assert "rfs" not in section_changes.changed(hub, run, other).partition(" ; inchangé")[0]
+    assert "identification (1 centre), professionnels (1 centre), " in section_changes.changed(hub, run, None)
+    before = hub.log.head()[0]
+    entry(centres[1], "AD-CHR-PIEDS", "rosp").update(numerateur="1")
+    take(hub, put(tmp_path / "c", centres, date(2026, 3, 2)) / "ECDS_rosp_2025_2026_03_02.csv")
+    [again] = replay._together(computed.changes(hub, CAMPAIGN, before, hub.log.head()[0]))
+    assert section_changes.changed(hub, again, other).startswith("pour ce centre : rosp (AD-CHR-PIEDS) ; inchangé : ")
+    assert section_changes.changed(hub, again, one) == "rien d'autre pour ce centre"
+
+
 def test_what_moved_since_a_deadline_was_closed_is_told_centre_by_centre(hub: Hub, tmp_path: Path) -> None:
     centres = in_caisse("311")
     take(hub, put(tmp_path / "a", centres, date(2026, 2, 1)))
@@ -321,6 +353,40 @@ def test_a_centre_in_two_extractions_counts_once_as_its_own_caisse_has_it(hub: H
     made = rows(hub, CENTRES).filter(scheme="rfs").sort("caisse")
     assert made["finess"].to_list() == sorted(numbers(centres), key=numbers(centres).index)
     assert made["legal_name"].to_list() == ["Nom donné par sa caisse", centres[1]["identification"][0]["raison_sociale"]]
+
+
+def test_a_centre_that_two_caisses_say_to_be_theirs_counts_once_and_is_told(hub: Hub, tmp_path: Path) -> None:
+    both = in_caisse("311")
+    take(hub, put(tmp_path / "cpam-311", both))
+    assert closings.campaigns(hub)["contested"] == []
+    take(hub, put(tmp_path / "cpam-312", in_caisse("312", "312")))
+    found = closings.campaigns(hub)
+    [told] = found["contested"]
+    assert told == {"year": 2025, "finess_et": numbers(both)[0], "caisses": "311, 312", "counted": "311"}
+    assert [(one["caisse"], one["centres"]) for one in found["campaigns"][0]["caisses"]] == [("311", 1), ("312", 1)]
+    blind = put(tmp_path / "après" / "cpam-312", in_caisse("312", "312"), date(2026, 3, 9))
+    for section in ("rfs", "rosp"):
+        (blind / f"ECDS_{section}_2025_2026_03_09.csv").unlink()
+    take(hub, blind)
+    [one, other] = closings.campaigns(hub)["campaigns"][0]["caisses"]
+    assert (one["computed_cents"], other["computed_cents"]) == (4_970_000, None), "unknown is no zero"
+
+
+def test_a_centre_whose_identification_cannot_be_read_is_told_to_the_caisse_that_sent_it(
+    hub: Hub, ecluse: Ecluse, tmp_path: Path
+) -> None:
+    centres = in_caisse(*["311"] * 6)
+    identity(patientele_mt="1 234", file_active="2 345")(centres[1])
+    assert {report.status for report in take(hub, put(tmp_path / "cpam-311", centres)).values()} == {"accepted"}
+    row = rows(hub, CENTRES).filter(finess=numbers(centres)[1], scheme="rfs").row(0, named=True)
+    assert (row["caisse"], row["legal_name"], row["computed_cents"], row["result"]) == ("311", None, None, "Non calculable")
+    assert "à l'écart (cds.CDS57)" in row["reason"]
+    told = rows(hub, "out_cpam__cds_finding").filter(finess=numbers(centres)[1], rule="cds.CDS57")["reason"].to_list()
+    assert told == [
+        "ECDS_identification_2025_2026_03_02.csv : ligne(s) 3 de ce centre mises à l'écart, colonne patientele_mt illisible ; "
+        "rien de ce qui y est saisi n'est compté."
+    ]
+    assert ecluse("centre", numbers(centres)[1]).code == 0
 
 
 def test_a_centre_without_a_caisse_is_told_and_is_in_no_product(hub: Hub, tmp_path: Path) -> None:
@@ -395,7 +461,9 @@ def test_what_others_say_is_delivered_as_datasets_and_answers_the_rules_that_ask
 
     silent = [name for name in ("CDS03", "CDS09", "CDS32", "CDS49", "CDS64") if states(name, None) == ["Non vérifiable"]]
     assert silent == ["CDS03", "CDS09", "CDS32", "CDS49", "CDS64"]
-    assert states("CDS23") == ["Bloquant"], "its code has no mapping yet"
+    waiting = rows(hub, CENTRES).filter(scheme="rfs", finess=one).row(0, named=True)
+    assert "(CDS15-A1-HOR) : CODE_SANS_CORRESPONDANCE" in waiting["prerequisites"], "its code has no mapping yet"
+    assert (states("CDS23"), waiting["payable_cents"], waiting["complete"]) == ([], 0, False)
     before = hub.log.head()[0]
     for name, content in OTHERS.items():
         (tmp_path / name).write_text(content.format(one, other), encoding="utf-8")
@@ -413,6 +481,19 @@ def test_what_others_say_is_delivered_as_datasets_and_answers_the_rules_that_ask
         rows(hub, "out_ars__cds_comparison").filter(finess=other, source="Assurance Maladie")["other"].to_list() == [None] * 2
     ), "what caisse 311 says of a centre of 312 is not read"
     assert rows(hub, CENTRES, until=before).filter(scheme="rfs", finess=one)["advance_paid_cents"].to_list() == [None]
+
+
+def test_what_others_say_of_the_centres_of_the_demonstration_is_recognised_and_answers(hub: Hub, tmp_path: Path) -> None:
+    take(hub, put(tmp_path / "in"))
+    demo_campaigns.attest(hub)
+    waiting = rows(hub, "out_cpam__cds_finding").filter(rule="cds.CDS54")
+    reports = take(hub, *demo_others.write(tmp_path / "autres"))
+    assert [report.status for report in reports.values()] == ["accepted"] * 7
+    row = rows(hub, CENTRES).filter(finess=demo_others.SHOWN, scheme="rfs").row(0, named=True)
+    assert (row["advance_paid_cents"], row["balance_cents"]) == (2_000_000, row["payable_cents"] - 2_000_000)
+    told = rows(hub, "out_cpam__cds_finding").filter(pl.col("state") != "Non vérifiable")
+    assert {"cds.CDS09", "cds.CDS32", "cds.CDS49"} <= set(told["rule"])
+    assert (waiting.height, told.filter(rule="cds.CDS54").height) == (1, 0), "its code has a mapping at last"
 
 
 def test_the_stock_of_finess_stops_a_centre_that_it_should_hold_and_says_when_it_cannot_tell(hub: Hub, tmp_path: Path) -> None:
@@ -596,8 +677,17 @@ def test_commitments_of_several_files_add_up_and_the_last_file_counts_for_the_sa
     take(hub, put_fir("a", "autre.txt", line(notified="7"), line(order="A2")))
     assert standing() == [("autre.txt", "A1", 700), ("autre.txt", "A2", 100050), both[2]]
     told = rows(hub, "out_ars__cpts_finding", CONTRACTS).filter(rule="cds.CDS60")
+    counted = pl.col("reason").str.contains("Les deux sont comptés")
+    twice = told.filter(pl.col("reason").str.contains("Double probable"))
+    assert twice["item"].to_list() == ["A2", "A3"], "A1 has another amount since"
+    assert told.filter(counted & pl.col("reason").str.contains("Peut-être"))["item"].to_list() == ["A1", "A3"]
+    assert "(HAPI_2.txt, ligne 2)" in twice["reason"][0]
+    found = rows(hub, "out_ars__fir_commitment", CONTRACTS).sort("order_number")
+    assert found["likely_double"].to_list() == ["A3", "A3", "A1, A2"]
+    assert found["notified_cents"].sum() == 700 + 2 * 100050, "both are counted"
+    told = told.filter(~counted)
     assert told["item"].to_list() == ["A1"], "the same amounts again are nothing to tell"
-    assert "autre.txt (7,00 €) prennent la place de celles de HAPI_1.txt (1000,50 €)" in told["reason"].item()
+    assert "autre.txt (7,00 €) prennent la place de celles de HAPI_1.txt (1\u202f000,50 €)" in told["reason"].item()
     take(hub, put_fir("b", "HAPI_1.txt", line(order="A4")), put_fir("b", "autre.txt", line(order="A2", notified="3")))
     assert standing() == [("autre.txt", "A2", 300), both[2], ("HAPI_1.txt", "A4", 100050)], "its name again: the whole file"
 
@@ -645,6 +735,21 @@ def test_a_fmis_subsidy_is_followed_in_a_region_that_has_no_contract(hub: Hub, t
     assert lines_of(hub, "subsidy", row) == {"ecars/suivi/subventions": 1, "ecars/suivi/demandes_remboursement": 1,
                                              "ecars/suivi/versements": 1}  # fmt: skip
     assert lines_of(hub, "overlap", pair) == {"ecars/suivi/subventions": 1, "ecds/commun/2025/2026-03-02/identification": 1}
+
+    def made() -> set[str]:
+        told, at = list[str](), computed.moment(hub, CONTRACTS)
+        assert at
+        computed.tables(hub, CONTRACTS, at, told.append)
+        return {share.removeprefix("calcul ") for share in told}
+
+    assert made() == set()
+    with (tmp_path / "subventions.csv").open("a") as more:
+        more.write(f"S2;{fictional_finess('2A99')};FMIS;;2024-10-03;100000;AV2;\n")
+    take(hub, tmp_path / "subventions.csv")
+    assert made() == {"ars-94"}, "what the other region is made of has not changed"
+    (tmp_path / "versements.csv").write_text((tmp_path / "versements.csv").read_text().replace("10000", "20000"))
+    take(hub, tmp_path / "versements.csv")
+    assert made() == {"ars-99"}
 
 
 def test_an_amount_attested_by_the_claimed_source_holds_the_publication(hub: Hub, tmp_path: Path) -> None:
@@ -702,6 +807,29 @@ def test_a_campaign_is_published_to_its_caisse_and_its_region_and_made_again_as_
     firm = {one["figure"]: one for one in told if one["figure"].endswith("_cents")}
     assert firm["payable_cents"]["change"] == -firm["under_reserve_cents"]["change"] > 0
     assert [[cause["position"] for cause in part["causes"]] for part in firm["payable_cents"]["parts"]] == [[attested]]
+
+
+def test_the_state_at_a_deadline_is_made_again_to_the_byte_from_a_log_in_postgresql(
+    postgresql_url: str, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ECLUSE_DATABASE_URL", postgresql_url)
+    init_hub(home, test=True, recipients=["cpam-311"])
+    hub = at(open_hub(home), "2026-03-31T12:00")
+    centres = in_caisse("311")
+    take(hub, put(tmp_path / "a", centres, date(2026, 3, 2)))
+    closed = closings.close(hub, 2025, "rfs")["position"]
+
+    def remade(name: str) -> dict[str, bytes]:
+        [report] = publication.recreate(hub, closed, tmp_path / name, "cpam-311")
+        return {path.name: path.read_bytes() for path in Path(report.folder).iterdir()}
+
+    then = remade("alors")
+    law.attest(hub, everything(), "cpam-311", "service des centres")
+    identity(raison_sociale="Nom d'après")(centres[0])
+    take(hub, put(tmp_path / "b", centres, date(2026, 3, 20)))
+    assert rows(hub, CENTRES)["payable_cents"].to_list() != rows(hub, CENTRES, until=closed)["payable_cents"].to_list()
+    assert remade("ensuite") == then
+    assert "centre.xlsx" in then
 
 
 SOUND = "990000069"

@@ -106,6 +106,33 @@ def test_ten_protocols_are_worth_eight_and_told() -> None:
     assert found.findings.filter(rule="cds.CDS38", status="fired")["severity"].to_list() == ["warn"]
 
 
+@pytest.mark.parametrize("name", ["CONC", "FORM", "PROTO"])
+def test_a_count_left_empty_is_no_zero_and_keeps_the_amount_incomplete(name: str) -> None:
+    one = golden(4000, 10)
+    entry(one, name).update(valeur_num="")
+    found = worth(one, everything())
+    assert found.nodes.filter(node=f"rfs.{CODES[name]}")["numerator"].to_list() == [None]
+    assert amounts(found)["complete"] is False
+    entry(one, name).update(valeur_num="0")
+    told = worth(one, everything())
+    assert node(told, f"rfs.{CODES[name]}") == {"CONC": 0, "FORM": 450, "PROTO": 0}[name]
+    assert amounts(told)["complete"] is True, "none is an answer"
+
+
+def test_an_entry_whose_code_waits_for_its_mapping_leaves_no_firm_zero() -> None:
+    one = golden(4000, 10)
+    for row in one["rosp"]:
+        row["code_indicateur"] = f"X-{row['code_indicateur']}"
+    entry(one, "HOR").update(code_indicateur="X-HOR")
+    found = worth(one, everything())
+    rosp, rfs = amounts(found, "rosp"), amounts(found)
+    assert (rosp["complete"], rosp["firm"]) == (False, False)
+    assert "code sans correspondance (cds.CDS54)" in rosp["reason_fr"]
+    assert (rfs["payable_cents"], rfs["rules"]) == (0, ""), "held until it can be read, by no rule against the centre"
+    assert "CODE_SANS_CORRESPONDANCE" in rfs["reason_fr"]
+    assert rfs["blocked_cents"] == rfs["computed_cents"] > 0
+
+
 def test_an_advance_has_a_minimum() -> None:
     one = sound()
     one["rfs"] = [row for row in one["rfs"] if row["code_indicateur"] == CODES["HOR"]]
@@ -386,11 +413,12 @@ def test_the_golden_achievement_comes_out_of_the_whole_computation() -> None:
 
 def test_a_neutralised_indicator_has_no_amount_and_leaves_the_rest_complete() -> None:
     one = sound()
-    one["rosp"] = [entry(one, "AD-PREV-TABAC", "rosp") | {"numerateur": "3", "denominateur": "4"}]
-    found = worth(one, of_rosp("AD-PREV-TABAC"))
-    row = found.items.filter(scheme="rosp").row(0, named=True)
-    assert (row["neutralised"], row["computed_cents"]) == (True, None)
-    assert amounts(found, "rosp")["complete"] is True
+    for above, below in (("3", "4"), ("0", "0")):
+        one["rosp"] = [entry(one, "AD-PREV-TABAC", "rosp") | {"numerateur": above, "denominateur": below}]
+        found = worth(one, of_rosp("AD-PREV-TABAC"))
+        row = found.items.filter(scheme="rosp").row(0, named=True)
+        assert (row["neutralised"], row["computed_cents"]) == (True, None), below
+        assert amounts(found, "rosp")["complete"] is True
 
 
 def test_the_cents_of_the_indicators_sum_to_the_exact_total_rounded_once() -> None:

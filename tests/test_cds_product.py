@@ -2,6 +2,7 @@
 
 import re
 import sqlite3
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -114,6 +115,24 @@ def test_the_result_of_a_centre_is_said_with_its_reason() -> None:
     assert rows["reason"][0] == "ferme"
     assert "NON_SATISFAIT" in rows["reason"][1]
     assert rows["complete"].to_list() == [True, True, False]
+
+
+def test_an_amount_says_that_lines_of_its_section_are_aside_and_the_type_of_a_centre_is_in_french() -> None:
+    one = sound(7)
+    campaign = read([one, sound(5)])
+    examination = examine(campaign, everything())
+    kept = dict.fromkeys(examination.findings.columns) | {
+        "rule": "cds.CDS60", "case": "of_centre", "severity": "block", "effect": "reject_row", "status": "fired",
+        "finess_et": numbers([one])[0], "section": "rfs", "reason_fr": "ligne 4",
+    }  # fmt: skip
+    aside = pl.concat([examination.findings, pl.DataFrame([kept], schema=examination.findings.schema)])
+    found = tables(campaign, replace(examination, findings=aside), remunerate(examination, everything()))
+    rows = found["out_cpam__cds_centre"].filter(scheme="rfs").sort("finess")
+    assert rows["reason"].str.contains("à l'écart (cds.CDS60) : le montant peut changer", literal=True).to_list() == [
+        False,
+        True,
+    ]
+    assert rows["centre_type"].to_list() == ["Polyvalent", "Médical"]
 
 
 def test_what_cannot_be_computed_has_no_amount_rather_than_zero(demo: dict[str, pl.DataFrame]) -> None:

@@ -1,11 +1,13 @@
 """The command line: what each command answers, with which exit code, and what it never shows."""
 
 import csv
+import errno
 import getpass
 import hashlib
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -16,10 +18,12 @@ from typing import Any
 
 import polars as pl
 import pytest
+import typer
 from conftest import Ecluse, Export, Program, Said
 from oracle_rsa import Verdict, activity, judge, whole_number
 
-from connectors.synthetic import DEFECTS, Recipe
+from connectors.synthetic import Recipe
+from connectors.synthetic_damage import DEFECTS
 from connectors.synthetic_families import transmission, write_archive
 from contracts_schema.layouts import layout
 from contracts_schema.rules import catalogue
@@ -35,11 +39,13 @@ COMMANDS = [
     "missing",
     "reject-report", "build", "query", "publish", "explain", "diff", "why", "verify",
     "law", "attest", "decide-policy", "alias",
+    "bordereau", "line", "decide", "pull", "mapping", "campaigns", "close-campaign", "centre",
+    "cpom", "deadlines", "decide-definition", "cpom-policy", "cpom-close",
 ]  # fmt: skip
 
 REPORT = {
     "status", "files", "scope", "delivery_id", "period", "rows_in", "rows_accepted", "rows_quarantined", "lines_ignored",
-    "rules", "reasons", "alerts", "message", "decision", "families",
+    "rules", "reasons", "notes", "alerts", "message", "decision", "families",
 }  # fmt: skip
 
 
@@ -72,17 +78,47 @@ def verdicts_of(path: Path) -> list[Verdict]:
 
 
 @pytest.mark.parametrize("command", [None, *COMMANDS])
-def test_every_command_has_help(ecluse: Ecluse, command: str | None) -> None:
+def test_every_command_has_help_in_french(ecluse: Ecluse, command: str | None) -> None:
     said = ecluse(*filter(None, [command]), "--help")
     assert said.code == 0
-    assert said.out.startswith("Usage: ")
+    assert said.out.startswith("Utilisation : ")
+    assert not re.findall(
+        r"Usage|Commands|Show|[Ii]nstall completion|default|required|ARGS|<(?:str|int|path|list|%)|x>=", said.out
+    )
     assert all(name in said.out for name in ([command] if command else COMMANDS))
 
 
 def test_these_are_all_the_commands() -> None:
-    assert sorted(
-        str(command.name or command.callback.__name__) for command in cli.app.registered_commands if command.callback
-    ) == sorted(COMMANDS)
+    assert sorted(typer.main.get_group(cli.app).commands) == sorted(COMMANDS)
+
+
+ACTS = {
+    "init",
+    "provision",
+    "doctor",
+    "demo",
+    "ingest",
+    "waive",
+    "withdraw",
+    "redecide",
+    "acknowledge",
+    "verify",
+    "attest",
+    "decide-policy",
+    "alias",
+    "decide",
+    "pull",
+    "mapping",
+    "decide-definition",
+    "cpom-close",
+    "close-campaign",
+}
+"""What acts, or looks at the machine: all else reads what is known, hence what was known."""
+
+
+def test_every_reading_command_answers_as_of_a_position_or_a_date() -> None:
+    commands = typer.main.get_command(cli.app).commands.items()  # type: ignore[attr-defined]
+    assert {name for name, command in commands if "as_of" not in {option.name for option in command.params}} == ACTS
 
 
 @pytest.mark.parametrize(
@@ -129,6 +165,7 @@ def test_without_a_hub_the_way_to_make_one_is_told(ecluse: Ecluse, tmp_path: Pat
 
 
 IMPORTED = """
+import re
 import sys
 from flows import cli
 try:
@@ -185,6 +222,16 @@ def test_a_reader_that_goes_away_is_no_error(home: Path, export: Export, ecluse:
     shown = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
     assert shown.stdout.startswith("[\n  {")
     assert shown.stderr == ""
+
+
+def test_what_the_system_or_the_database_refuses_is_told_in_french(ecluse: Ecluse, hub: Hub, tmp_path: Path) -> None:
+    assert cli._told(OSError(errno.ENOSPC, "No space left on device", "/x")) == "plus de place sur le disque : /x"
+    assert cli._told(OSError(errno.ENOTTY, "Not a typewriter")) == "Not a typewriter", "what has no words of ours keeps its own"
+    said = ecluse("verify", "--receipt", tmp_path)
+    assert (said.code, "reçu illisible : c'est un dossier" in said.err) == (2, True)
+    (hub.settings.home / "ecluse.db").write_bytes(b"x" * 5000)
+    said = ecluse("status")
+    assert (said.code, "ce fichier n'est pas une base SQLite" in said.err) == (1, True)
 
 
 def test_a_defect_is_told_by_type_and_place_and_never_by_what_it_says(

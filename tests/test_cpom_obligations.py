@@ -26,7 +26,8 @@ def states(found: pl.DataFrame, deadline: str) -> list[tuple[str, int | None]]:
 
 def recognised(*names: str, **columns: Any) -> dict[str, pl.DataFrame]:
     sheet = exported(SOUND)["sheet"]["sheet_id"][0]
-    told = [{"sheet_id": sheet, "finess_ej": EJ, "recognition_id": name, "label": name, "row": 1} | columns for name in names]
+    whole = {"sheet_id": sheet, "finess_ej": EJ, "without_capacity": True, "effective_on": date(2025, 1, 1)}
+    told = [whole | {"recognition_id": name, "label": name, "row": row} | columns for row, name in enumerate(names, 1)]
     return {"recognition": frame("recognition", *told)}
 
 
@@ -114,8 +115,8 @@ def test_a_document_of_an_exercise_is_due_on_the_day_that_its_table_gives() -> N
     )
     found = watched(date(2028, 5, 1), world(long_term_account=table)).filter(pl.col("deadline_id") == "D24")
     assert found.select("subject", "state").rows() == [
-        ("COMPTE_ADMINISTRATIF 2027", "SANS_DATE"),
-        ("COMPTE_ADMINISTRATIF 2026", "RECU_A_TEMPS"),
+        ("compte administratif 2027", "SANS_DATE"),
+        ("compte administratif 2026", "RECU_A_TEMPS"),
     ]
 
 
@@ -139,7 +140,7 @@ def test_the_choice_is_told_from_what_proves_it() -> None:
     part = facts_of(exported(SOUND) | {"row": exported(SOUND)["row"].with_columns(chosen=pl.lit(value=False))})
     assert states(watched(date(2025, 7, 24), part), "D02") == [("PROCHE", 1)]
     assert states(watched(date(2025, 7, 25), part), "D02") == [("PROCHE", 0)]
-    assert states(watched(date(2025, 7, 26), part), "D02") == [("DEPASSE", -1)]
+    assert states(watched(date(2025, 7, 26), part), "D02") == [("INCOMPLET", -1)], "something came"
 
 
 def test_a_yearly_report_is_due_each_year_from_the_one_after_its_effect_and_shows_what_came() -> None:
@@ -168,6 +169,34 @@ def test_a_yearly_report_is_due_each_year_from_the_one_after_its_effect_and_show
     assert found.filter(pl.col("deadline_id") == "D15a")["evidence_fr"][0] == "rapport reçu le 31/03/2026"
     blind = watched(date(2028, 4, 1), world(**recognised("RC13"), recognition_report=None))
     assert [state for state, _ in states(blind, "D15a")][:3] == ["NON_VERIFIABLE"] * 3
+
+
+def test_what_the_guide_asks_every_year_without_a_day_is_owed_and_the_table_may_date_it() -> None:
+    """RC01 to RC10; nothing of a survey, of the PMSI or of a specification, which nobody asked for yet."""
+    names = [f"RC{number:02d}" for number in range(1, 40)]
+    found = watched(date(2026, 4, 1), world(**recognised(*names), recognition_report=None))
+    without = found.filter(pl.col("subject").is_in(names) & pl.col("due_on").is_null())
+    assert without["deadline_id"].to_list() == names[:10]
+    assert set(without.select("state", "status", "days_left").rows()) == {("SANS_DATE", "missing", None)}
+    assert without["label_fr"][0].endswith("Rapport d'activité annuel (cf.circulaires nationales)")
+    dated = set(found.filter(pl.col("subject").is_in(names)).drop_nulls("due_on")["subject"])
+    assert dated == {"RC11", "RC13", "RC14", "RC15", "RC16", "RC35", "RC37", "RC38", "RC39"}
+    rows = [
+        {"recognition_id": name, "finess_ej": EJ, "data_year": 2025, "due_on": date(2026, 3, 31), "received_on": came}
+        for name, came in (("RC01", None), ("RC02", date(2026, 3, 30)), ("RC21", None))
+    ]
+    told = watched(date(2026, 4, 1), world(**recognised(*names), recognition_report=frame("recognition_report", *rows)))
+    told = told.filter(pl.col("deadline_id").is_in(["RC01", "RC02", "RC21"])).sort("deadline_id", "due_on", nulls_last=True)
+    assert told.select("deadline_id", "state", "status").rows() == [
+        ("RC01", "DEPASSE", "attested"), ("RC02", "RECU_A_TEMPS", "attested"), ("RC02", "SANS_DATE", "missing"),
+        ("RC21", "DEPASSE", "attested"),
+    ]  # fmt: skip
+
+
+def test_a_recognition_that_a_rule_sets_aside_owes_nothing() -> None:
+    assert "D14" in set(watched(date(2025, 8, 1), world(**recognised("RC11")))["deadline_id"])
+    found = watched(date(2025, 8, 1), world(**recognised("RC11", effective_on=None)))
+    assert "D14" not in set(found["deadline_id"]), "R47: its amendment is signed, it has no day of effect"
 
 
 def test_what_is_due_once_is_received_with_any_report_of_the_recognition() -> None:
@@ -237,6 +266,8 @@ def test_what_falls_due_is_told_once_in_the_nearest_of_the_horizons() -> None:
         day = date.fromordinal(date(2027, 7, 1).toordinal() - left)
         near = falling_due(watched(day)).filter(pl.col("deadline_id") == "D07")
         assert near["horizon"].to_list() == ([] if horizon is None else [horizon]), left
+    ends = falling_due(watched(date(2027, 12, 25)))
+    assert ends.select("deadline_id", "horizon").rows() == [("D19", 7), ("D20", 7)], "a period that ends is told too"
 
 
 def test_periods_start_and_end_at_midnight_in_paris() -> None:

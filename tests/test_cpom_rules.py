@@ -27,6 +27,7 @@ from cpom_world import (
     world,
 )
 
+from checks.cpom import scene
 from checks.cpom.days import cutoff, notices, with_lapse
 from checks.cpom.facts import Facts, FactsRefused, facts_of
 from checks.cpom.findings import FINDINGS
@@ -96,10 +97,11 @@ def twice(text: str | None = None) -> dict[str, pl.DataFrame]:
 def lines(*told: tuple[str, str | None, int | None, bool], error: bool = False) -> dict[str, pl.DataFrame]:
     """A financial sheet of the sound contract: envelope, code, cents, is_total."""
     export = exported(SOUND)
-    sheet = export["sheet"].head(1).with_columns(annex=pl.lit("FINANCE"), sheet_id=pl.lit("F1"))
+    of_export = export["sheet"]["sheet_id"][0][:16] + "-9"
+    sheet = export["sheet"].head(1).with_columns(annex=pl.lit("FINANCE"), sheet_id=pl.lit(of_export))
     rows = [
-        {"sheet_id": "F1", "envelope": envelope, "code": code, "amount_cents": cents, "is_total": total, "cell": f"B{place}",
-         "amount_raw": "x", "error": error and cents is None}
+        {"sheet_id": of_export, "envelope": envelope, "code": code, "amount_cents": cents, "is_total": total,
+         "cell": f"B{place}", "amount_raw": "x", "error": error and cents is None}
         for place, (envelope, code, cents, total) in enumerate(told, 1)
     ]  # fmt: skip
     return {"sheet": pl.concat([export["sheet"], sheet]), "financial_line": frame("financial_line", *rows)}
@@ -264,7 +266,8 @@ def of_rule(found: Judgement, rule: str) -> pl.DataFrame:
 
 
 def test_each_rule_of_the_catalogue_is_implemented_once_and_each_check_stands_in_it() -> None:
-    assert sorted(CHECKS) == sorted(rule.id for rule in RULES) == [f"cpom.R{number:02d}" for number in range(1, 53)]
+    assert sorted(rule.id for rule in RULES) == [f"cpom.R{number:02d}" for number in range(1, 53)]
+    assert sorted(CHECKS) == sorted([*(rule.id for rule in RULES), "ecars.A1"])
     assert set(FAULTS) == {rule.id.removeprefix("cpom.") for rule in RULES}
 
 
@@ -425,6 +428,14 @@ def test_two_values_for_one_year_set_both_cells_aside_and_name_them() -> None:
     told = of_rule(found, "R06")
     assert told.height == 2
     assert "E99" in told["message_fr"][0]
+    other = with_series("OS_03_1_1", *[Decimal(7)] * 6)
+    with sheet_reader() as read:
+        export = read_ecars(workbook(SOUND, other), "ch.xlsx", ON, read)
+    twice = of_rule(judged(facts_of({part: getattr(export, part) for part in NAMES} | references())), "R06")
+    assert (
+        twice["message_fr"][0]
+        == "OS_03_1_1, 2024 : des valeurs différentes en « Synthèse 1 » D19, « Synthèse 2 » D19 (10 ; 7)."
+    )
     assert found.target.filter((pl.col("code") == "OS_03_1_1") & (pl.col("year") == 2025)).is_empty()
     same = FAULTS["R07"][0].judged()
     assert of_rule(same, "R07").height == 1
@@ -452,6 +463,20 @@ def test_a_rate_in_percent_format_is_read_in_points_and_a_bare_fraction_is_not()
     numbers = {name: found.target.filter(pl.col("code") == "OS_01_1_1")["number"].to_list() for name, found in told.items()}
     assert numbers == {"format": [10, 20, 30, 40, 50, 60], "bare": [Decimal(f"0.{place}") for place in range(1, 7)]}
     assert (fired(told["format"]), fired(told["bare"])) == (set(), {"R27"})
+    texts = {name: found.target.filter(pl.col("code") == "OS_01_1_1")["text"][0] for name, found in told.items()}
+    assert texts == {"format": "10 %", "bare": "0.1"}, "what was seen in the cell"
+    assert told["format"].value.filter(pl.col("code") == "OS_01_1_1")["text"][0] == "0.1", "what the file holds stays"
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "text"),
+    [
+        ("0.345", "0.0%", "34,5 %"), ("0.34", "0%", "34 %"), ("0.345", "0%", "35 % (cellule : 34,5 %)"),
+        ("0.5", "0.00 %", "50,00 %"), ("0.345", None, "34,5 %"), ("1", "", "100 %"), ("0.1234", "0.00%;[Red]-0.00%", "12,34 %"),
+    ],
+)  # fmt: skip
+def test_a_rate_is_shown_as_its_format_showed_it_with_what_the_format_hides(number: str, code: str | None, text: str) -> None:
+    assert scene.seen(Decimal(number), code) == text
 
 
 def test_findings_of_a_workbook_name_file_sheet_cell_text_and_rule() -> None:
@@ -554,6 +579,32 @@ def test_a_choice_taken_back_is_counted_from_when_it_is_whole_again() -> None:
     late = again.with_columns(entered_at=pl.lit(datetime(2025, 7, 30, tzinfo=UTC)).cast(pl.Datetime("us", "UTC")))
     journal = pl.concat([entry.filter(pl.col("code") != "OS_03_1_1"), back, late])
     assert "R36" in fired(Fault(frames={"entry": journal}).judged())
+
+
+def test_at_the_close_the_table_of_expected_contracts_tells_who_lacks_and_who_is_there_besides() -> None:
+    """Nothing else says who is expected: without it the count alone is told, and what would tell more."""
+    bare = of_rule(judged(world(), closed=True), "R52")
+    assert bare.select("message_fr", "change_fr").rows() == [
+        ("1 établissement(s) reçu(s), 280 attendu(s) selon la politique expected_ej.",
+         "La table contrats_attendus, sans laquelle rien ne dit quels établissements manquent ou sont en trop."),
+    ]  # fmt: skip
+    expected = frame("expected_contract", {"finess_ej": OTHER, "legal_name": "CH ABSENT", "source": "liste du 3 mars"})
+    found = of_rule(judged(world(expected_contract=expected), closed=True, expected_ej=1), "R52")
+    assert found.select("finess_ej", "severity", "message_fr").sort("finess_ej").rows() == [
+        (EJ, "warn", f"CH FICTIF DU SABLE ({EJ}) : contrat reçu (« canonique.csv »), absent de la liste des contrats "
+         "attendus."),
+        (OTHER, "warn", f"CH ABSENT ({OTHER}) est attendu (table contrats_attendus : liste du 3 mars) : aucune synthèse n'en a "
+         "été reçue."),
+    ]  # fmt: skip
+    own = expected.with_columns(finess_ej=pl.lit(EJ))
+    site = changed("establishment", finess_et=EJ)
+    quarantined = world(expected_contract=own, legal_entity=changed("legal_entity", finess_ej=OTHER), establishment=site)
+    told = of_rule(judged(quarantined, closed=True), "R52")["message_fr"].to_list()
+    assert told[1] == (
+        "0 établissement(s) reçu(s), 280 attendu(s) selon la politique expected_ej ; la table contrats_attendus en nomme 1."
+    )
+    assert told[0].endswith("son export, « canonique.csv », est en quarantaine.")
+    assert of_rule(judged(world(expected_contract=own)), "R52").is_empty(), "not before the close"
 
 
 def test_references_are_taken_as_of_the_day_of_the_synthesis() -> None:

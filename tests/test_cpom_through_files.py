@@ -15,7 +15,7 @@ import pytest
 from conftest import Ecluse
 
 from checks.cpom import product
-from connectors.synthetic import Recipe, fictional_finess, write_rsa
+from connectors.synthetic import Recipe, fictional_finess
 from connectors.synthetic_bordereaux import Plan, rows_of, sample_lines, write_xlsx
 from connectors.synthetic_ecars import (
     STRAT_TITLE,
@@ -27,6 +27,7 @@ from connectors.synthetic_ecars import (
     table,
     workbook,
 )
+from connectors.synthetic_rsa import write_rsa
 from contracts_schema.cpom_catalogue import canonical_columns
 from contracts_schema.products import product_of
 from flows import (
@@ -35,12 +36,14 @@ from flows import (
     contracts_shown,
     cpom,
     cpom_decisions,
+    cpom_inputs,
     decisions,
     deliveries,
     editions,
     explanation,
     publication,
     replay,
+    state,
 )
 from flows.arrivals import gather
 from flows.deliveries import Report
@@ -145,38 +148,38 @@ def test_an_indicator_is_judged_only_as_the_ars_decided_and_no_longer_once_it_ta
     assert compared(hub, undecided)["reason"] == "DEFINITION_NON_CONVENUE"
 
 
-def test_a_delivery_makes_again_the_tables_of_the_regions_that_it_is_about_and_of_no_other(
-    hub: Hub, take: Take, transmission: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    corsican, made, work = fictional_finess("2A99"), list[str](), cpom.computed
+def test_regional_totals_are_those_of_their_region_and_of_no_other(hub: Hub, take: Take) -> None:
+    totals = [{"annee": "2025", "part": part, "montant_cents": cents} for part, cents in (("DGOS", "50"), ("OCCITANIE", "50"))]
 
-    def counted(hub: Hub, known: Any, region: str, at: Any) -> Any:
-        made.append(region)
-        return work(hub, known, region, at)
+    def told() -> list[tuple[str, str]]:
+        fired, lacking = (
+            cpom.rows(hub, name).filter(rule="cpom.R43").select("region", pl.lit(word)).rows()
+            for name, word in (("out_ars__cpom_finding", "fires"), ("out_ars__cpom_not_evaluable", "lacks"))
+        )
+        return sorted([*fired, *lacking])
 
-    def again() -> list[str]:
-        made.clear()
-        cpom.rows(hub, cpom.COMPARED)
-        return made[:]
-
-    monkeypatch.setattr(cpom, "computed", counted)
     take("99.csv", canonical([contract()]))
-    take("94.xlsx", workbook(contract(corsican)))
-    assert again() == ["94", "99"]
-    assert again() == []
-    take("94-2.xlsx", workbook(contract(corsican, name="Autre nom")))
-    assert again() == ["94"]
-    signed = {"avenant_id": "A1", "finess_ej": corsican, "date_signature": date(2025, 9, 1)}
-    take("avenants.csv", table("avenants", [signed]))
-    assert again() == ["94", "99"], "that a list came at all is known to all"
-    take("avenants-2.csv", table("avenants", [signed, {**signed, "avenant_id": "A2"}]))
-    assert again() == ["94"]
-    sent = deliveries.ingest(hub, deliveries.find([transmission])[0][0])
-    assert again() == ["99"]
-    take("liens.csv", links((SITE, corsican)))
-    assert again() == ["94", "99"]
-    decisions.withdraw(hub, sent.delivery_id or "", "établissement lié à une entité corse")
-    assert again() == ["94", "99"]
+    assert take("su.csv", table("su_region", totals).replace(b";region\n", b"\n").replace(b";;\n", b";\n")).status == "accepted"
+    assert told() == [("99", "fires")], "of the only région that has contracts"
+    take("94.csv", canonical([contract(fictional_finess("2A99"))]))
+    assert told() == [("94", "lacks"), ("99", "lacks")]
+    take("su-94.csv", table("su_region", [{**one, "region": "94"} for one in totals]))
+    assert told() == [("94", "fires"), ("99", "lacks")]
+    lost = take("su-00.csv", table("su_region", [{**one, "region": "00"} for one in totals]))
+    assert "ligne 2, colonne region : code INSEE d'une région attendu" in str(lost.message)
+
+
+def test_a_list_about_another_region_says_nothing_of_this_one(hub: Hub, take: Take) -> None:
+    corsican = fictional_finess("2A99")
+    chosen = {"CT_03_1_1": ["Pharmacie"] * 6, **contract().chosen}
+    take("deux.csv", canonical([contract(chosen=chosen), contract(corsican, chosen=chosen)]))
+    group = {"ght": "GHT fictif", "date_debut": date(2020, 1, 1)}
+    take("ght.csv", table("ght", [{"finess_ej": OTHER, **group}]))
+    told = cpom.rows(hub, "out_ars__cpom_finding").filter(rule="cpom.R19").sort("finess_ej")
+    assert told.select("region", "severity").rows() == [("94", "Avertissement"), ("99", "Bloquant")]
+    take("personne.csv", table("ght", []))
+    told = cpom.rows(hub, "out_ars__cpom_finding").filter(rule="cpom.R19")
+    assert told["severity"].to_list() == ["Bloquant", "Bloquant"], "a list emptied says that nobody is in a group"
 
 
 def test_a_decision_says_what_there_is_and_the_same_one_twice_is_one(hub: Hub) -> None:
@@ -197,13 +200,29 @@ def test_every_variant_that_can_be_decided_is_one_that_is_recomputed(hub: Hub, t
     at = computed.moment(hub, "cpom")
     assert at
     known = deliveries.all_heads(hub)
-    given = cpom.recomputed(hub, known, cpom.judged(hub, known, "99", at).facts, at)
+    facts = cpom.judged(hub, known, "99", at, lambda number: number == SITE).facts
+    given = cpom_inputs.recomputed(hub, known, facts, at)
     assert given["finess_ej"].unique().to_list() == [SITE], "a legal entity that sends for itself"
     found = given.group_by("definition_id").agg(pl.col("variant").sort())
     told = {name: sorted(variants) for name, variants in cpom_decisions.VARIANTS.items()}
     # the variants of a site need the list of HPR sites
     assert {name: [one for one in told[name] if one in variants] for name, variants in found.rows()} == dict(found.rows())
     assert set(dict(found.rows())) == set(told)
+
+
+def test_on_a_past_day_deadlines_are_judged_on_that_day_and_at_a_position_on_its_own(hub: Hub, take: Take) -> None:
+    take("synthese.xlsx", workbook(contract()))
+    later = replace(hub, clock=lambda: datetime(2026, 9, 1, tzinfo=UTC))
+
+    def days_left(as_of: str | None) -> set[int]:
+        """By how much the days left differ from what they were on the day of the file, 10 March."""
+        before, now = (contracts_shown.obligations_of(one, None, until) for one, until in ((hub, None), state.at(later, as_of)))
+        left = [[one["days_left"] for one in told] for told in (before, now)]
+        return {was - then for was, then in zip(*left, strict=True) if was is not None and then is not None}
+
+    assert {as_of: days_left(as_of) for as_of in ("2", "2026-03-10", "2026-05-11", "2026-09-01", "2030-01-01")} == {
+        "2": {0}, "2026-03-10": {0}, "2026-05-11": {62}, "2026-09-01": days_left(None), "2030-01-01": {175},
+    }  # fmt: skip
 
 
 def test_a_policy_changes_what_the_rules_say(hub: Hub, take: Take) -> None:
@@ -227,13 +246,19 @@ def test_the_contracts_are_counted_once_the_campaign_is_closed_and_no_longer_onc
 
     assert said() == ([], ["cpom.R52"])
     closed = cpom_decisions.close(hub, ARS, "fin de campagne")["position"]
-    assert said() == (["2 établissement(s) reçu(s), 280 attendu(s)."], [])
+    assert said() == (["2 établissement(s) reçu(s), 280 attendu(s) selon la politique expected_ej."], [])
     assert cpom_decisions.close(hub, ARS, "encore")["already"]
     cpom_decisions.decide_policy(hub, ARS, "expected_ej", "2", "région fictive")
     assert said() == ([], [])
+    third = fictional_finess(number=9)
+    take("attendus.csv", table("contrats_attendus", [{"finess_ej": LEGAL}, {"finess_ej": third, "raison_sociale": "CH 9"}]))
+    assert said() == ([
+        f"CH FICTIF 4 ({OTHER}) : contrat reçu (« region.csv »), absent de la liste des contrats attendus.",
+        f"CH 9 ({third}) est attendu (table contrats_attendus) : aucune synthèse n'en a été reçue.",
+    ], [])  # fmt: skip
     cpom_decisions.reopen(hub, ARS, "un retardataire")
     assert said() == ([], ["cpom.R52"])
-    assert said(closed) == (["2 établissement(s) reçu(s), 280 attendu(s)."], []), "as known then"
+    assert said(closed) == (["2 établissement(s) reçu(s), 280 attendu(s) selon la politique expected_ej."], []), "as known then"
     with pytest.raises(WrongUsage, match="aucune décision"):
         cpom_decisions.reopen(hub, ARS, "encore")
 
@@ -254,18 +279,67 @@ def test_a_later_export_replaces_its_contract_alone_and_an_earlier_one_still_pro
         contracts(hub)
 
 
-def test_results_declared_later_come_beside_the_choice(hub: Hub, take: Take) -> None:
-    take("synthese.xlsx", workbook(contract()))
-    before = contracts(hub)[LEGAL]
+def test_an_annex_that_the_last_export_lacks_stays_and_is_told(hub: Hub, take: Take) -> None:
+    whole = replace(sample_contract(4, hpr=True, finess_ej=LEGAL), recognitions=[["CH", "Centre", None, None, None, None]])
+    take("juillet.xlsx", workbook(whole))
+    first = take("septembre.xlsx", workbook(contract()), datetime(2025, 9, 16, 9, tzinfo=UTC))
+    assert (first.status, first.alerts) == ("accepted", ["ecars.A1"])
+    assert str(first.message) == (
+        "septembre.xlsx : pas de feuille « ANNEXE HOPITAUX DE PROXIMITE » ; celle d'un export précédent reste en place : "
+        f"{LEGAL} (feuille « HPR » de « juillet.xlsx ») (règle ecars.A1)"
+    )
+
+    def kept() -> list[tuple[str, str, str, str]]:
+        found = cpom.rows(hub, "out_ars__cpom_finding").filter(rule="ecars.A1")
+        return found.select("severity", "file", "sheet", "message").sort("severity").rows()
+
+    assert contracts(hub)[LEGAL]["chosen_hpr"] == 6
+    assert cpom.rows(hub, "out_ars__cpom_target").filter(pl.col("indicator_id").str.starts_with("HPR")).height == 24
+    assert kept() == [
+        ("Avertissement", "juillet.xlsx", "HPR",
+         "L'annexe HPR n'est pas dans le dernier export reçu (septembre.xlsx) : celle de "
+         "« juillet.xlsx », feuille « HPR », reste en place."),
+        ("Information", "juillet.xlsx", "Reconnaissances",
+         "La feuille des reconnaissances n'est pas dans le dernier export reçu "
+         "(septembre.xlsx) : celle de « juillet.xlsx », feuille « Reconnaissances », reste en place."),
+    ]  # fmt: skip
+    assert first.delivery_id
+    decisions.withdraw(hub, first.delivery_id, "erreur")
+    assert kept() == []
+    assert decisions.restore(hub, first.delivery_id, "à tort").alerts == ["ecars.A1"]
+    # said empty, the annex is taken back
+    emptied = take("octobre.csv", canonical([contract(hpr={})]), datetime(2025, 10, 1, tzinfo=UTC))
+    assert (emptied.alerts, contracts(hub)[LEGAL]["chosen_hpr"]) == ([], 0)
+    assert take("novembre.csv", canonical([contract(name="CH")]), datetime(2025, 11, 1, tzinfo=UTC)).alerts == []
+
+
+def results(code: str, year: int, text: str, day: str = "2026-02-27") -> bytes:
     row = {
-        "campagne": "CPOM-2025-2029", "finess_ej": LEGAL, "annexe": "STRAT", "indicateur_code": "OS_13_1_1", "choisi": "oui",
-        "annee": "2025", "role": "REALISE", "valeur_texte": "41,5 %", "date_synthese": "2026-02-27",
+        "campagne": "CPOM-2025-2029", "finess_ej": LEGAL, "annexe": "STRAT", "indicateur_code": code, "choisi": "oui",
+        "annee": str(year), "role": "REALISE", "valeur_texte": text, "date_synthese": day,
     }  # fmt: skip
     lines = [";".join(canonical_columns()), ";".join(row.get(name, "") for name in canonical_columns())]
-    assert take("resultats.csv", ("\n".join(lines) + "\n").encode(), datetime(2026, 3, 1, tzinfo=UTC)).status == "accepted"
+    return ("\n".join(lines) + "\n").encode()
+
+
+def test_results_declared_later_come_beside_the_choice_and_beside_those_of_other_years(hub: Hub, take: Take) -> None:
+    take("synthese.xlsx", workbook(contract()))
+    before = contracts(hub)[LEGAL]
+    sent = {"2025.csv": results("OS_13_1_1", 2025, "41,5 %"), "autre.csv": results("OS_22_1_1", 2025, "3", ""),
+            "2026.csv": results("OS_13_1_1", 2026, "43 %"), "corrige.csv": results("OS_13_1_1", 2025, "42 %")}  # fmt: skip
+    for day, (name, content) in enumerate(sent.items(), 1):
+        assert take(name, content, datetime(2026, 3, day, tzinfo=UTC)).status == "accepted"
     found = cpom.rows(hub, cpom.COMPARED).filter(pl.col("role") == "REALISE")
-    assert found.select("id", "year", "declared").rows() == [("OS_13_1_1", 2025, Decimal("41.5"))]
-    assert contracts(hub)[LEGAL] == before
+    assert found.select("id", "year", "declared").rows() == [
+        ("OS_13_1_1", 2025, Decimal(42)), ("OS_13_1_1", 2026, Decimal(43)), ("OS_22_1_1", 2025, Decimal(3)),
+    ]  # fmt: skip
+    assert contracts(hub)[LEGAL] == before, "a result chooses nothing, and says nothing of the day of the choice"
+    take("nouvelle.xlsx", workbook(contract(name="CH RENOMMÉ")), datetime(2026, 3, 9, tzinfo=UTC))
+    assert contracts(hub)[LEGAL]["file"] == "nouvelle.xlsx"
+    lacking = contract(chosen={**contract().chosen, "OS_13_1_1": ["40 %", None, "45 %", "46 %", "47 %", "48 %"]})
+    take("incomplete.xlsx", workbook(lacking), datetime(2026, 3, 10, tzinfo=UTC))
+    told = cpom.rows(hub, "out_ars__cpom_finding").filter(pl.col("indicator_id") == "OS_13_1_1")
+    assert told.select("rule", "year").rows() == [("cpom.R23", 2025)], "a result is no target"
 
 
 def test_a_file_that_cannot_be_read_is_refused_with_its_place_and_rule(take: Take, hub: Hub) -> None:
@@ -279,6 +353,13 @@ def test_a_file_that_cannot_be_read_is_refused_with_its_place_and_rule(take: Tak
     lost = take("malforme.xlsx", workbook(contract("9900")))
     assert (lost.status, lost.alerts) == ("accepted", ["cpom.R01"]), "no ARS can be told of it"
     assert str(lost.message).startswith("malforme.xlsx : feuille « Synthèse », cellule A4 : numéro FINESS EJ absent, mal formé")
+    plans = [Plan(strategic_rows(contract()), "Synthèse", hidden_rows=frozenset([9])), Plan([["Page de garde"]], "Garde")]
+    odd = take("masque.xlsx", write_xlsx(plans))
+    assert (odd.status, odd.alerts) == ("accepted", ["ecars.A2", "ecars.A3"])
+    assert str(odd.message) == (
+        "masque.xlsx : feuille « Synthèse » : 1 ligne masquée ou filtrée, lue (règle ecars.A3) ; "
+        "masque.xlsx : feuille « Garde » sans tableau reconnu : non lue (règle ecars.A2)"
+    )
     renamed = take("renomme.xlsx", canonical([contract()]))
     assert (renamed.status, renamed.reasons) == ("rejected", ["ecars.FL2"])
 
@@ -333,6 +414,7 @@ def test_a_figure_that_the_pmsi_product_hides_is_hidden_here_too(hub: Hub, take:
     inside = cpom.rows(hub, cpom.COMPARED).filter(pl.col("definition_id") == "OS_11").row(0, named=True)
     assert inside["numerator"] is not None
     assert [told[name] for name in ("numerator", "denominator", "recomputed", "gap", "result")] == [None] * 4 + ["Masqué"]
+    assert told["conflicts_hidden"], "conflicts are read beside their rate only"
 
 
 def test_the_products_are_published_once_then_why_they_changed_is_told_and_where_a_figure_comes_from(
@@ -425,6 +507,10 @@ def test_what_falls_due_is_told_with_the_smallest_horizon(hub: Hub, take: Take) 
     take("court.xlsx", workbook(incomplete), datetime(2025, 7, 2, tzinfo=UTC))
     [choice] = [one for one in contracts_shown.falling_due(on_the_eve) if one["deadline_id"] == "D02"]
     assert (choice["finess_ej"], choice["days_left"], choice["horizon"]) == (LEGAL, 1, 1)
+    take("94.csv", canonical([contract(fictional_finess("2A99"))]))
+    at_last = replace(hub, clock=lambda: datetime(2025, 12, 30, 12, tzinfo=UTC))
+    ends = [(one["deadline_id"], one["days_left"]) for one in contracts_shown.falling_due(at_last)]
+    assert ends == [("D22", 1)], "of the whole campaign once, whatever the régions"
 
 
 def test_the_commands_show_a_contract_and_record_what_the_ars_decides(

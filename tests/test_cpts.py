@@ -11,6 +11,7 @@ from test_cds_rules import BY_CPTS, fired
 
 from checks.cds.ruling import CHECKS
 from checks.cpom.law import default_law
+from checks.cpts import doubles
 from checks.cpts.agreement import CONTRACTS, MISSIONS, amounts, side_by_side, tier_of, tiers, year_of
 from checks.cpts.financings import FINANCINGS, WITH_KEYS, identified, of_centres, of_commitments, overlaps
 from checks.cpts.rules import Network, examine_network
@@ -133,6 +134,10 @@ def test_a_siren_is_no_finess() -> None:
          "region"),
         ("missions", "contrat_id;mission;date_demarrage;date_deploiement;taux_atteinte;premier_versement", "C;SOINS;;;;",
          "mission"),
+        ("missions", "contrat_id;mission;date_demarrage;date_deploiement;taux_atteinte;premier_versement", "C;ACCES;;;150;",
+         "taux_atteinte"),
+        ("contrats", "contrat_id;type_contrat;siret;population;palier;date_signature;region", "C;ITAOS;1;2;II;2024-01-01;99",
+         "palier"),
         ("financements", "beneficiaire;region;action;financement;date_debut;date_fin", "1;99;a;DON;2024-01-01;",
          "financement"),
     ],
@@ -318,6 +323,7 @@ def test_nothing_delivered_is_not_evaluable_and_never_fires() -> None:
     found = examine_network(Network())
     assert fired(found) == set()
     assert set(found["rule"].str.strip_prefix("cds.CDS")) == {"66", "67", "69", "70", "71"}
+    assert found["reason_fr"].str.len_chars().min() > 0, "each says what is missing"
 
 
 # --- who is financed twice, across sources
@@ -345,7 +351,7 @@ def test_a_notified_commitment_runs_to_the_end_of_its_campaign_and_one_not_notif
 def test_other_words_for_the_action_are_shown_and_told_by_no_rule_and_an_action_not_said_is_not_verifiable() -> None:
     rows = financed(
         ("B1", "Coordination", "FIR", date(2024, 1, 1), date(2024, 12, 31)),
-        ("B1", "Fonction de coordination", "ACCORD", date(2024, 1, 1), date(2024, 12, 31)),
+        ("B1", "Diversité", "ACCORD", date(2024, 1, 1), date(2024, 12, 31)),
         ("B1", "Accueil", "ACCORD", date(2024, 6, 1), date(2024, 12, 31)),
         ("B1", None, "FMIS", date(2024, 12, 31), None),
         ("B1", "Coordination", "FIR", date(2025, 1, 1), date(2025, 12, 31)),
@@ -353,10 +359,66 @@ def test_other_words_for_the_action_are_shown_and_told_by_no_rule_and_an_action_
     found = {(row["funding"], row["other_funding"]): row for row in overlaps(rows).iter_rows(named=True)}
     assert set(found) == {("FIR", "ACCORD"), ("FIR", "FMIS"), ("FMIS", "ACCORD")}
     assert found["FIR", "ACCORD"]["verdict"] == "other"
-    assert found["FIR", "ACCORD"]["other_action"] == "Accueil ; Fonction de coordination"
+    assert found["FIR", "ACCORD"]["other_action"] == "Accueil ; Diversité"
     assert (found["FIR", "FMIS"]["verdict"], found["FIR", "FMIS"]["starts_on"]) == ("unknown", date(2024, 12, 31))
     judged = examine_network(Network(financings=rows)).filter(rule="cds.CDS71")
     assert (fired(judged), judged["status"].unique().to_list()) == (set(), ["not_evaluable"])
+
+
+@pytest.mark.parametrize(
+    ("action", "funding", "other", "theme"),
+    [
+        ("Poste de coordonnateur", "ACCORD", "Fonction de coordination", "coordination"),
+        ("SNP : régulation", "ACI", "Accès aux soins (médecin traitant et soins non programmés)", "accès aux soins"),
+        ("Plan de crise", "ACI", "Réponse aux crises sanitaires", "crises sanitaires"),
+        ("Ingénierie de projet", "ACI", "Accès aux soins (médecin traitant et soins non programmés)", None),
+        ("Surcoordination", "ACCORD", "Fonction de coordination", None),
+    ],
+)
+def test_other_words_of_one_theme_are_told_as_likely_with_the_theme(
+    action: str, funding: str, other: str, theme: str | None
+) -> None:
+    whole = (date(2024, 1, 1), date(2024, 12, 31))
+    rows = financed(("B1", action, "FIR", *whole), ("B1", other, funding, *whole))
+    assert told(financings=rows) == ({"71 theme"} if theme else set())
+    assert overlaps(rows).select("verdict", "theme").rows() == [("theme" if theme else "other", theme)]
+
+
+def doubled(*lines: str) -> pl.DataFrame:
+    """Which orders may be others, of commitments that each come in a file of their own."""
+    rows = [fir(one, file=f"F{place}.txt").rows.with_columns(region=pl.lit("99")) for place, one in enumerate(lines)]
+    return doubles.doubles(pl.concat(rows))
+
+
+@pytest.mark.parametrize(
+    ("second", "case"),
+    [
+        (line(order="A2"), "same_amount"),
+        (line(order="A2").replace("01/03/2024 00:00:00", ""), "same_amount"),
+        (line(order="A2").replace("Coordonnateur", "COORDONNATEUR "), "same_amount"),
+        (line(order="A2", notified="7"), "same_day"),
+        (line(order="A2", notified="7").replace("01/03/2024", "01/04/2024"), None),
+        (line(order="A2").replace("01/03/2024", "01/04/2024"), None),
+        (line(order="A2", notified=""), None),
+        (line(order="A2", notified="-1000.5"), None),
+        (line(order="A2", campaign=2023), None),
+        (line("990000028", order="A2"), None),
+        (line(order="A2").replace("Coordonnateur", "Ingénierie"), None),
+    ],
+)
+def test_a_commitment_under_two_orders_is_told_on_both_lines_and_keeps_its_money(second: str, case: str | None) -> None:
+    found = doubled(line(), second)
+    assert set(found["case"]) == ({case} if case else set())
+    assert sorted(found["order_number"]) == (["A1", "A2"] if case else [])
+    said = doubles.told(found)
+    assert said["rule"].to_list() == ["cds.CDS60"] * (2 if case else 0)
+    assert all("Les deux sont comptés" in reason for reason in said["reason_fr"])
+
+
+def test_an_order_that_its_own_correction_cancels_is_no_double() -> None:
+    assert doubled(line(), line(notified="-1000.5"), line(order="A2")).is_empty()
+    half = line(order="A2", notified="500.25")
+    assert sorted(doubled(line(), half, half)["order_number"]) == ["A1", "A2"], "two lines of one order are one amount"
 
 
 def test_a_centre_is_financed_by_the_accord_for_what_it_answered_last() -> None:

@@ -62,6 +62,7 @@ SAMPLES = {
     "crises": b"ars_region;date_debut;date_fin;texte\n99;2025-08-01;2025-08-31;canicule\n",
     "ecds_codes": b"code_source;section;code_hub;date_debut;date_fin;source\nACC1;rfs;CDS15-A1-HOR;2015-01-01;;guide\n",
     "software_releases": "Logiciel;Première version\nLogiciel fictif;2017-01-01\n".encode(),
+    "expected_transmissions": "Région;FINESS;Champ\n99;990000010;MCO\n".encode(),
     "indicators": "SIRET;Année;Patients pris en charge\n99900001100018;2023;12\n".encode(),
 }
 

@@ -17,12 +17,13 @@ import pytest
 from conftest import Ecluse, Export, the
 
 from checks.deliveries import limits
-from connectors.synthetic import Recipe, damage, fictional_finess
+from connectors.synthetic import Recipe, fictional_finess
+from connectors.synthetic_damage import damage
 from connectors.synthetic_families import transmission, write_archive, write_files
 from contracts_schema.layouts import layout
 from contracts_schema.products import VIEWS, products
 from contracts_schema.rules import catalogue
-from flows import building, decisions, deliveries, expected, gate, publication
+from flows import building, decisions, deliveries, expected, explanation, gate, publication
 from flows.deliveries import Report
 from flows.hub import CONFIG, Hub, WrongUsage, open_hub, parse_instant
 from warehouse.log import Event
@@ -417,6 +418,36 @@ def test_each_establishment_is_told_month_by_month_and_those_of_the_list_even_wh
     assert (shown.code, "2 établissements en retard sur 3" in shown.out) == (1, True)
 
 
+def test_an_ars_says_who_is_to_transmit_from_which_month_until_when(hub: Hub, ecluse: Ecluse, tmp_path: Path) -> None:
+    files = transmission(Recipe(FINESS, 2025, 4, 10, 1)) | {"tra": b"\r\n"}
+    del files["ano"]
+    ingest(hub, write_archive(tmp_path, Recipe(FINESS, 2025, 4, 10, 1), "20250520101500", files=files))
+    ingest(hub, rsa(tmp_path / "closed", lines(months=2, finess=OTHER), finess=OTHER))
+    before = hub.log.head()[0]
+    assert [row["expected_by"] for row in expected.missing(hub, 2025, 6)["establishments"]] == ["received"] * 2
+    table = tmp_path / "attendus.csv"
+    table.write_text(
+        "Région;FINESS;Champ;Début;Fin exclue\n"
+        f"99;{FINESS};MCO;;\n99;{OTHER};mco;;01/03/2025\n99;{THIRD};MCO;15/05/2025;\n99;{fictional_finess(number=4)};SMR;;\n",
+        encoding="utf-8",
+    )
+    assert deliveries.ingest(hub, deliveries.find([table])[0][0]).status == "accepted"
+    answer = expected.missing(hub, 2025, 6)
+    told = {row["finess"]: row for row in answer["establishments"]}
+    assert answer["missing"] == 2
+    assert {finess: (row["covered"], row["lacking"]) for finess, row in told.items()} == {
+        FINESS: (False, ["ano", "tra"]), OTHER: (True, ["ano", "med", "dmip", "ium", "tra"]), THIRD: (False, []),
+    }  # fmt: skip
+    assert {row["expected_by"] for row in told.values()} == {"list"}
+    states = {finess: list(row["months"].values()) for finess, row in told.items()}
+    assert states[OTHER] == ["missing", "accepted", *["not_expected"] * 4]
+    assert states[THIRD] == [*["not_expected"] * 4, "missing", "missing"]
+    assert OTHER not in {row["finess"] for row in expected.missing(hub, 2026, 3)["establishments"]}, "it has closed"
+    assert expected.missing(hub, 2025, 6, before) == expected.missing(open_hub(hub.settings.home), 2025, 6, before) != answer
+    shown = ecluse("missing", "--year", "2025", "--month", "12", "--as-of", hub.log.head()[0]).out
+    assert "liste   ano, tra" in shown
+
+
 def test_nothing_missing_is_told_with_code_0(ecluse: Ecluse, hub: Hub, tmp_path: Path) -> None:
     ingest(hub, rsa(tmp_path, lines(months=4), month=4))
     codes = [ecluse("missing", "--year", "2025", "--month", month).code for month in (3, 4, 5, 13)]
@@ -468,11 +499,20 @@ def test_the_reject_report_names_files_lines_rules_and_fields_and_no_value(hub: 
     pieces = {line[at : at + 9].decode() for line in (content[3], content[11], content[21], tra[6]) for at in range(12, 80)}
     assert [piece for piece in pieces if " " not in piece and piece in told] == []
     assert "A5" not in told
+    position = hub.log.head()[0]
+    decisions.waive(hub, str(report.delivery_id), "essai", UNTIL)
+    assert len(expected.reject_report(hub, str(report.delivery_id))) == 5, "it is held no more"
+    then = ecluse("reject-report", report.delivery_id, "--as-of", position, "--json").json["lines"]
+    assert [row["regle"] for row in then] == [row["regle"] for row in rows]
+    decisions.withdraw(hub, str(report.delivery_id), "essai")
+    [aside] = explanation.quarantine(hub, delivery=str(report.delivery_id))
+    assert (aside.status, aside.lines.height, explanation.quarantine(hub)) == ("withdrawn", 5, [])
 
 
-def test_a_transmission_without_fault_has_an_empty_reject_report(hub: Hub, tmp_path: Path) -> None:
+def test_a_transmission_without_fault_has_an_empty_reject_report(hub: Hub, ecluse: Ecluse, tmp_path: Path) -> None:
     report = ingest(hub, write_files(tmp_path / "a", Recipe(FINESS, 2025, 1, 20, 1))[0])
     assert expected.reject_report(hub, str(report.delivery_id)) == []
+    assert "Rien à dire à l'émetteur" in ecluse("reject-report", report.delivery_id).out
     with pytest.raises(WrongUsage, match="aucune livraison"):
         expected.reject_report(open_hub(hub.settings.home), "ffff")
 

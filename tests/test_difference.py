@@ -3,6 +3,7 @@
 import itertools
 import json
 import random
+import shutil
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,10 +14,14 @@ import pytest
 from oracle_rsa import formats, judge_line
 from typer.testing import CliRunner
 
+from checks import rows
 from checks.rows import Gate
 from connectors import pmsi
-from connectors.synthetic import Recipe, fictional_finess, records
-from contracts_schema.families import FAMILIES, columns, schema, zones
+from connectors.synthetic import Recipe, fictional_finess
+from connectors.synthetic_rsa import records
+from contracts_schema import families
+from contracts_schema.families import FAMILIES, Family, columns, schema, zones
+from contracts_schema.layouts import Layout
 from contracts_schema.products import VIEWS, products
 from flows import building, decisions, deliveries
 from flows.cli import app
@@ -251,14 +256,16 @@ def test_what_is_left_out_is_named_as_the_layouts_name_it() -> None:
 # --- figures ----------------------------------------------------------------------------------------------------------
 
 
-def ingest(hub: Hub, folder: Path, number: int, month: int, version: str = "229") -> str:
+def ingest(
+    hub: Hub, folder: Path, number: int, month: int, version: str = "229", stays: int = 25, status: str = "accepted"
+) -> str:
     finess = fictional_finess(number=number)
     path = folder / f"{finess}.2025.{month}.rsa"
-    recipe = Recipe(finess, 2025, month, 25, number, version, changed=0.1, vanished=0.02, late=0.02)
+    recipe = Recipe(finess, 2025, month, stays, number, version, changed=0.1, vanished=0.02, late=0.02)
     path.write_bytes(b"".join(records(recipe)))
     found, refused = deliveries.find([path])
     report = deliveries.ingest(hub, found[0])
-    assert (report.status, refused) == ("accepted", [])
+    assert (report.status, refused) == (status, [])
     return str(report.delivery_id)
 
 
@@ -268,8 +275,24 @@ def hub(tmp_path: Path) -> Hub:
     return open_hub(tmp_path / "hub")
 
 
+def judged_again(hub: Hub, delivery: str, version: str) -> None:
+    """Judge a delivery again as if its format were not known: it is held, and stands no more."""
+
+    def known(family: Family) -> dict[str, Layout]:
+        return {number: of for number, of in families.formats(family).items() if number != version}
+
+    with pytest.MonkeyPatch.context() as other:
+        for module in (pmsi, rows):
+            other.setattr(module, "formats", known)
+        for module in (deliveries, decisions):
+            other.setattr(module, "fingerprint", lambda: "other")
+        assert [report.status for report in decisions.redecide(hub, delivery)] == ["held"]
+
+
 def lived(folder: Path, seed: int) -> Hub:
-    """A hub that received three months of three establishments in some order, and took some back."""
+    """A hub that received three months of three establishments in some order, took some back and one of these in again, let a
+    held one in, and judged one again, which no longer stands.
+    """
     draw = random.Random(seed)
     init_hub(folder / "hub", test=True, recipients=["ars-99"])
     hub = open_hub(folder / "hub")
@@ -279,6 +302,14 @@ def lived(folder: Path, seed: int) -> Hub:
         delivery = ingest(hub, folder, number, month, draw.choice(["228", "229"]))
         if draw.random() < 0.3:
             decisions.withdraw(hub, delivery, "essai")
+    one, *_, other = deliveries.heads(hub).values()
+    number = next(number for number in (1, 2, 3) if fictional_finess(number=number) == one.data["finess"])
+    shrunken = ingest(hub, folder, number, 4, stays=3, status="held")
+    decisions.waive(hub, shrunken, "essai", hub.today())
+    decisions.withdraw(hub, shrunken, "essai")
+    decisions.restore(hub, shrunken, "essai")
+    [version] = other.data["families"]["rsa"]["formats"]
+    judged_again(hub, other.delivery_id, version)
     return hub
 
 
@@ -332,8 +363,26 @@ def assert_parts_are_steps(hub: Hub, spans: int, draw: random.Random) -> None:
 
 def test_parts_are_the_figures_after_each_event_minus_before_it_and_sum_to_the_change(history: Hub) -> None:
     assert_parts_are_steps(history, 1, random.Random(0))
-    figures = difference(history, 0, history.log.head()[0])["figures"]
-    assert any(len(figure["parts"]) > 2 for figure in figures)
+    found = difference(history, 0, history.log.head()[0])
+    assert any(len(figure["parts"]) > 2 for figure in found["figures"])
+    assert {move["outcome"] for move in found["moves"]} == {"accepted", "withdrawn", "waived", "restored", "held"}
+
+
+def views_of(hub: Hub) -> dict[str, bytes]:
+    folder = hub.views_folder
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_views_built_as_events_came_have_the_bytes_of_those_built_at_once(history: Hub) -> None:
+    now = history.log.head()[0]
+    for position in (now // 3, 2 * now // 3, now):
+        building.build(history, position)
+    step_by_step = views_of(history)
+    shutil.rmtree(history.views_folder)
+    building.build(history)
+    at_once = views_of(history)
+    assert len(step_by_step) > len(at_once) > 10
+    assert at_once.items() <= step_by_step.items()
 
 
 @pytest.mark.soak
@@ -408,6 +457,7 @@ def test_the_last_change_of_a_scope_is_from_the_delivery_before(hub: Hub, tmp_pa
     decisions.withdraw(hub, second, "essai")
     ends = difference(hub, *last_change(hub, scope), scope)["scopes"]
     assert [(end["before"]["delivery_id"], end["after"]["delivery_id"]) for end in ends] == [(second, first)]
+    assert last_change(hub, scope, 6) == (3, 6), "as it was known then"
 
 
 # --- the command ------------------------------------------------------------------------------------------------------
@@ -441,6 +491,7 @@ def test_the_command_says_in_french_what_changed_and_fits_a_terminal(hub: Hub, t
     wide = [line for line in shown.splitlines() if len(line) > 80]
     assert all("→" in line or "exit_year=" in line for line in wide)
     assert told(hub, "5", "6") == told(hub, "--scope", f"pmsi/mco/{FINESS}/2025")
+    assert told(hub, "2", "--as-of", "6") == shown
     assert "Aucune transmission en place n'a changé." in told(hub, "6")
 
 
@@ -458,7 +509,9 @@ def test_the_command_gives_programs_numbers_and_no_cell_of_a_row(hub: Hub, tmp_p
     assert not postal_codes & set(strings(answer))
 
 
-@pytest.mark.parametrize("arguments", [(), ("4", "2"), ("9999",), ("--scope", "pmsi/mco/990000010/1999")])
+@pytest.mark.parametrize(
+    "arguments", [(), ("4", "2"), ("9999",), ("2", "4", "--as-of", "4"), ("--scope", "pmsi/mco/990000010/1999")]
+)
 def test_what_cannot_be_compared_is_said(hub: Hub, tmp_path: Path, arguments: tuple[str, ...]) -> None:
     ingest(hub, tmp_path, 1, 1)
     ingest(hub, tmp_path, 1, 2)

@@ -1,11 +1,12 @@
 """What the documentation says is what happens: its commands run, its generated parts are up to date, its links lead on."""
 
-import importlib.util
+import importlib
 import itertools
 import os
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 
@@ -68,13 +69,11 @@ def pattern(shown: str) -> re.Pattern[str]:
     return re.compile(".*".join(map(re.escape, words.split(GAP))))
 
 
+@cache
 def generator() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("generate", PROJECT / "docs" / "generate.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(PROJECT / "docs")  # where it finds its parts, as when it is run
+        return importlib.import_module("generate")
 
 
 @pytest.mark.parametrize("installed", [False, pytest.param(True, marks=pytest.mark.soak)], ids=["forked", "installed"])
@@ -140,7 +139,25 @@ def test_every_command_is_in_the_readme_and_its_help_in_the_reference() -> None:
     names = list(typer.main.get_group(app).commands)
     readme, reference = ((PROJECT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/cli.md"))
     assert [name for name in names if not re.search(rf"^\| `{name}\b", readme, re.MULTILINE)] == []
-    assert [name for name in names if f"Usage: ecluse {name} " not in reference] == []
+    assert [name for name in names if f"Utilisation : ecluse {name} " not in reference] == []
+
+
+def test_all_that_the_page_on_the_code_names_exists() -> None:
+    page = (PROJECT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    modules = re.findall(r"`((?:flows|connectors|contracts_schema|checks|warehouse)(?:\.\w+)+)`", page)
+    paths = re.findall(r"`((?:flows|connectors|contracts_schema|checks|warehouse|tests|docs)/[\w./]*)…?`", page)
+    assert len(modules) > 50
+    assert [name for name in modules if not defined(name)] == []
+    assert [path for path in paths if not list(PROJECT.glob(f"{path.rstrip('/')}*"))] == []
+
+
+def defined(name: str) -> bool:
+    """Whether a dotted name is a module or a package, or stands at the top of one."""
+    *above, last = name.split(".")
+    inside = [PROJECT.joinpath(*above[:-1], f"{above[-1]}.py"), PROJECT.joinpath(*above, "__init__.py")]
+    written = "".join(path.read_text(encoding="utf-8") for path in inside if path.is_file())
+    module = PROJECT.joinpath(*above, f"{last}.py").is_file() or PROJECT.joinpath(*above, last, "__init__.py").is_file()
+    return module or bool(re.search(rf"^(?:def |class )?{last}\b", written, re.MULTILINE))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

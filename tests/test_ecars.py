@@ -250,8 +250,8 @@ def test_t16_hidden_rows_and_sheets_are_read_and_said(read: Any) -> None:
     export = read(book(rows, Plan(hpr_rows(ONE), "HPR", hidden=True), hidden_rows=frozenset([row + 1])))
     assert export.row.filter("hidden")["code"].to_list() == ["CT_02_1_1"]
     assert export.sheet["hidden"].to_list() == [False, True]
-    assert any("1 ligne masquée ou filtrée, lue" in note for note in export.notes)
-    assert any("« HPR » masquée : lue" in note for note in export.notes)
+    assert any("1 ligne masquée ou filtrée, lue" in note for _, note in export.notes)
+    assert any("« HPR » masquée : lue" in note for _, note in export.notes)
 
 
 def test_t18_a_code_that_became_a_date_or_a_number_is_kept_with_its_cell(read: Any) -> None:
@@ -331,9 +331,13 @@ def test_recognitions_are_known_by_their_label_and_modality(read: Any) -> None:
         ],
         ["CH", "Surveillance continue - Adulte", "Préciser service ou spécialité", Decimal(8), None, "Rapport"],
         ["CH", "Activité inventée", None, None, None, None],
+        [None, "Infections ostéo-articulaires complexes", None, None, None, "Rapport"],
     ]
     rows = recognition_rows(replace(ONE, recognitions=columns))
-    found = read(book(rows_of(), Plan(rows, "RC"))).recognition
+    export = read(book(rows_of(), Plan(rows, "RC")))
+    found = export.recognition
+    told = export.sheet.filter(annex="RECOGNITION").select("rows_read", "rows_skipped", "skipped").row(0)
+    assert told == (4, 1, '{"non_renseignee": 1}'), "a row of the template that nobody filled is no recognition"
     assert found["recognition_id"].to_list() == ["RC13", "RC03", None]
     assert found.select("capacity", "without_capacity", "effective_on").rows() == [
         (None, True, date(2025, 9, 1)),
@@ -442,13 +446,23 @@ CANONICAL = canonical([ONE]).decode()
         ((";oui;2024", ";non;2024"), "ecars.FL10", "colonne valeur_texte"),
         ((";oui;2024", ";oui;2024;2024"), "ecars.FL5", "19 champs au lieu de 18"),
         (("CH FICTIF 1;STRAT", '"CH FICTIF 1;STRAT'), "ecars.FL5", "guillemet"),
+        ((";", ","), "ecars.FL5", "canonique.csv : ligne 1 : séparateur « , » au lieu de « ; »"),
+        ((";", "\t"), "ecars.FL5", "ligne 1 : séparateur « tabulation » au lieu de « ; »"),
     ],
 )
 def test_a_canonical_file_that_breaks_its_form_is_refused_by_line_and_column(
     read: Any, change: tuple[str, str], rule: str, told: str
 ) -> None:
-    found, message = refused(read, CANONICAL.replace(*change, 1).encode(), "canonique.csv")
+    found, message = refused(read, CANONICAL.replace(*change, -1 if change[0] == ";" else 1).encode(), "canonique.csv")
     assert (found, told in message) == (rule, True), message
+
+
+@pytest.mark.parametrize("name", ["CH FICTIF 1", '"CH FICTIF 1"'])
+def test_a_line_cut_by_another_separator_than_its_header_is_told_with_it(read: Any, name: str) -> None:
+    first, second, *others = CANONICAL.replace("CH FICTIF 1", name).splitlines()
+    text = "\n".join([first, second, *(line.replace(";", ",") for line in others)])
+    found, message = refused(read, text.encode(), "canonique.csv")
+    assert (found, "ligne 3 : séparateur « , » au lieu de « ; »" in message) == ("ecars.FL5", True), message
 
 
 def test_quoted_fields_and_line_ends_of_windows_say_the_same(read: Any) -> None:
@@ -473,7 +487,7 @@ def test_a_number_beside_a_text_a_hundred_times_smaller_is_a_percent_format(read
 
 
 def test_every_refusal_stands_in_the_catalogue_and_every_rule_of_it_is_a_refusal_of_the_code() -> None:
-    known = {rule for rule in catalogue() if rule.startswith("ecars.")}
+    known = {rule for rule in catalogue() if rule.startswith("ecars.FL")}
     sources = [path.read_text(encoding="utf-8") for path in Path(connectors.__file__).parent.glob("ecars*.py")]
     of_sheets = {f"ecars.{name}" for name in ("FL1", "FL2", "FL4", "FL5")}  # those of any spreadsheet, under this name
     assert {rule for text in sources for rule in re.findall(r'"(ecars\.FL\d+)"', text)} | of_sheets == known
@@ -609,6 +623,14 @@ def test_a_field_of_a_table_that_says_nothing_is_refused_by_line_and_column(chan
     with pytest.raises(Unreadable, match=told) as refusal:
         read_table(table("ght", [{**GHT, **change}]), "ght.csv")
     assert refusal.value.rule == "ecars.FL10"
+
+
+def test_a_table_of_another_separator_is_known_and_refused_with_it() -> None:
+    for content in (table("ght", [GHT]).replace(b";", b","), table("ght", []) + b"990000012,GHT fictif,2024-01-01,\n"):
+        assert table_of(content) == "ght"
+        with pytest.raises(Unreadable, match=r"ght\.csv : ligne [12] : séparateur « , » au lieu de « ; »") as refusal:
+            read_table(content, "ght.csv")
+        assert refusal.value.rule == "ecars.FL5"
 
 
 def test_every_table_can_be_written_and_read_empty() -> None:

@@ -17,7 +17,8 @@ import pytest
 import yaml
 from conftest import the
 
-from connectors.synthetic import Recipe, fictional_finess, write_rsa
+from connectors.synthetic import Recipe, fictional_finess
+from connectors.synthetic_rsa import write_rsa
 from contracts_schema.layouts import index
 from contracts_schema.products import VIEWS, Product, Table, products
 from contracts_schema.rules import catalogue
@@ -146,7 +147,8 @@ def test_a_record_format_is_added_by_a_csv_file_and_a_line_of_the_index(tmp_path
 INGEST_230 = """
 from pathlib import Path
 from connectors import transmissions
-from connectors.synthetic import Recipe, fictional_finess, write_rsa
+from connectors.synthetic import Recipe, fictional_finess
+from connectors.synthetic_rsa import write_rsa
 from flows import building, deliveries
 from flows.hub import init_hub, open_hub
 finess = fictional_finess()

@@ -25,8 +25,10 @@ from checks import rows
 from checks.deliveries import Tally
 from checks.rows import Gate
 from connectors import pmsi
-from connectors.synthetic import DEFECTS, Recipe, fictional_finess, records, write_rsa
+from connectors.synthetic import Recipe, fictional_finess
+from connectors.synthetic_damage import DEFECTS
 from connectors.synthetic_families import DRUIDES_2025, GENRSA, TRA, belonging, transmission, write_archive
+from connectors.synthetic_rsa import records, write_rsa
 from connectors.transmissions import LAMDA
 from contracts_schema.families import FAMILIES, formats
 from contracts_schema.layouts import DELIMITED, FIXED, Layout, layout

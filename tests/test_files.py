@@ -121,18 +121,63 @@ def body(path: Path, name: str = "Données") -> list[list[Any]]:
 # --- the workbook
 
 
-def test_the_workbook_has_french_headers_kept_in_sight_filters_and_three_sheets(tmp_path: Path) -> None:
+def test_the_workbook_has_french_headers_kept_in_sight_filters_and_four_sheets(tmp_path: Path) -> None:
     written(tmp_path / "1", lines(["a", "b", "c"]))
     book = openpyxl.load_workbook(tmp_path / "1" / "line.xlsx")
-    assert book.sheetnames == ["Données", "Dictionnaire", "Provenance"]
+    assert book.sheetnames == ["À lire", "Données", "Dictionnaire", "Provenance"]
     sheet = book["Données"]
     assert [cell.value for cell in sheet[1]] == [column.label_fr for column in LINE.columns]
-    assert (sheet.freeze_panes, sheet.auto_filter.ref, sheet.dimensions) == ("A2", "A1:H4", "A1:H4")
+    assert (sheet.freeze_panes, sheet.auto_filter.ref, sheet.dimensions) == ("E2", "A1:H4", "A1:H4")
     assert book["Dictionnaire"].freeze_panes == "B2"
     assert (book.properties.title, book.properties.created) == (
         "Lignes d'essai — CPAM 311",
         datetime(2026, 3, 31, 22, 30),  # noqa: DTZ001
     )
+
+
+SUMMED = replace(LINE, use_fr="Trier par code : le premier d'abord.", by="firm", sums=("due",))
+
+
+def test_the_first_sheet_says_what_the_file_is_and_its_sums_apart_from_the_data(tmp_path: Path) -> None:
+    rows = lines(["a", "b", "c", "d"], due=[-5, 1_234_510, None, None], firm=[True, True, True, False])
+    product = replace(PRODUCT, tables=(SUMMED,))
+    written(tmp_path / "1", rows, product=product)
+    path = tmp_path / "1" / "line.xlsx"
+    sheet = sheet_of(path, "À lire")
+    told = {row[0].value: row[1].value for row in sheet.iter_rows(max_col=2) if row[0].value}
+    assert list(told)[:6] == ["Lignes à payer", "Ce fichier", "Pour", "Données connues au", "Contenu", "Que faire"]
+    assert told["Pour"] == "CPAM 311, publication n°\u00a01"
+    assert told["Données connues au"] == "01/04/2026 à 00:30:00 (heure de Paris)"
+    assert told["Contenu"] == "4 lignes, feuille Données"
+    assert told["Que faire"] == "Trier par code\u00a0: le premier d'abord."
+    figures = [[cell.value for cell in row[:3]] for row in sheet.iter_rows(min_row=9)]
+    assert figures[:4] == [
+        ["Ferme", "Lignes", "Montant à payer"],
+        ["Oui", 3, 12345.05],
+        ["Non", 1, None],
+        ["Total", 4, 12345.05],
+    ]
+    assert "Montant à payer (2 lignes)" in figures[5][0], "no value is not a zero"
+    assert len(body(path)) == 4, "no sum stands under the data"
+    resources = json.loads((tmp_path / "1" / "datapackage.json").read_text())["resources"]
+    assert [one["ecluse"]["sums"] for one in resources if "ecluse" in one] == [{"due": 1_234_505}] * 3
+
+
+def test_an_empty_table_says_so_on_its_first_sheet(tmp_path: Path) -> None:
+    written(tmp_path / "1", lines([]), product=replace(PRODUCT, tables=(SUMMED,)))
+    told = {row[0]: row[1] for row in sheet_of(tmp_path / "1" / "line.xlsx", "À lire").iter_rows(max_col=2, values_only=True)}
+    assert (told["Contenu"], told["Total"]) == ("aucune ligne\u00a0: rien de ce que le hub a reçu n'y entre", 0)
+
+
+def test_every_table_says_what_to_do_with_it_and_sums_no_column_that_is_masked() -> None:
+    for product in products().values():
+        for table in product.tables:
+            names = {column.name: column for column in table.columns}
+            assert table.use_fr.endswith((".", "!"))
+            assert table.by in {"", *names}
+            assert {names[name].unit for name in table.sums} <= {"euro"}
+            assert not set(table.sums) & {name for mask in table.mask for name in mask.hides}
+            assert all(set(words) == set(names[name].constraints["enum"]) for name, words in table.words.items())
 
 
 def test_codes_are_text_numbers_are_numbers_dates_are_dates_and_booleans_are_words(tmp_path: Path) -> None:
@@ -177,7 +222,7 @@ def test_cents_are_shown_in_euros_to_the_cent(tmp_path: Path) -> None:
     shown = [row[4] for row in body(tmp_path / "1" / "line.xlsx")]
     assert [None if euros is None else round(Decimal(str(euros)) * 100) for euros in shown] == CENTS
     with zipfile.ZipFile(tmp_path / "1" / "line.xlsx") as book:
-        xml = book.read("xl/worksheets/sheet1.xml")
+        xml = book.read("xl/worksheets/sheet2.xml")
     assert b"<v>-999999999999.99</v>" in xml
     assert b"<v>0.01</v>" in xml
     assert b"<v>-0.01</v>" in xml
@@ -208,7 +253,11 @@ def test_the_dictionary_says_what_the_contract_does(tmp_path: Path) -> None:
     assert told["code"][2:5] == ["texte", "", "1"]
     assert told["paid_on"][5] == "peut être vide ; au moins 01/01/2015"
     assert told["due"][3] == "euro (centimes entiers dans les fichiers CSV et Parquet)"
-    assert told["due"][5] == "peut être vide ; au moins -1000000000000,00 € ; au plus 9000000000000,00 €"
+    thin = "\u202f"
+    assert (
+        told["due"][5].replace(thin, " ")
+        == "peut être vide ; au moins -1 000 000 000 000,00 € ; au plus 9 000 000 000 000,00 €"
+    )
     assert [told[name][7] for name in ("stays", "rate", "due")] == ["Oui", "Oui", "Non"]
     assert rows[-1][0] == "Contrôle de chaque ligne : Pas de montant sans séjour."
 
@@ -288,7 +337,7 @@ def test_rows_beyond_a_sheet_go_on_in_the_next_and_each_sheet_is_a_resource(
     event = written(tmp_path / "1", lines(codes))
     book = openpyxl.load_workbook(tmp_path / "1" / "line.xlsx")
     names = ["Données", "Données 2", "Données 3"]
-    assert book.sheetnames == [*names, "Dictionnaire", "Provenance"]
+    assert book.sheetnames == ["À lire", *names, "Dictionnaire", "Provenance"]
     assert [row[0] for name in names for row in body(tmp_path / "1" / "line.xlsx", name)] == codes
     assert [book[name].auto_filter.ref for name in names] == ["A1:H11", "A1:H11", "A1:H2"]
     manifest = json.loads((tmp_path / "1" / "datapackage.json").read_text())

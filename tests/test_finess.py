@@ -8,8 +8,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from connectors.synthetic import Recipe, fictional_finess, write_rsa
+from connectors.synthetic import Recipe, fictional_finess
 from connectors.synthetic_ecars import Contract, sample_contract, table, workbook
+from connectors.synthetic_rsa import write_rsa
 from contracts_schema.datasets import datasets
 from flows import building, cpom, cpom_decisions, decisions, deliveries
 from flows.deliveries import Report

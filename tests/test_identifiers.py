@@ -84,13 +84,5 @@ def test_a_nir_is_told_by_its_key_with_corsica_and_a_rpps_is_none() -> None:
     assert told(ids.is_nir(T), *others) == [False] * 5
 
 
-def test_communes_of_finess_become_codes_of_insee_overseas_too() -> None:
-    frame = pl.DataFrame(
-        {"d": ["9D", "9B", "9F", "9J", "34", "2A", "34", None], "c": ["411", "207", "606", "613", "172", "4", "x", "1"]}
-    )
-    codes = frame.select(ids.insee_commune(pl.col("d"), pl.col("c")).alias("x"))["x"].to_list()
-    assert codes == ["97411", "97207", "97606", "98613", "34172", "2A004", None, None]
-
-
 def test_a_key_is_made_as_it_is_checked() -> None:
     assert [luhn_by_hand(with_key(f"{number:08d}")) for number in range(0, 10**8, 7_654_321)] == [True] * 14

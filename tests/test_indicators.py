@@ -21,19 +21,19 @@ import pytest
 import yaml
 from oracle_rsa import Share, Verdict, formats, judge
 
-from connectors.synthetic import Recipe, fictional_finess, records, sites
+from connectors.synthetic import Recipe, fictional_finess, sites
+from connectors.synthetic_rsa import records
 from contracts_schema import parameters
 from contracts_schema.products import products
 from warehouse import views
 from warehouse.heads import PMSI, Head
 from warehouse.masking import THRESHOLD as THRESHOLD_ID
 from warehouse.masking import masked
+from warehouse.references import FINESS_LINKS, GIVEN, HPR_SITES, given_rows, reference
 
 FORMATS = ["224", "225", "226", "227", "228", "229"]
 YEAR = 2025
 HERE, ELSEWHERE, AWAY = fictional_finess(number=50), fictional_finess(number=51), fictional_finess(number=52)
-SITE_COLUMNS = ("finess_epmsi", "finess_geo", "valid_from", "valid_to", "status", "source")
-LINK_COLUMNS = ("et", "ej", "valid_from", "valid_to")
 PRODUCT = products()["ars", "pmsi-activity"]
 TABLES = {table.name: table for table in PRODUCT.tables}
 INDICATOR = TABLES["indicator"]
@@ -41,6 +41,8 @@ THRESHOLD = 11
 ESTABLISHMENTS = 36
 
 Where = dict[str, Any]
+Stays = Mapping[str, list[Verdict]]
+Row = tuple[str | None, ...]
 Reading = Callable[[str], pl.DataFrame]
 
 
@@ -75,9 +77,15 @@ def segment(verdicts: Iterable[Verdict]) -> pl.DataFrame:
 
 @contextmanager
 def warehouse(
-    folder: Path, stays: Mapping[str, Iterable[Verdict]], *names: str, period: int = 12, flow: str = "sejours"
+    folder: Path,
+    stays: Mapping[str, Iterable[Verdict]],
+    *names: str,
+    period: int = 12,
+    flow: str = "sejours",
+    labelled: Iterable[Row] = (),
+    links: Iterable[Row] = (),
 ) -> Iterator[Reading]:
-    """Answers queries over these views (all by default) of these establishments' stays."""
+    """Answers queries over these views (all by default) of these stays, with labelled sites and links of FINESS."""
     folder.mkdir(parents=True, exist_ok=True)
     heads = {}
     for position, (finess, verdicts) in enumerate(sorted(stays.items()), start=1):
@@ -88,7 +96,8 @@ def warehouse(
             scope, f"delivery-{finess}", position, (False, period, "", position), PMSI, period, 0, {"pmsi_rsa": name},
             {"finess": finess, "year": YEAR, "flow": flow},
         )  # fmt: skip
-    tables = views.build(folder / "views", heads, lambda name: folder / name, names or None)
+    given = {name: given_rows(name, rows) for name, rows in ((HPR_SITES, labelled), (FINESS_LINKS, links))}
+    tables = views.build(folder / "views", heads, lambda name: folder / name, names or None, given=given)
     with views.reading(folder / "views", tables, heads, lambda name: folder / name) as engine:
         yield lambda sql: engine.sql(sql).pl()
 
@@ -114,15 +123,8 @@ def zones_of(version: str, units: Iterable[Where]) -> dict[str, str]:
     return dict.fromkeys(ZONES, "") | {"rum": zone}
 
 
-def table(columns: tuple[str, ...], *rows: tuple[str | None, ...]) -> views.Reference:
-    return views.Reference(dict.fromkeys(columns, "varchar"), rows)
-
-
-@pytest.fixture
-def hpr_site(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first establishment has one labelled site."""
-    listed = table(SITE_COLUMNS, (fictional_finess(), HERE, "2023-05-01", None, "attested", "arrêté fictif"))
-    monkeypatch.setattr(views, "hpr_sites", lambda: listed)
+LABELLED: Row = (fictional_finess(), HERE, "2023-05-01", None, "attested", "arrêté fictif")
+"""The first establishment has one labelled site."""
 
 
 # --- the oracle's figures, in every format
@@ -156,16 +158,14 @@ def read(
     region: dict[str, list[Verdict]], labelled: dict[str, frozenset[str]], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Reading]:
     listed = [(finess, geo, "2020-01-01", None, "attested", "") for finess, found in labelled.items() for geo in found]
-    patch = pytest.MonkeyPatch()
-    patch.setattr(views, "hpr_sites", lambda: table(SITE_COLUMNS, *listed))
-    with warehouse(tmp_path_factory.mktemp("region"), region) as reading:
-        patch.undo()
+    with warehouse(tmp_path_factory.mktemp("region"), region, labelled=listed) as reading:
         yield reading
 
 
 def shares_of(stays: list[Verdict], labelled: frozenset[str]) -> dict[str, dict[tuple[Any, str], Share]]:
     return {
         "OS_11": oracle_rsa.os_11(stays),
+        "OS_13": oracle_rsa.os_13(stays),
         "HPR_3_2": oracle_rsa.hpr_3_2(stays, labelled),
         "HPR_4_3": oracle_rsa.hpr_4_3(stays, labelled),
     }
@@ -175,68 +175,114 @@ def percent(part: int, whole: int) -> Decimal | None:
     return (100 * Decimal(part) / whole).quantize(Decimal("0.01"), ROUND_HALF_UP) if whole else None
 
 
-def test_every_indicator_is_the_oracles_for_every_format(
-    region: dict[str, list[Verdict]], labelled: dict[str, frozenset[str]], read: Reading
-) -> None:
+def assert_indicators_are_the_oracles(region: Stays, labelled: Mapping[str, frozenset[str]], read: Reading) -> list[Share]:
+    """Every variant's figures, completeness and conflicts. A variant without stays may have a row: of zeros."""
     expected = {
         (finess, year, definition, variant): share
         for finess, stays in region.items()
         for definition, shares in shares_of(stays, labelled.get(finess, frozenset())).items()
         for (year, variant), share in shares.items()
+        if year == YEAR
     }
-    rows = read("from out_ars__pmsi_indicator where definition_id <> 'OS_13'").to_dicts()
-    assert {(row["finess"], row["exit_year"], row["definition_id"], row["variant"]) for row in rows} == set(expected)
-    assert len(rows) == len(expected) == 7 * 9 + 4 * 4
-    for row in rows:
-        share = expected[row["finess"], row["exit_year"], row["definition_id"], row["variant"]]
+    rows = read("from out_ars__pmsi_indicator").to_dicts()
+    found = {(row["finess"], row["exit_year"], row["definition_id"], row["variant"]): row for row in rows}
+    assert len(found) == len(rows)
+    assert set(expected) <= set(found)
+    for key, row in found.items():
+        share = expected.get(key, Share())
         assert (row["numerator"], row["denominator"]) == (share.numerator, share.denominator), row
         assert row["rate_percent"] == percent(share.numerator, share.denominator), row
         assert row["completeness_percent"] == percent(share.stated, share.population), row
         assert row["conflicts"] == (share.conflicts if row["definition_id"] == "OS_11" else None), row
-    assert sum(share.numerator for share in expected.values()) > 500
+    return list(expected.values())
 
 
-def test_os_13_is_the_oracles_still(region: dict[str, list[Verdict]], read: Reading) -> None:
-    expected = {(finess, *key): share for finess, stays in region.items() for key, share in oracle_rsa.os_13(stays).items()}
-    rows = read("from out_ars__pmsi_indicator where definition_id = 'OS_13' and denominator > 0").to_dicts()
-    assert {
-        (row["finess"], row["exit_year"], row["variant"]): (row["numerator"], row["denominator"]) for row in rows
-    } == expected
-    assert len(rows) == 12
-
-
-def test_activity_by_ghm_is_the_oracles_for_every_format_and_adds_up_to_the_months(
-    region: dict[str, list[Verdict]], read: Reading
+def test_every_indicator_is_the_oracles_for_every_format(
+    region: dict[str, list[Verdict]], labelled: dict[str, frozenset[str]], read: Reading
 ) -> None:
+    shares = assert_indicators_are_the_oracles(region, labelled, read)
+    assert len(shares) == 7 * 9 + 4 * 4 + 7 * 2
+    assert sum(share.numerator for share in shares) > 500
+
+
+CODES: dict[str, tuple[Any, ...]] = {
+    "exit_year": (YEAR,) * 9 + (YEAR - 1,), "exit_month": tuple(range(1, 13)),
+    "ghm_cmd": ("05",) * 8 + ("14", "15", "28", "90", "0", None), "ghm_type": ("C", "C", "M", "Z", "K", None),
+    "ghm_number": ("09", None), "ghm_severity": ("2", "J", None), "stay_type": (None,) * 8 + ("A", "B", "Z"),
+    "age_years": (74, 75, 75, 76, 80, 101, 0, None), "session_count": (None, None, None, 0, 1, 4),
+    "los_nights": (None, 0, 1, 12), "raac": (None, "0", "1", "1", "2", "Z"),
+    "unscheduled": (None, "1", "1", "1", "2", "X", "Z"),
+    "ed_passage": (None,) * 5 + ("5", "U", "V", "Z"), "entry_mode": ("8",) * 6 + (None, "6", "7", "0", "N", "O", "Z"),
+    "entry_provenance": (None,) * 5 + ("1", "5", "6", "7", "R", "U", "Z"),
+    "exit_mode": ("8", "6", "6", "7", "7", "0", "9", None, "Z"), "exit_destination": ("6", "6", "6", None, "1", "2", "7", "Z"),
+}  # fmt: skip
+"""What each field may hold, blanks and codes that no list knows included; the usual ones oftener."""
+
+
+def random_stay(dice: random.Random, number: int, finess: str) -> Verdict:
+    """A stay of any format and any codes, whose units lie anywhere and are numbered anyhow."""
+    units = [
+        {"rum_finess_geo": dice.choice([HERE, HERE, ELSEWHERE, AWAY, ""]),
+         "rum_number": dice.choice(["", "1", "01", "02", "9", "10"]), "rum_partial_los": dice.choice(["", "0001", "12"])}
+        for _ in range(dice.choice([1, 1, 2, 3, 5]))
+    ]  # fmt: skip
+    codes = {name: dice.choice(values) for name, values in CODES.items()}
+    return line_of(number, dice.choice(FORMATS), units, finess=finess, **codes)
+
+
+@pytest.mark.parametrize(("seed", "size"), [(7, 700), *(pytest.param(s, 8_000, marks=pytest.mark.soak) for s in range(20))])
+def test_indicators_and_activity_of_stays_of_any_codes_are_the_oracles(tmp_path: Path, seed: int, size: int) -> None:
+    dice = random.Random(seed)
+    places = [fictional_finess(number=number) for number in (1, 2, 3)]
+    region = {finess: [random_stay(dice, number, finess) for number in range(1, size + 1)] for finess in places}
+    labelled = {places[0]: frozenset({HERE}), places[1]: frozenset({ELSEWHERE, AWAY})}
+    listed = [(finess, geo, "2020-01-01", None, "attested", "") for finess, sites in labelled.items() for geo in sorted(sites)]
+    with warehouse(tmp_path / "w", region, labelled=listed) as read:
+        shares = assert_indicators_are_the_oracles(region, labelled, read)
+        assert_activity_is_the_oracles(region, read)
+    assert min(share.numerator for share in shares) > 0, "a variant of which no stay is in the numerator says little"
+    assert sum(share.conflicts for share in shares) > 0
+
+
+def assert_activity_is_the_oracles(region: Stays, read: Reading) -> tuple[list[Where], list[Where]]:
+    """Stays, nights, days and sessions by GHM, and by site of units and month; gives the rows."""
     expected = {
         (finess, *key): (found.stays, found.nights, found.stays + found.nights, found.sessions)
         for finess, stays in region.items()
         for key, found in oracle_rsa.by_ghm(stays).items()
+        if key[0] == YEAR
     }
-    rows = read("from out_ars__pmsi_activity_by_ghm").to_dicts()
+    by_ghm = read("from out_ars__pmsi_activity_by_ghm").to_dicts()
     counts = ("stays", "nights", "days", "sessions")
     assert {
-        (row["finess"], row["exit_year"], row["ghm"]): tuple(row[count] or 0 for count in counts) for row in rows
+        (row["finess"], row["exit_year"], row["ghm"]): tuple(row[count] or 0 for count in counts) for row in by_ghm
     } == expected
-    assert len(rows) == len(expected) > 300
-    assert all((row["sessions"] is None) == (row["stays"] is not None) == (row["ghm"][:2] != "28") for row in rows)
+    assert len(by_ghm) == len(expected)
+    assert all((row["sessions"] is None) == (row["stays"] is not None) == (row["ghm"][:2] != "28") for row in by_ghm)
     totals = "select finess, sum(stays), sum(nights), sum(days), sum(sessions) from {} group by finess order by finess"
-    by_ghm, by_month = (read(totals.format(f"out_ars__pmsi_{name}")).rows() for name in ("activity_by_ghm", "activity"))
-    assert by_ghm == by_month
-
-
-def test_unit_activity_is_the_oracles_for_every_format(region: dict[str, list[Verdict]], read: Reading) -> None:
-    expected = {
-        (finess, *key): found for finess, stays in region.items() for key, found in oracle_rsa.unit_activity(stays).items()
-    }
-    rows = read("from out_ars__pmsi_unit_activity").to_dicts()
+    of_ghm, of_month = (read(totals.format(f"out_ars__pmsi_{name}")).rows() for name in ("activity_by_ghm", "activity"))
+    assert of_ghm == of_month
+    by_site = read("from out_ars__pmsi_unit_activity").to_dicts()
     assert {
         (row["finess"], row["finess_geo"], row["exit_year"], row["exit_month"]): oracle_rsa.SiteActivity(
             row["stays"], row["unit_stays"], row["nights"]
         )
-        for row in rows
-    } == expected
-    assert sum(row["unit_stays"] for row in rows) > sum(row["stays"] for row in rows) > 1000
+        for row in by_site
+    } == {
+        (finess, *key): found
+        for finess, stays in region.items()
+        for key, found in oracle_rsa.unit_activity(stays).items()
+        if key[1] == YEAR
+    }
+    return by_ghm, by_site
+
+
+def test_activity_is_the_oracles_for_every_format_and_adds_up_to_the_months(
+    region: dict[str, list[Verdict]], read: Reading
+) -> None:
+    by_ghm, by_site = assert_activity_is_the_oracles(region, read)
+    assert len(by_ghm) > 300
+    assert sum(row["unit_stays"] for row in by_site) > sum(row["stays"] for row in by_site) > 1000
 
 
 def test_every_published_figure_is_the_number_of_lines_that_explain_it(read: Reading) -> None:
@@ -371,11 +417,11 @@ CLAUSES_OF_HPR_4_3: list[tuple[str, Where, str]] = [
     ids=["OS_11", "HPR_3_2", "HPR_4_3"],
 )
 def test_each_clause_of_a_definition_decides_its_case(
-    definition: str, cases: list[tuple[str, Where, str]], tmp_path: Path, hpr_site: None
+    definition: str, cases: list[tuple[str, Where, str]], tmp_path: Path
 ) -> None:
     stays = [line_of(number, **values) for number, (_, values, _) in enumerate(cases, start=1)]
     found: dict[int, set[str]] = {stay.line: set() for stay in stays}
-    with warehouse(tmp_path / "w", {fictional_finess(): stays}) as read:
+    with warehouse(tmp_path / "w", {fictional_finess(): stays}, labelled=[LABELLED]) as read:
         variants = read(f"select variant from out_ars__pmsi_indicator where definition_id = '{definition}'")["variant"]
         for variant in variants:
             lines = {
@@ -478,9 +524,7 @@ def test_a_year_is_provisional_until_its_corrections_came(tmp_path: Path) -> Non
 # --- references
 
 
-def test_site_variants_are_of_establishments_with_a_labelled_site_on_31_december(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_site_variants_are_of_establishments_with_a_labelled_site_on_31_december(tmp_path: Path) -> None:
     labels = {
         ("2020-01-01", None): True,
         ("2025-12-31", None): True,
@@ -492,29 +536,27 @@ def test_site_variants_are_of_establishments_with_a_labelled_site_on_31_december
         (fictional_finess(number=number), HERE, *dates, "attested", "arrêté fictif")
         for number, dates in enumerate(labels, start=1)
     ]
-    monkeypatch.setattr(views, "hpr_sites", lambda: table(SITE_COLUMNS, *listed, *listed))
     stays = stays_of((35, {"units": ({"rum_finess_geo": HERE},)}), (5, {}))
-    for rows, label in zip(rows_of(tmp_path, *[stays] * len(labels)), labels.values(), strict=True):
+    for rows, label in zip(rows_of(tmp_path, *[stays] * len(labels), labelled=listed * 2), labels.values(), strict=True):
         for variant in ("any_rum", "last_rum", "any_rum_with_medical_social", "any_rum_without_medical_social"):
             assert (rows[variant]["denominator"] if label else rows.get(variant)) == (35 if label else None)
         assert rows["whole"]["denominator"] == 40
 
 
-def test_a_labelled_site_without_stays_has_rows_and_no_rate(tmp_path: Path, hpr_site: None) -> None:
-    [rows] = rows_of(tmp_path, stays_of((35, {})))
+def test_a_labelled_site_without_stays_has_rows_and_no_rate(tmp_path: Path) -> None:
+    [rows] = rows_of(tmp_path, stays_of((35, {})), labelled=[LABELLED])
     said = {name: rows["any_rum"][name] for name in ("numerator", "denominator", "rate_percent", "not_comparable_reason")}
     assert said == {"numerator": 0, "denominator": 0, "rate_percent": None, "not_comparable_reason": "DENOMINATEUR_FAIBLE"}
 
 
-def test_what_is_shipped_labels_no_site_and_links_no_establishment(tmp_path: Path) -> None:
-    assert tuple(views.hpr_sites().columns) == SITE_COLUMNS
-    assert tuple(views.finess_links().columns) == LINK_COLUMNS
+def test_until_something_is_received_no_site_is_labelled_and_no_establishment_linked(tmp_path: Path) -> None:
+    assert {name: reference(name, {}).rows for name in GIVEN} == {HPR_SITES: (), FINESS_LINKS: ()}
     [rows] = rows_of(tmp_path, stays_of((35, {})))
     assert len(rows) == 9
     assert {row["finess_ej"] for row in rows.values()} == {None}
 
 
-def test_the_legal_entity_is_that_of_31_december_or_unresolved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_legal_entity_is_that_of_31_december_or_unresolved(tmp_path: Path) -> None:
     one, moved, over, to_come, itself, torn, unknown = (fictional_finess(number=number) for number in range(1, 8))
     expected = {one: AWAY, moved: AWAY, over: None, to_come: None, itself: itself, torn: None, unknown: None}
     links = [
@@ -528,21 +570,17 @@ def test_the_legal_entity_is_that_of_31_december_or_unresolved(tmp_path: Path, m
         (torn, HERE, "2000-01-01", None),
         (torn, AWAY, "2000-01-01", None),
     ]
-    monkeypatch.setattr(views, "finess_links", lambda: table(LINK_COLUMNS, *links))
     stays = {finess: of_one(stays_of((3, {})), number) for number, finess in enumerate(expected, start=1)}
-    with warehouse(tmp_path / "w", stays) as read:
+    with warehouse(tmp_path / "w", stays, links=links) as read:
         for contract in PRODUCT.tables:
             assert dict(read(f"select distinct finess, finess_ej from {contract.view}").rows()) == expected
 
 
-def test_a_new_labelled_site_builds_again_what_reads_it_and_nothing_else(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_new_labelled_site_builds_again_what_reads_it_and_nothing_else(tmp_path: Path) -> None:
     stays = {fictional_finess(): stays_of((3, {}))}
     with warehouse(tmp_path / "w", stays):
         before = set((tmp_path / "w" / "views").rglob("*.parquet"))
-    monkeypatch.setattr(views, "hpr_sites", lambda: table(SITE_COLUMNS, (fictional_finess(), HERE, "2020-01-01", None, "", "")))
-    with warehouse(tmp_path / "w", stays):
+    with warehouse(tmp_path / "w", stays, labelled=[(fictional_finess(), HERE, "2020-01-01", None, "", "")]):
         built = {path.parent.name for path in set((tmp_path / "w" / "views").rglob("*.parquet")) - before}
     assert "int_pmsi__stay_measure" in built
     assert built.isdisjoint({"core_pmsi__stay", "core_pmsi__unit_stay", "int_pmsi__transmission"})
@@ -644,15 +682,14 @@ def small_counts_told(read: Reading, rows: pl.DataFrame, definition: str) -> lis
     return found
 
 
-def test_no_difference_between_published_variants_tells_a_small_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_difference_between_published_variants_tells_a_small_count(tmp_path: Path) -> None:
     dice = random.Random(11)
     stays = {}
     for number in range(1, ESTABLISHMENTS + 1):
         kinds = [(dice.choice([3, 8, 12, 15, 40]), random_kind(dice)) for _ in range(dice.randint(4, 24))]
         stays[fictional_finess(number=number)] = of_one(stays_of(*kinds), number)
     listed = [(finess, HERE, "2020-01-01", None, "attested", "") for finess in stays]
-    monkeypatch.setattr(views, "hpr_sites", lambda: table(SITE_COLUMNS, *listed))
-    with warehouse(tmp_path / "w", stays) as read:
+    with warehouse(tmp_path / "w", stays, labelled=listed) as read:
         rows = published(read, "indicator")
         for (definition,), of_definition in rows.partition_by("definition_id", as_dict=True).items():
             assert small_counts_told(read, of_definition, str(definition)) == [], definition

@@ -28,7 +28,8 @@ LOCKED = re.compile(r"^(\S+)==(\S+)(?: ; (.+?))?((?: \\\n    --hash=sha256:[0-9a
 USE = """
 import importlib.metadata, json, sys
 from pathlib import Path
-from connectors.synthetic import Recipe, fictional_finess, write_rsa
+from connectors.synthetic import Recipe, fictional_finess
+from connectors.synthetic_rsa import write_rsa
 from contracts_schema.fingerprint import fingerprint
 import checks, connectors, contracts_schema, flows, warehouse
 finess = fictional_finess()

@@ -18,8 +18,10 @@ import yaml
 
 from checks.rows import Gate
 from connectors import synthetic_ecds
-from connectors.synthetic import Recipe, fictional_finess, write_rsa
-from flows import deliveries, prefect_settings, publication, up
+from connectors.synthetic import Recipe, fictional_finess
+from connectors.synthetic_ecars import canonical, sample_contract
+from connectors.synthetic_rsa import write_rsa
+from flows import deliveries, prefect_settings, publication, together, up
 from flows.hub import TEST_CLOCK, Hub, WrongUsage, init_hub, open_hub
 from warehouse.blobs import BlobUnwritable
 from warehouse.log import LogUnavailable
@@ -140,6 +142,30 @@ def test_the_flow_reports_and_records_what_the_plain_functions_do(
     assert [report["status"] for report in expected] == ["accepted", "accepted", "held"]
     assert facts(hub) == facts(plain)
     assert {event.meta["flow_run"] for event in hub.log.read()} == {str(state.state_details.flow_run_id)}
+
+
+@pytest.mark.usefixtures("prefect_files")
+def test_exports_of_contracts_go_by_groups_and_alone_when_a_group_cannot(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(1, 5):
+        export = canonical([sample_contract(number, finess_ej=fictional_finess(number=number))])
+        (tmp_path / f"{number}.csv").write_bytes(export)
+    sizes, ingest = list[int](), together.ingest
+
+    def once(hub: Hub, group: Any, *more: Any) -> Any:
+        sizes.append(len(group))
+        if len(sizes) > 1:
+            raise ValueError("a value of a cell")
+        return ingest(hub, group, *more)
+
+    monkeypatch.setattr(together, "ingest", once)
+    files = sorted(tmp_path.glob("*.csv"))
+    first, second = (run_ingest(hub, *some).result() for some in (files[:2], files[2:]))
+    assert [report["status"] for report in first + second] == ["accepted"] * 4
+    assert sizes == [2, 2]
+    received = [event.data["files"][0]["name"] for event in hub.log.read(types={"DeliveryReceived"})]
+    assert received == [path.name for path in files]
 
 
 @pytest.mark.usefixtures("prefect_files")

@@ -47,6 +47,8 @@ def test_a_past_edition_is_made_again_to_the_byte(hub: Hub, ecluse: Ecluse, mont
     assert (said.code, report["status"], report["number"], report["known_as"]) == (0, "recreated", 1, 1)
     assert files_of(Path(report["folder"])) == files_of(first) != files_of(second)
     assert hub.log.head() == before, "making the past again records nothing"
+    made = publications(hub)[0].position
+    assert "il n'y en a qu'une" in ecluse("why", "ars-99/pmsi-activity", "--as-of", made).err, "the second was not made yet"
     assert tables_of(hub)["publication"][0][1] == 2, "nor does it replace what the recipient has"
 
 

@@ -216,6 +216,8 @@ def test_the_same_bytes_under_another_name_change_nothing(hub: Hub, tmp_path: Pa
         again = ingest(hub, path.rename(path.with_name(name)))
         path = path.with_name(name)
         assert (again.status, again.decision, again.delivery_id) == ("already_known", "accepted", first.delivery_id)
+        known_as = first.files[0]["name"]
+        assert again.notes == ([] if name == known_as else [f"{name} : mêmes octets que {known_as}"])
     assert list(hub.log.read()) == events
     assert set((hub.settings.home / "store").rglob("*")) == files
 
@@ -242,9 +244,28 @@ def test_the_same_content_under_other_bytes_is_accepted_and_recognised(hub: Hub,
     accepted = {event.data["delivery_id"]: event.data for event in hub.log.read(types={"DeliveryAccepted"})}
     assert [report.status for report in reports] == ["accepted"] * 3
     assert accepted[str(first.delivery_id)]["same_content"] is None
+    assert reports[0].notes == [
+        f"même contenu, à la cellule près, que la livraison {str(first.delivery_id)[:8]} : seuls les octets diffèrent"
+    ]
+    assert first.notes == reports[2].notes == []
     assert accepted[str(reports[0].delivery_id)]["same_content"] == first.delivery_id
     assert accepted[str(reports[1].delivery_id)]["same_content"] in (first.delivery_id, reports[0].delivery_id)
     assert accepted[str(reports[2].delivery_id)]["same_content"] is None
+
+
+def test_the_same_rows_in_another_order_or_on_other_lines_are_the_same_content_and_another_cell_is_not(
+    hub: Hub, tmp_path: Path
+) -> None:
+    files = transmission(recipe(3))
+    turned = {family: b"\r\n\r\n".join(content.split(b"\r\n")[:-1][::-1]) for family, content in files.items()}
+    place = files["rsa"].index(b"\r\n") - 1
+    other = files["rsa"][:place] + (b"2" if files["rsa"][place : place + 1] == b"1" else b"1") + files["rsa"][place + 1 :]
+    told = []
+    for number, sent in enumerate((files, turned, turned | {"rsa": other})):
+        path = write_archive(tmp_path, recipe(3), f"2025042010150{number}", files=sent)
+        report = deliveries.ingest(hub, the(path))
+        told.append((report.status, report.rows_quarantined, len(report.notes)))
+    assert told == [("accepted", 0, 0), ("accepted", 0, 1), ("accepted", 0, 0)]
 
 
 # --- families ---------------------------------------------------------------------------------------------------------
@@ -260,6 +281,7 @@ def test_a_transmission_without_a_family_stands_whole_and_nothing_of_the_former_
     assert building.query(hub, "select count(*) > 0 from segment_pmsi_ano").item()
     report = send(4, without=["ano", "tra"])
     assert (report.status, report.alerts) == ("accepted", ["pmsi.family_missing"])
+    assert report.notes == ["familles absentes ou vides : ano, tra"]
     assert set(head(hub).tables) == {"pmsi_rsa", "pmsi_med", "pmsi_dmip", "pmsi_ium"}
     with pytest.raises(WrongUsage, match="table inconnue : segment_pmsi_ano"):
         building.query(hub, "from segment_pmsi_ano")

@@ -221,7 +221,7 @@ def test_a_file_that_cannot_be_read_does_not_cost_the_others(hub: Hub, tmp_path:
     original = zipfile.ZipFile
     monkeypatch.setattr(zipfile, "ZipFile", forbidden)
     refused, accepted = ingest(hub, locked, whole)
-    assert (refused.status, refused.message) == ("rejected", "lecture impossible : Permission denied")
+    assert (refused.status, refused.message) == ("rejected", "lecture impossible : accès refusé")
     assert accepted.status == "accepted"
 
 
@@ -451,6 +451,16 @@ def test_an_input_archive_is_refused_before_any_byte_is_kept_or_any_event_writte
     said = ecluse("ingest", tmp_path / name, "--json")
     [report] = said.json["deliveries"]
     assert (said.code, report["status"], report["reasons"]) == (1, "rejected", ["pmsi.input_archive"])
+    assert (hub.log.head()[0], kept(hub)) == (0, [])
+
+
+@pytest.mark.parametrize("inside", [f"{FINESS}.2025.3.rss.ini.txt", "RSS.TXT", f"{FINESS}.2025.3.rss", "dossier/entree.IN.zip"])
+def test_input_files_under_the_name_of_an_out_archive_are_refused_before_any_byte_is_kept(
+    hub: Hub, tmp_path: Path, inside: str
+) -> None:
+    files = {"rsa": transmission(RECIPE)["rsa"]}
+    [report] = ingest(hub, write_archive(tmp_path, RECIPE, STAMP, files=files, others={inside: b"x"}))
+    assert (report.status, report.reasons) == ("rejected", ["pmsi.input_archive"])
     assert (hub.log.head()[0], kept(hub)) == (0, [])
 
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from contracts_schema.french import system_error
 from warehouse.blob_files import NAMED, BlobWriter, check, place, place_all, storing, sweep, unfinished, unpacked, unwritable
 from warehouse.blob_files import BlobDamaged as BlobDamaged
 from warehouse.blob_files import BlobError as BlobError
@@ -113,6 +114,7 @@ class Blobs:
         return self._local("segments", sha)
 
     def exists(self, kind: Kind, sha: str) -> bool:
+        """Whether a blob is there, whatever its state. BlobError when the store does not answer."""
         if not self._files:
             return self._path(kind, sha).exists()
         with _asking(kind, sha):
@@ -130,7 +132,7 @@ class Blobs:
         except BlobError as problem:
             return str(problem)
         except OSError as problem:
-            return f"{NAMED[kind]} {sha} illisible : {problem.strerror}"
+            return f"{NAMED[kind]} {sha} illisible : {system_error(problem)}"
         return None
 
     def list(self, kind: Kind) -> Iterator[str]:
@@ -196,7 +198,8 @@ def open_blobs(location: str | Path, cache: Path | None = None) -> Blobs:
     try:
         return Blobs(cache, *url_to_fs(location, use_listings_cache=False))
     except (ImportError, ValueError) as problem:
-        raise BlobError(f"ce genre de magasin ne peut servir : {problem}") from None
+        lacks = "il demande un paquet Python qui manque" if isinstance(problem, ImportError) else "protocole inconnu"
+        raise BlobError(f"ce genre de magasin ne peut servir : {lacks} ({problem})") from None
 
 
 def _missing(kind: Kind, sha: str) -> BlobMissing:

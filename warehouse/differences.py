@@ -80,6 +80,20 @@ def rows_changed(table: str, left: Path | None, right: Path | None) -> RowChange
         return _compared(engine, tuple(sorted(partial - run_dependent(table).names)))
 
 
+def same_rows(left: Path, right: Path) -> bool:
+    """Whether two segments hold the same rows to the cell, each as often, in whatever order and on whatever lines."""
+    with duckdb.connect(":memory:", config={"memory_limit": MEMORY_LIMIT, "temp_directory": ""}) as engine:
+        sides = [engine.read_parquet(str(path)) for path in (left, right)]
+        columns, others = (sorted(set(side.columns) - run_dependent("").fields) for side in sides)
+        if columns != others or not columns:
+            return columns == others
+        content = ", ".join(f'"{name}"' for name in columns)
+        mine, theirs = (
+            side.project(f"hash({content}) as hash, {sign} as side") for side, sign in zip(sides, (1, -1), strict=True)
+        )
+        return not mine.union(theirs).aggregate("hash, sum(side) as excess", "hash").filter("excess <> 0").limit(1).fetchall()
+
+
 def _formats_met(table: str, sides: Iterable[duckdb.DuckDBPyRelation], columns: set[str]) -> dict[str, Layout]:
     """Layouts by the format number that rows carry; none where rows carry no number or one that no layout names."""
     family = next((family for family in FAMILIES.values() if family.table == table), None)

@@ -15,6 +15,8 @@ import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as NoneFree
 
+from contracts_schema.french import sqlite_error
+
 # Readers follow positions, so no event may become visible after one of a greater position: with numbers drawn before
 # the commit (a sequence), a tailing reader skips events for good. One writer at a time: insert order is commit order.
 LOCK = {"sqlite": "BEGIN IMMEDIATE", "postgresql": "SELECT pg_advisory_xact_lock(6044178293)"}
@@ -127,7 +129,7 @@ def _diagnosis(problem: DBAPIError | NoneFree, database: str) -> tuple[str, bool
     if isinstance(problem, NoneFree):
         return "trop de fils à la fois, aucune connexion libre", False
     if database == "sqlite":
-        told = str(problem.orig)
-        return told, "locked" in told
+        said = str(problem.orig)
+        return sqlite_error(said), "locked" in said
     told = getattr(getattr(problem.orig, "diag", None), "message_primary", None) or "pas de connexion"
     return told, getattr(problem.orig, "sqlstate", None) in ("40001", "40P01")

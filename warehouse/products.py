@@ -17,7 +17,7 @@ import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +30,11 @@ from contracts_schema.products import Product, Table
 from contracts_schema.table_schema import table_schema, workbook_schema
 from warehouse import faults, workbook
 from warehouse.blob_files import sync
-from warehouse.log import Event, canonical
+from warehouse.log import Event, canonical, paris
 from warehouse.masking import THRESHOLD
 from warehouse.recipients import Recipient
+from warehouse.sums import sums
+from warehouse.workbook_front import reading
 from warehouse.workbook_notes import sections
 
 MANIFEST = "datapackage.json"
@@ -109,7 +111,8 @@ def _write_table(path: Path, kind: str, table: Table, rows: pl.DataFrame, public
         manifest = publication.manifest
         provenance = sections(manifest, table) | dict(publication.provenance)
         created = datetime.fromisoformat(manifest["created"]).astimezone(UTC).replace(tzinfo=None, microsecond=0)
-        workbook.write(path, table, rows, workbook.About(manifest["title"], created, provenance))
+        about = workbook.About(manifest["title"], created, provenance, reading(manifest, table, rows))
+        workbook.write(path, table, rows, about)
         return
     with path.open("wb") as file:  # by Python, which tells a full disk in one way
         if kind == "parquet":
@@ -133,7 +136,7 @@ def manifest(
 
     ``earlier`` gives the manifest hash of each earlier publication by its number: its masks depend on what they showed.
     """
-    threshold = parameters.value(THRESHOLD, date.fromisoformat(receipt.recorded_at[:10]))
+    threshold = parameters.value(THRESHOLD, paris(receipt.recorded_at).date())
     return {
         "profile": "data-package",
         "name": f"{recipient.name}-{product.id}".lower(),
@@ -248,10 +251,10 @@ def _resources(table: Table, rows: pl.DataFrame, path: Path, kind: str, sha256: 
             "mediatype": MEDIA_TYPES[kind],
             "bytes": path.stat().st_size,
             "hash": f"sha256:{sha256}",
-            "ecluse": _counts(rows.slice(start, height)),
+            "ecluse": _counts(table, rows.slice(start, height)),
             "schema": schema,
         }
-        | _read_as(kind, sheet if rank > 1 else "")
+        | _read_as(kind, sheet)
         for rank, (sheet, start, height) in enumerate(pieces, start=1)
     ]
 
@@ -263,8 +266,8 @@ def _read_as(kind: str, sheet: str) -> dict[str, Any]:
         return {"profile": "tabular-data-resource", "encoding": "utf-8", "dialect": dialect}
     if kind == "parquet":
         return {"profile": "data-resource", "type": "file"}
-    # the standard asks for a CSV dialect even to name a sheet; the first needs no name
-    return {"profile": "data-resource", "type": "table"} | ({"dialect": dialect | {"excel": {"sheet": sheet}}} if sheet else {})
+    # the standard asks for a CSV dialect even to name a sheet
+    return {"profile": "data-resource", "type": "table", "dialect": dialect | {"excel": {"sheet": sheet}}}
 
 
 def masked_rows(rows: pl.DataFrame) -> int:
@@ -272,8 +275,10 @@ def masked_rows(rows: pl.DataFrame) -> int:
     return int(rows["masked"].sum()) if "masked" in rows.columns else 0
 
 
-def _counts(rows: pl.DataFrame) -> dict[str, int]:
-    return {"rows": rows.height, "masked_rows": masked_rows(rows)}
+def _counts(table: Table, rows: pl.DataFrame) -> dict[str, Any]:
+    """Rows, and the sums in cents of the columns that the contract sums; none of a column without a value."""
+    totals = {name: cents for name, cents in sums(table, rows).items() if cents is not None}
+    return {"rows": rows.height, "masked_rows": masked_rows(rows)} | ({"sums": totals} if totals else {})
 
 
 def _document(path: Path, title: str) -> dict[str, Any]:
@@ -316,6 +321,7 @@ def _csv(rows: pl.DataFrame) -> Iterator[bytes]:
 
 
 def manifest_hash(folder: Path) -> str:
+    """The sha256 of a publication's manifest, which names every other file with its own."""
     return _sha256(folder / MANIFEST)
 
 

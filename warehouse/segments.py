@@ -11,6 +11,8 @@ from typing import Self
 import polars as pl
 import pyarrow.parquet as pq
 
+from warehouse.blobs import Blobs
+
 GROUP_ROWS = 122_880
 """Rows of a row group: what DuckDB reads best, and what bounds memory."""
 
@@ -31,6 +33,7 @@ class SegmentWriter:
         self.rows = 0
 
     def write(self, frame: pl.DataFrame) -> None:
+        """Add rows, which reach the file when there are enough for a group."""
         self._pending.append(frame)
         self._height += frame.height
         self.rows += frame.height
@@ -60,3 +63,11 @@ class SegmentWriter:
 
     def _encode(self, frame: pl.DataFrame) -> None:
         self._writer.write_table(frame.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(self._schema), GROUP_ROWS)
+
+
+def keep(blobs: Blobs, frame: pl.DataFrame) -> str:
+    """Keep a frame as a segment; gives its hash. BlobUnwritable."""
+    with blobs.scratch(".parquet") as path:
+        with SegmentWriter(path, frame.schema) as writer:
+            writer.write(frame)
+        return blobs.adopt_segment(path)

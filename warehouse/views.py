@@ -16,34 +16,23 @@ from functools import cache
 from graphlib import TopologicalSorter
 from importlib.resources import files
 from pathlib import Path
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import duckdb
 
-from contracts_schema.families import CORRECTIONS
-from contracts_schema.layouts import index, layout
-from warehouse import faults
+from warehouse import faults, references
 from warehouse.blob_files import storing, sweep, unfinished, unwritable
 from warehouse.heads import PMSI, Head
 from warehouse.log import canonical
+from warehouse.references import NOTHING, Reference
 
 if TYPE_CHECKING:
     import polars as pl
 
 PER_HEAD = "-- grain: head"
 SEGMENT = "segment_"
-HEAD_REFERENCE = "ref_pmsi__head"
-ZONE_REFERENCE = "ref_pmsi__zone_field"
-HPR_SITE_REFERENCE = "ref_pmsi__hpr_site"
-FINESS_LINK_REFERENCE = "ref_finess__link"
-REFERENCES = (HEAD_REFERENCE, ZONE_REFERENCE, HPR_SITE_REFERENCE, FINESS_LINK_REFERENCE)
-"""The tables that views read besides segments and other views."""
-
 UNFINISHED = "tmp"
 """Folder, within that of the views, of what is in the making."""
-
-NOTHING: Mapping[str, "Reference"] = MappingProxyType({})
 
 MEMORY_LIMIT = "1GB"
 """What DuckDB may hold before it spills to the views' folder."""
@@ -77,14 +66,6 @@ class Table:
     """How many of these files had to be computed now."""
 
 
-@dataclass(frozen=True)
-class Reference:
-    """A table made here and not read from a file: the SQL type of each column, and the rows in their order."""
-
-    columns: dict[str, str]
-    rows: tuple[tuple[Any, ...], ...]
-
-
 @cache
 def views() -> dict[str, View]:
     """Every view by name, each after those it reads."""
@@ -113,12 +94,12 @@ def build(
     segment_path: Callable[[str], Path],
     names: Iterable[str] | None = None,
     progress: Callable[[str], None] = lambda name: None,
-    given: Mapping[str, "Reference"] = NOTHING,
+    given: Mapping[str, Reference] = NOTHING,
 ) -> dict[str, Table]:
     """Build what is missing of these views (all by default) from these heads.
 
     Gives the tables by name, with those they are made of. ``segment_path`` finds the local file of a segment by its hash;
-    ``given``: references that others make (links of FINESS, labelled sites), as ``reference`` lays them out.
+    ``given``: references that others make (links of FINESS, labelled sites), in the columns of ``references.GIVEN``.
     """
     tables: dict[str, Table] = {}
     partitions: dict[str, dict[str, Path]] = {}
@@ -180,15 +161,15 @@ def reading(
     heads: Mapping[str, Head],
     segment_path: Callable[[str], Path],
     others: Iterable[str] = (),
-    given: Mapping[str, "Reference"] = NOTHING,
+    given: Mapping[str, Reference] = NOTHING,
 ) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection that reads these tables, and ``others`` (references, segment tables), and nothing else on the machine."""
     with _engine(folder) as engine:
         allowed: list[str] = []
         sources = {table.name: table.paths for table in tables.values()}
         for name in others:
-            if name in REFERENCES:
-                create_reference(engine, name, heads, given)
+            if name in references.NAMES:
+                references.create(engine, name, heads, given)
             else:
                 sources[name] = _segment_paths(name, heads, segment_path)
         for name, paths in sources.items():
@@ -228,75 +209,6 @@ def _parser() -> duckdb.DuckDBPyConnection:
     return duckdb.connect(":memory:", config={"threads": 1})
 
 
-def reference(name: str, heads: Mapping[str, Head], given: Mapping[str, Reference] = NOTHING) -> Reference:
-    """A reference table for these heads; of one that is given, the rows that name a transmission of theirs."""
-    if name == HEAD_REFERENCE:
-        return head_rows(heads)
-    if name not in given:
-        return {ZONE_REFERENCE: zone_fields, HPR_SITE_REFERENCE: hpr_sites, FINESS_LINK_REFERENCE: finess_links}[name]()
-    numbers = {head.data["finess"] for head in heads.values() if head.source == PMSI}
-    return Reference(given[name].columns, tuple(row for row in given[name].rows if numbers & {*row[:2]}))
-
-
-def head_rows(heads: Mapping[str, Head]) -> Reference:
-    """The heads of transmissions as a table: scope, finess, year, period, delivery_id, rows, position, provisional.
-
-    Provisional: before month 12, or before the corrections of the year came (indicators.yaml, conventions).
-    """
-    columns = {"scope": "varchar", "finess": "varchar", "year": "integer", "period": "integer", "delivery_id": "varchar",
-               "rows": "bigint", "position": "bigint", "provisional": "boolean"}  # fmt: skip
-    rows = (
-        (head.scope, head.data["finess"], head.data["year"], head.period, head.delivery_id, head.rows, head.position,
-         (head.period or 0) < 12 or head.data["flow"] not in CORRECTIONS)
-        for head in heads.values()
-        if head.source == PMSI
-    )  # fmt: skip
-    return Reference(columns, tuple(rows))
-
-
-@cache
-def zone_fields() -> Reference:
-    """Where each field of a zone stands, per format number: format_version, zone, field, start (from 1), zone_width."""
-    columns = dict.fromkeys(("format_version", "zone", "field"), "varchar") | dict.fromkeys(("start", "zone_width"), "bigint")
-    rows = (
-        (found.version, zone.name, field.name, field.offset + 1, zone.width)
-        for found in (layout(entry["format_id"]) for entry in index().values() if entry["record"] == "RSA")
-        for zone in found.zones
-        for field in zone.fields
-    )
-    return Reference(columns, tuple(rows))
-
-
-@cache
-def hpr_sites() -> Reference:
-    """The labelled HPR sites, all columns text: finess_epmsi, finess_geo, valid_from, valid_to (excluded), status, source.
-
-    Empty until the ARS gives its list: no figure is then made for a site.
-    """
-    return Reference(dict.fromkeys(("finess_epmsi", "finess_geo", "valid_from", "valid_to", "status", "source"), "varchar"), ())
-
-
-@cache
-def finess_links() -> Reference:
-    """Which legal entity (EJ) an establishment (ET) belongs to, from a day to another (excluded): et, ej, valid_from, valid_to.
-
-    A legal entity is its own. Empty until links are received: every EJ is then unresolved.
-    """
-    return Reference(dict.fromkeys(("et", "ej", "valid_from", "valid_to"), "varchar"), ())
-
-
-def create_reference(
-    engine: duckdb.DuckDBPyConnection, name: str, heads: Mapping[str, Head], given: Mapping[str, Reference] = NOTHING
-) -> None:
-    """Make a reference table in this engine."""
-    made = reference(name, heads, given)
-    columns = ", ".join(f'"{column}" {kind}' for column, kind in made.columns.items())
-    engine.execute(f"create or replace temp table {name} ({columns})")
-    cells = ", ".join(f"unnest(${place}::{kind}[])" for place, kind in enumerate(made.columns.values(), start=1))
-    by_column = [[row[place] for row in made.rows] for place in range(len(made.columns))]
-    engine.execute(f"insert into {name} select {cells}", by_column)
-
-
 def _lacks_input(view: View, heads: Mapping[str, Head], tables: Mapping[str, Table]) -> bool:
     delivered = {SEGMENT + table for head in heads.values() for table in head.tables}
     empty = {table.name for table in tables.values() if not table.paths}
@@ -314,8 +226,8 @@ def _key(
         if name.startswith(SEGMENT):
             table = name.removeprefix(SEGMENT)
             return [head.tables[table] for head in heads.values() if table in head.tables]
-        if name in REFERENCES:
-            return reference(name, heads, given).rows
+        if name in references.NAMES:
+            return references.reference(name, heads, given).rows
         if view.per_head:
             return [partitions[name][scope].stem for scope in heads if scope in partitions[name]]
         return tables[name].key
@@ -334,8 +246,8 @@ def _read_inputs(
     given: Mapping[str, Reference],
 ) -> None:
     for name in view.inputs:
-        if name in REFERENCES:
-            create_reference(engine, name, heads, given)
+        if name in references.NAMES:
+            references.create(engine, name, heads, given)
         elif name.startswith(SEGMENT):
             _create_view(engine, name, _segment_paths(name, heads, segment_path))
         elif name in tables:

@@ -1,4 +1,4 @@
-"""A published table as an Excel workbook for people: sheets Données, Dictionnaire, Provenance; equal content, equal bytes.
+"""A published table as an Excel workbook for people: À lire, Données, Dictionnaire, Provenance; equal content, equal bytes.
 
 XlsxWriter makes the workbook; the rows, which it would write cell by cell, are put in as XML by Polars, a block at a time.
 Where the contract has an ``answer``, people may write in its three columns and nowhere else; the protection has no password.
@@ -10,7 +10,7 @@ import math
 import re
 import zipfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ import polars as pl
 from contracts_schema.products import Column, Table
 from contracts_schema.table_schema import NO, YES
 from warehouse.workbook_answers import TO_FILL, TO_FILL_BAND, guide, protect
+from warehouse.workbook_front import front
 from warehouse.workbook_notes import HEADER, LINE, MAX_CHARACTERS, Unshowable, characters, dictionary, height, paper, provenance
 
 MAX_ROWS = 1_048_575  # a sheet's limit, less its header
@@ -31,15 +32,20 @@ EPOCH, FIRST_DAY = date(1899, 12, 30), date(1900, 3, 1)  # before that day Excel
 NEEDS_CARE = r"[\x00-\x08\x0b-\x1f\x{fffe}\x{ffff}]|_x[0-9A-Fa-f]{4}_|^\s|\s$|[\t\n]"
 MOST_LINES = 27  # of a row of long texts
 SHEET_LIMIT = 1 << 31  # of the XML of a sheet, from which the zip needs its large form
+FROZEN = 45  # characters of columns, at most, that stay in sight: the first ones, which tell the row
 
 
 @dataclass(frozen=True)
 class About:
-    """What a workbook says of itself: its title, its fixed date, the sections of its sheet Provenance (label → text)."""
+    """What a workbook says of itself: its title, its fixed date, the sections of its sheet Provenance (label → text).
+
+    ``reading``: what its first sheet says, as label → text.
+    """
 
     title: str
     created: datetime
     provenance: Mapping[str, Mapping[str, str]]
+    reading: Mapping[str, str] = field(default_factory=dict)
 
 
 def write(path: Path, table: Table, rows: pl.DataFrame, about: About) -> None:
@@ -52,7 +58,7 @@ def write(path: Path, table: Table, rows: pl.DataFrame, about: About) -> None:
     pieces = sheets(rows.height, table)
     packed = zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=LEVEL)
     with packed as final, zipfile.ZipFile(io.BytesIO(_frame(table, rows, pieces, about))) as frame:
-        data = {f"xl/worksheets/sheet{rank}.xml": rows.slice(*piece[1:]) for rank, piece in enumerate(pieces, start=1)}
+        data = {f"xl/worksheets/sheet{rank}.xml": rows.slice(*piece[1:]) for rank, piece in enumerate(pieces, start=2)}
         for name in frame.namelist():  # opened by name, each part has the date 1980-01-01
             piece = data.get(name, rows.clear())
             large = piece.estimated_size() + 64 * piece.height * piece.width > SHEET_LIMIT
@@ -76,8 +82,8 @@ def rows_in(path: Path) -> int:
     """The rows that the data sheets of a workbook hold, read back from it."""
     found = 0
     with zipfile.ZipFile(path) as book:
-        sheets_in = len(re.findall(rb'<sheet name="Donn\xc3\xa9es', book.read("xl/workbook.xml")))
-        for rank in range(1, sheets_in + 1):
+        names = re.findall(rb'<sheet name="([^"]*)"', book.read("xl/workbook.xml"))
+        for rank in (rank for rank, name in enumerate(names, start=1) if name.startswith("Données".encode())):
             with book.open(f"xl/worksheets/sheet{rank}.xml") as file:
                 left = b""
                 while block := file.read(1 << 20):
@@ -131,6 +137,7 @@ def _frame(table: Table, rows: pl.DataFrame, pieces: list[tuple[str, int, int]],
     grey = [book.add_format(_format(column) | top | {"bg_color": "#D9D9D9"}) for column in columns]
     widths = [_width(column, rows[column.name] if column.name in rows.columns else None) for column in columns]
     to_fill = book.add_format(HEADER | {"bg_color": TO_FILL_BAND})
+    front(book, table, rows, about.reading)
     for name, _, count in pieces:
         sheet = book.add_worksheet(name)
         for place, column in enumerate(columns):
@@ -139,7 +146,7 @@ def _frame(table: Table, rows: pl.DataFrame, pieces: list[tuple[str, int, int]],
             sheet.write_blank(2, place, None, grey[place])
             sheet.set_column(place, place, widths[place])
         sheet.set_row(0, height([column.label_fr for column in columns], [width - 4 for width in widths]) + 6)
-        sheet.freeze_panes(1, 0)
+        sheet.freeze_panes(1, sum(sum(widths[: rank + 1]) <= FROZEN for rank in range(len(widths))))
         sheet.autofilter(0, 0, count, len(widths) - 1)
         sheet.ignore_errors({"number_stored_as_text": f"A1:XFD{count + 1}"})  # codes are text: no green corners
         sheet.repeat_rows(0)
@@ -187,7 +194,7 @@ def _width(column: Column, values: pl.Series | None) -> int:
         return max(column.wrap + 2, header)
     if column.type == "string":
         longest = values.to_frame().select(pl.all().str.len_chars().max()).item() or 0
-        return max(9, min(longest, 26) + 4, header)
+        return max(9, min(longest, 44 if "enum" in column.constraints else 26) + 4, header)  # words of a list are read whole
     if column.type in ("integer", "number"):
         ends = values.to_frame().select(least=pl.col(column.name).min(), most=pl.col(column.name).max()).row(0)
         digits = max(len(f"{int(end or 0):,}") for end in ends)

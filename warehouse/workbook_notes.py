@@ -9,6 +9,7 @@ from datetime import date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from contracts_schema.french import euros
 from contracts_schema.odcs import FILE as CONTRACT
 from contracts_schema.parameters.record import STATUSES_FR
 from contracts_schema.products import FORMS_FR, Column, Table
@@ -51,7 +52,7 @@ def sections(manifest: Mapping[str, Any], table: Table) -> dict[str, dict[str, s
             "Description": manifest["description"].strip(),
             "Destinataire": told["recipient"],
             "Numéro": str(told["number"]),
-            "Données connues au": _paris(told["log"]["recorded_at"]),
+            "Données connues au": paris(told["log"]["recorded_at"]),
         },
         "Journal": {"Position": str(told["log"]["position"]), "Empreinte": told["log"]["hash"]},
         "Paramètres": {
@@ -70,7 +71,8 @@ def sections(manifest: Mapping[str, Any], table: Table) -> dict[str, dict[str, s
     }
 
 
-def _paris(instant: str) -> str:
+def paris(instant: str) -> str:
+    """An instant of the log as people read it."""
     return datetime.fromisoformat(instant).astimezone(ZoneInfo("Europe/Paris")).strftime("%d/%m/%Y à %H:%M:%S (heure de Paris)")
 
 
@@ -106,6 +108,8 @@ def dictionary(book: Any, table: Table) -> None:
     sheet.autofilter(0, 0, len(columns), len(HEADINGS) - 1)
     notes = ["Clé : rang de la colonne dans la clé ; pas deux lignes de même clé."]
     notes += [f"Contrôle de chaque ligne : {check.label_fr}." for check in table.checks]
+    labels = {column.name: column.label_fr for column in table.columns}
+    notes += [f"{labels[name]}, {code} : {told}." for name, words in table.words.items() for code, told in words.items()]
     for rank, note in enumerate(notes, start=len(columns) + 2):
         sheet.write_string(rank, 0, note)
     paper(sheet, table.label_fr)
@@ -127,7 +131,7 @@ def constraints_fr(column: Column) -> str:
 def _bound(bound: Any, column: Column) -> str:
     if isinstance(bound, date):
         return f"{bound:%d/%m/%Y}"
-    return (f"{bound / 100:.2f} €" if column.unit == "euro" else str(bound)).replace(".", ",")
+    return euros(bound) if column.unit == "euro" else str(bound).replace(".", ",")
 
 
 def provenance(book: Any, title: str, told: Mapping[str, Mapping[str, str]]) -> None:

@@ -65,11 +65,13 @@ def achievements(examination: Examination, law: Figures) -> pl.DataFrame:
     day = scene.last_day
     known = [code for code, one in indicators().items() if one.scheme == "rosp" and one.holds(day)]
     rows = declared(scene.rosp).filter(
-        pl.col("code").is_in(known), pl.col("numerator").is_not_null(), pl.col("denominator") > 0
+        pl.col("code").is_in(known), pl.col("numerator").is_not_null(), pl.col("denominator") >= 0
     )
     rows = rows.filter(~unsound().fill_null(value=False))
     rows = rows.join(ignored(examination.findings), on=["finess_et", "code"], how="anti", maintain_order="left")
     rows = rows.join(objectives(law), on="code", how="left", maintain_order="left")
+    # no patient at all: under any minimum that is known, and no rate where none is
+    rows = rows.filter((pl.col("denominator") > 0) | (pl.col("least") > 0))
     patients = scene.centres.select("finess_et", counted(pl.col("patient_list")))
     rows = rows.filter(pl.col("denominator") <= MOST).join(patients, on="finess_et", how="left", maintain_order="left")
     return rated(rows)
@@ -85,13 +87,14 @@ def rated(rows: pl.DataFrame) -> pl.DataFrame:
     started = observed > initial * below
     upper, lower = target - middle, middle - initial
     rate_num = (
-        pl.when(reached).then(pl.lit(1, pl.Int64))
+        pl.when(below == 0).then(pl.lit(None, pl.Int64))
+        .when(reached).then(pl.lit(1, pl.Int64))
         .when(halfway).then(upper * below + observed - middle * below)
         .when(started).then(observed - initial * below)
         .when(~started).then(pl.lit(0, pl.Int64))
     )  # fmt: skip
     rate_den = (
-        pl.when(reached)
+        pl.when(reached | (below == 0))
         .then(pl.lit(1, pl.Int64))
         .when(halfway)
         .then(2 * upper * below)

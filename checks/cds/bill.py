@@ -13,6 +13,7 @@ from checks.cds.examine import Examination
 from checks.cds.figures import Figures
 from checks.cds.remuneration import Remuneration
 from checks.cds.ruling import CHECKS, FINDINGS, absent, check, findings, hits
+from contracts_schema.french import euros_of
 
 LAST_YEAR_IN_POINTS = 2025
 
@@ -95,13 +96,12 @@ def cds64(bill: Bill) -> pl.DataFrame:
         return absent("rfs")
     final = pl.col("payable_cents") + pl.col("under_reserve_cents")
     cases = {"missing": pl.col("recovery_cents").is_null(), "default": pl.col("recovery_cents") > 0}
-    told = {"avance": euros(pl.col("advance_paid_cents")), "montant": euros(final), "indu": euros(pl.col("recovery_cents"))}
+    told = {
+        "avance": euros_of(pl.col("advance_paid_cents")),
+        "montant": euros_of(final),
+        "indu": euros_of(pl.col("recovery_cents")),
+    }
     return hits(rows, cases, "rfs", **told)
-
-
-def euros(cents: pl.Expr) -> pl.Expr:
-    """Cents from zero on as 1234,50 €."""
-    return pl.concat_str(cents // 100, pl.lit(","), (cents % 100).cast(pl.String).str.zfill(2), pl.lit(" €"))
 
 
 @check("cds.CDS65")

@@ -12,6 +12,7 @@ from typing import Any
 import polars as pl
 
 from contracts_schema import parameters
+from contracts_schema.french import euros
 from contracts_schema.parameters import Attestation, NoValue, Value
 from contracts_schema.parameters.record import FIRM, STATUSES, STATUSES_FR
 
@@ -75,8 +76,7 @@ def _shown(found: Value) -> str:
     """A value as people read it: money in euros."""
     if parameters.parameter(found.parameter).kind != "cents":
         return str(found.value)
-    whole, part = divmod(found.value, 100)
-    return f"{whole},{part:02d} €"
+    return euros(found.value)
 
 
 def value_of(

@@ -38,7 +38,7 @@ def registered(stocks: Sequence[tuple[date, pl.DataFrame]], centres: pl.DataFram
     due = covered & pl.any_horizontal(*(_should_hold(day, on, declared_on) for day, _ in stocks))
     kind = pl.when("held").then(pl.lit("ET")).when(entity).then(pl.lit("EJ")).when(~due).then(pl.lit(UNKNOWN))
     told = rows.with_columns(kind=kind, closed_on=pl.lit(None, pl.Date)).filter(pl.col("kind").is_not_null())
-    return told.select(REGISTER.names()).cast(dict(REGISTER)).sort("finess")  # type: ignore[arg-type]
+    return told.select(pl.col(name).cast(dtype) for name, dtype in REGISTER.items()).sort("finess")
 
 
 def _should_hold(day: date, on: date, declared_on: date) -> pl.Expr:

@@ -15,7 +15,7 @@ from checks.cds.facts import ADVANCES
 from checks.cds.figures import Figure, Figures, is_firm, status_of
 from checks.cds.forfait import MISSING_RANK, half_up
 from checks.cds.ruling import FIRED
-from checks.cds.scene import NOT_RECEIVED, UNKNOWN_DELAY
+from checks.cds.scene import NOT_RECEIVED, UNKNOWN_DELAY, UNMAPPED
 from contracts_schema.ecds import indicators
 from contracts_schema.parameters import Attestation
 from contracts_schema.parameters.record import STATUSES_FR
@@ -257,7 +257,8 @@ OF_PREREQUISITES = ("cds.CDS22", "cds.CDS23", "cds.CDS24")
 
 def _blocked(examination: Examination, condition: Figure) -> pl.DataFrame:
     """What stops a scheme of a centre: finess_et, scheme, rules, why. A hold found in a section stops that scheme, any other
-    both; a prerequisite that could not be read (not received, delay not verifiable) stops the forfait without any rule.
+    both; a prerequisite that could not be read (not received, delay not verifiable, code without mapping) stops the forfait
+    without any rule.
     ``condition``: whether a prerequisite that is not met stops the whole forfait (whoever attests it is followed)."""
     found = examination.findings.filter(status=FIRED).filter(pl.col("effect").is_in(["payment_hold", "reject_centre"]))
     if condition.value == 0:
@@ -268,7 +269,7 @@ def _blocked(examination: Examination, condition: Figure) -> pl.DataFrame:
         .otherwise(pl.lit(["rfs", "rosp"]))
     )
     told = held.explode("scheme").select("finess_et", "scheme", "rule", "reason_fr")
-    unread = examination.prerequisites.filter(pl.col("outcome").is_in([NOT_RECEIVED, UNKNOWN_DELAY])).select(
+    unread = examination.prerequisites.filter(pl.col("outcome").is_in([NOT_RECEIVED, UNKNOWN_DELAY, UNMAPPED])).select(
         "finess_et", scheme=pl.lit("rfs"), rule=pl.lit(""), reason_fr=pl.format("{} : {}.", "code", "outcome")
     )
     both = pl.concat([told, unread]).sort("finess_et", "scheme", "rule", maintain_order=True)
@@ -327,26 +328,39 @@ def _centres(examination: Examination, items: pl.DataFrame, blocked: pl.DataFram
         pl.col("scheme") == "rfs"
     )
     known = (pl.lit(regime == POINTS_REGIME) | (pl.col("scheme") == "rosp")) & received
-    rank = pl.when(known).then(pl.col("rank").fill_null(0)).otherwise(MISSING_RANK)
+    waiting = _waiting(examination)
+    rank = pl.when(known & ~(waiting & pl.col("rank").is_null())).then(pl.col("rank").fill_null(0)).otherwise(MISSING_RANK)
     amounts = [pl.when(known).then(pl.col(name).fill_null(0)).alias(name) for name in AMOUNTS]
     reason = (
         pl.when(~received).then(pl.format("section {} non reçue ({})", "scheme", pl.lit(NOT_RECEIVED)))
         .when(~known).then(pl.lit("montants de l'accord de 2025 non trouvés"))
         .when(pl.col("why").is_not_null()).then("why")
         .when(~pl.col("complete")).then(pl.lit("incomplet : un indicateur au moins n'est pas calculable"))
+        .when(waiting).then(pl.lit("incomplet : une saisie au moins a un code sans correspondance (cds.CDS54)"))
         .when(~is_firm(rank)).then(pl.format(TRIED_FR, _status_fr(rank)))
         .otherwise(pl.lit("ferme"))
     )  # fmt: skip
     return told.with_columns(
         *amounts,
         regime=pl.lit(regime, pl.Int64),
-        complete=known & pl.col("complete").fill_null(value=True),
+        complete=known & pl.col("complete").fill_null(value=True) & ~waiting,
         rank=rank,
         status=status_of(rank),
         firm=is_firm(rank),
         rules=pl.col("rules").fill_null(""),
         reason_fr=reason,
     )
+
+
+def _waiting(examination: Examination) -> pl.Expr:
+    """Whether entries of the centre in the section of a scheme wait for the mapping of their code, whatever they are worth."""
+    told = pl.lit(value=False)
+    for scheme in ("rfs", "rosp"):
+        found = examination.scene.journal(scheme)
+        if found is not None and found.unmapped.height:
+            own = found.unmapped["finess_et"].unique().implode()
+            told = told | (pl.lit(scheme) == pl.col("scheme")) & pl.col("finess_et").is_in(own)
+    return told
 
 
 def _advances(
@@ -395,9 +409,7 @@ def _settled(examination: Examination) -> pl.Expr:
     last = examination.scene.deadlines.last_day("rfs")
     closed = last is not None and examination.scene.campaign.extracted_on > last
     is_zero = pl.col("rules").str.contains(r"\bcds\.CDS22\b")
-    rfs = examination.scene.rfs
-    waiting = pl.lit(value=False) if rfs is None else pl.col("finess_et").is_in(rfs.unmapped["finess_et"].unique().implode())
-    return pl.lit(closed) & pl.col("complete") & ~waiting & (pl.col("why").is_null() | is_zero)
+    return pl.lit(closed) & pl.col("complete") & (pl.col("why").is_null() | is_zero)
 
 
 def _advance_nodes(told: pl.DataFrame, figures: tuple[Figure, Figure]) -> pl.DataFrame:

@@ -17,6 +17,8 @@ DOCTORS = ("medecin_generaliste", "medecin_specialiste", "medecin_ophtalmologist
 NURSES = ("infirmier", "infirmier_ipa")
 SATISFIED, UNSATISFIED, INCOMPLETE, TOO_LATE = "SATISFAIT", "NON_SATISFAIT", "INCOMPLET", "HORS_DELAI"
 TO_VERIFY, NOT_RECEIVED, UNKNOWN_DELAY = "A_VERIFIER", "NON_RECU", "DELAI_NON_VERIFIABLE"
+UNMAPPED = "CODE_SANS_CORRESPONDANCE"
+"""No answer is known, but the centre has entries whose code has no mapping yet: the answer may be one of them."""
 
 
 @dataclass(frozen=True)
@@ -109,12 +111,14 @@ class Scene:
         asked = self.centres.select("finess_et").join(pl.DataFrame({"code": list(PREREQUISITES)}), how="cross")
         if self.rfs is None:
             return asked.with_columns(outcome=pl.lit(NOT_RECEIVED), line=pl.lit(None, pl.Int64))
-        given = self.rfs.in_force.select("finess_et", "code", "answer", "line", blind=pl.col("deadline") == UNVERIFIABLE)
+        blind = pl.col("deadline") == UNVERIFIABLE
+        given = self.rfs.in_force.select("finess_et", "code", "answer", "line", blind=blind, given=pl.lit(value=True))
         answered = pl.col("answer").is_in(["oui", "non"])
         late = self.rfs.entries.filter(pl.col("deadline") == LATE, answered).select("finess_et", "code").unique()
         told = asked.join(given, on=["finess_et", "code"], how="left", maintain_order="left").join(
             late.with_columns(late=pl.lit(value=True)), on=["finess_et", "code"], how="left", maintain_order="left"
         )
+        waiting = pl.col("finess_et").is_in(self.rfs.unmapped["finess_et"].unique().implode())
         outcome = (
             pl.when(answered & pl.col("blind"))
             .then(pl.lit(UNKNOWN_DELAY))
@@ -122,6 +126,8 @@ class Scene:
             .then(pl.lit(SATISFIED))
             .when(pl.col("answer") == "non")
             .then(pl.lit(UNSATISFIED))
+            .when(pl.col("given").is_null() & waiting)
+            .then(pl.lit(UNMAPPED))
             .when(pl.col("late"))
             .then(pl.lit(TOO_LATE))
             .otherwise(pl.lit(INCOMPLETE))

@@ -1,4 +1,4 @@
-"""Rules about recognitions and the annexes of a contract: R46 to R49."""
+"""Rules about recognitions and the annexes of a contract: R46 to R49, and annexes that the last export does not hold."""
 
 import polars as pl
 
@@ -10,6 +10,26 @@ MATRIX = {"STRATEGIQUE": ("MONO", "PLURI"), "RECONNAISSANCES": ("PLURI",), "PDS"
 """Annexes that the guide asks of each profile (L307 to L312); the others are « si applicable »."""
 _DUE = {"STRATEGIQUE": "choice_due_on", "RECONNAISSANCES": "recognitions_due_on", "PDS": "pds_due_from"}
 _NAMES = {"STRATEGIQUE": "stratégique", "RECONNAISSANCES": "reconnaissances contractuelles", "PDS": "permanence des soins"}
+
+
+_SHEETS = {"FINANCE": "La feuille financière", "RECOGNITION": "La feuille des reconnaissances"}
+
+
+@check("ecars.A1")
+def annex_is_of_an_earlier_export(scene: Scene) -> Answer:
+    """Of HPR only when an indicator is chosen there: an empty annex that stays says nothing."""
+    sheets = scene.choices.with_columns(export=pl.col("sheet_id").str.head(16))
+    last = sheets.filter(pl.col("annex") == "STRAT").unique("finess_ej", keep="first", maintain_order=True)
+    chosen = pl.col("sheet_id").is_in(scene.rows.filter("chosen")["sheet_id"].implode())
+    others = sheets.filter(pl.col("annex").is_in([*_SHEETS]) | ((pl.col("annex") == "HPR") & chosen))
+    own = others.join(last.select("finess_ej", dernier="file", newest="export"), on="finess_ej", maintain_order="left")
+    return Answer(
+        own.filter(pl.col("export") != pl.col("newest")).select(
+            "sheet_id", "finess_ej", "annex", "dernier", ancien="file", feuille="sheet",
+            variant=pl.when(pl.col("annex") != "HPR").then(pl.lit("optional")),
+            nom=pl.col("annex").replace_strict(_SHEETS, default=None, return_dtype=pl.String),
+        )
+    )  # fmt: skip
 
 
 @check("cpom.R46")

@@ -4,7 +4,7 @@ import polars as pl
 
 from checks.cpom.days import cutoff
 from checks.cpom.facts import held
-from checks.cpom.ruling import Answer, check, french, joined, nothing_known
+from checks.cpom.ruling import NOBODY, Answer, check, french, joined, nothing_known
 from checks.cpom.scene import Scene
 from contracts_schema.cpom_catalogue import starred_objectives
 
@@ -35,6 +35,16 @@ def counts(scene: Scene) -> pl.DataFrame:
 
 def _cases(found: pl.DataFrame, **more: pl.Expr) -> Answer:
     return Answer(found.select("sheet_id", "finess_ej", "annex", **more))
+
+
+def _with_near(scene: Scene) -> pl.DataFrame:
+    """The counts of contracts with an annex HPR. Left empty by an establishment that the list of labels does not name, it is
+    none."""
+    found = counts(scene).filter("has_hpr")
+    if not scene.facts.has("hpr_label"):
+        return found
+    labelled = held(scene.facts.frame("hpr_label"), found)["finess_ej"]
+    return found.filter((pl.col("n_hpr") > 0) | pl.col("finess_ej").is_in(labelled.implode()))
 
 
 def _of_near(found: pl.DataFrame) -> pl.DataFrame:
@@ -91,7 +101,7 @@ def more_strategic_than_asked(scene: Scene) -> Answer:
 def starred_objective_without_indicator(scene: Scene) -> Answer:
     unmet = [pl.when(~pl.col("objectives").list.contains(one)).then(pl.lit(one)) for one in starred_objectives()]
     absent = pl.concat_list(unmet).list.drop_nulls()
-    told = _of_near(counts(scene).filter("has_hpr")).with_columns(absent=absent)
+    told = _of_near(_with_near(scene)).with_columns(absent=absent)
     wrong = pl.col("absent").list.len() > (0 if scene.law.yes("hpr_each_starred_objective") else len(starred_objectives()) - 1)
     return _cases(told.filter(wrong), objectifs=pl.format("les objectifs {}", joined(pl.col("absent"))))
 
@@ -106,7 +116,7 @@ def too_many_near(scene: Scene) -> Answer:
 @check("cpom.R17")
 def too_few_near(scene: Scene) -> Answer:
     most = scene.law.known("choice.max_hpr")
-    few = counts(scene).filter(pl.col("has_hpr") & (pl.col("n_hpr") < most) & pl.lit(scene.law.yes("hpr_exactly_six")))
+    few = _with_near(scene).filter((pl.col("n_hpr") < most) & pl.lit(scene.law.yes("hpr_exactly_six")))
     return _cases(_of_near(few), nombre=pl.col("n_hpr"), maximum=pl.lit(most))
 
 
@@ -168,8 +178,7 @@ def choice_against_the_authorisations(scene: Scene) -> Answer:
         (ENTRIES, ACUTE, "aucune autorisation de médecine, chirurgie ou obstétrique n'est connue"),
     ):
         without, untold = _unauthorised(scene, _chosen(scene, code), activities)
-        # a list that nobody gave is told once
-        unknown.append(untold.select("finess_ej") if listed else untold.select(finess_ej=pl.lit(None, pl.String)))
+        unknown.append(untold.select("finess_ej") if listed else NOBODY)  # a list that nobody gave is told once
         found.append(_row_cases(without, constat=pl.lit(told)))
     rows = _chosen(scene, BREAST)
     said = held(scene.facts.frame("activity").filter(pl.col("activity") == "IMAGERIE_MAMMAIRE"), rows)

@@ -8,6 +8,16 @@ import polars as pl
 from checks.cpom.law import Law
 from checks.snp.likeness import name_key
 
+NOTICES_FR = {
+    "OUVERTE": "Ouverte, réception non connue",
+    "PERIODE_1": "Première période",
+    "PERIODE_2": "Seconde période",
+    "JUSTIFIE": "Justifiée",
+    "PENALITE": "Pénalité",
+    "RESILIATION": "Résiliation",
+}
+"""The states of a formal notice, as people read them."""
+
 
 def cutoff(day: pl.Expr) -> pl.Expr:
     """The instant from which a last day is passed: the next midnight in Paris, in UTC."""

@@ -50,6 +50,7 @@ class Facts:
     contract_event: pl.DataFrame | None = None
     contract_post: pl.DataFrame | None = None
     long_term_account: pl.DataFrame | None = None
+    expected_contract: pl.DataFrame | None = None
     earlier_proof: pl.DataFrame | None = None
 
     def has(self, *names: str) -> bool:

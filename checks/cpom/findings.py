@@ -58,7 +58,7 @@ def findings(rule: Rule, answer: Answer, sheets: pl.DataFrame, law: Law, at: dat
     cases = cases.with_columns(missing)
     origin = sheets.select("sheet_id", "file", "sha256", "sheet").unique("sheet_id")
     cases = cases.join(origin, on="sheet_id", how="left", maintain_order="left")
-    followed = table_of_rule(rule.id)  # what is of no sheet is of a line of that table
+    followed = None if rule.level == "campaign" else table_of_rule(rule.id)  # what is of no sheet is of a line of that table
     if followed:
         of_table = pl.when(pl.col("sheet_id").is_null()).then(pl.lit(f"table {followed}"))
         cases = cases.with_columns(file=of_table.otherwise("file"))

@@ -28,8 +28,9 @@ class Judgement:
 
     ``contract``: finess_ej, legal_name, status (CONFORME, NON_CONFORME, EN_QUARANTAINE), deadline_status, chosen_ct, chosen_os,
     chosen_hpr, blocking, warnings, synthesis_on, file, sha256. ``chosen_indicator``: finess_ej, annex, code, id, comment, cell.
-    ``target``: finess_ej, annex, code, id, year, role, text, number (points or units), yes_no, missing, precision (decimals as
-    declared), sha256, sheet, cell. ``declared_result``: the same for role REALISE. ``value``: every value with ``rejected_by``.
+    ``target``: finess_ej, annex, code, id, year, role, text (as seen in the cell), number (points or units), yes_no, missing,
+    precision (decimals as declared), sha256, sheet, cell. ``declared_result``: the same for role REALISE. ``value``: every
+    value as the file holds it, with ``rejected_by``.
     """
 
     findings: pl.DataFrame
@@ -41,10 +42,10 @@ class Judgement:
     value: pl.DataFrame
 
 
-def judge(facts: Facts, law: Law, on: date, at: datetime, *, closed: bool = False) -> Judgement:
+def judge(facts: Facts, law: Law, on: date, at: datetime, *, closed: bool = False, received: int | None = None) -> Judgement:
     """Evaluates the 52 rules. ``on``: the day in Paris on which what is due is judged; ``at``: the instant put in the findings;
-    ``closed``: the campaign is closed."""
-    seen = scenes.scene(facts, law, on, closed=closed)
+    ``closed``: the campaign is closed; ``received``: how many contracts there are in all, if others than those of the facts."""
+    seen = scenes.scene(facts, law, on, closed=closed, received=received)
     found: list[pl.DataFrame] = []
     lacking: list[pl.DataFrame] = []
 
@@ -64,7 +65,9 @@ def judge(facts: Facts, law: Law, on: date, at: datetime, *, closed: bool = Fals
     ask("rest", seen)
 
     every = (
-        pl.concat(found).match_to_schema(FINDINGS).sort("finess_ej", "rule", "annex", "code", "year", "cell", nulls_last=True)
+        pl.concat(found)
+        .match_to_schema(FINDINGS)
+        .sort("finess_ej", "rule", "annex", "code", "year", "cell", nulls_last=True, maintain_order=True)
     )
     value = _with_rejection(facts, quarantined, bad_rows, bad_cells)
     accepted = _accepted(seen)
@@ -85,7 +88,7 @@ def _accepted(scene: Scene) -> pl.DataFrame:
     origin = scene.sheets.select("sheet_id", "sha256", "sheet")
     told = values.join(origin, on="sheet_id", how="left", maintain_order="left")
     # of a number cell the digits that say something: what a spreadsheet computed is stored with the noise of its floats
-    told_by = pl.when(pl.col("kind") == "t").then("text").otherwise(pl.col("number").cast(pl.String).str.strip_chars_end("0"))
+    told_by = pl.when(pl.col("kind") == "t").then("stored").otherwise(pl.col("number").cast(pl.String).str.strip_chars_end("0"))
     decimals = told_by.str.extract(r"[.,](\d+)").str.len_chars().fill_null(0).cast(pl.Int64)
     scaled = pl.when(pl.col("percent") == "format").then((decimals - 2).clip(0)).otherwise(decimals)
     return told.select(
@@ -114,8 +117,10 @@ def _with_rejection(facts: Facts, sheets: pl.DataFrame, rows: pl.DataFrame, cell
 
 
 def _contracts(facts: Facts, scene: Scene, every: pl.DataFrame, quarantined: pl.DataFrame) -> pl.DataFrame:
-    """One row an establishment that a strategic sheet names, quarantined ones included."""
-    strategic = facts.sheet.filter(pl.col("annex") == "STRAT").unique("finess_ej", keep="first", maintain_order=True)
+    """One row an establishment whose choice a strategic sheet says, quarantined ones included."""
+    alone = pl.col("sheet_id").is_in(scenes.results_alone(facts).implode())
+    strategic = facts.sheet.filter((pl.col("annex") == "STRAT") & ~alone)
+    strategic = strategic.unique("finess_ej", keep="first", maintain_order=True)
     strategic = strategic.select("sheet_id", "finess_ej", "legal_name", "synthesis_on", "file", "sha256")
     severity = pl.col("severity")
     counted = every.group_by("finess_ej").agg(
@@ -152,7 +157,7 @@ def _contracts(facts: Facts, scene: Scene, every: pl.DataFrame, quarantined: pl.
 def _in_time(scene: Scene) -> pl.DataFrame:
     """finess_ej, ``complete`` (the choice passes R10 to R12) and ``in_time`` (an export or the journal proves it in time)."""
     due = scene.law.day("choice_due_on")
-    printed = scene.sheets.filter(pl.col("annex") == "STRAT").select("finess_ej", "synthesis_on")
+    printed = scene.choices.filter(pl.col("annex") == "STRAT").select("finess_ej", "synthesis_on")
     earlier = scene.facts.frame("earlier_proof")
     proved = earlier.filter(pl.col("synthesis_on") <= pl.lit(due))["finess_ej"].to_list()
     by_print = printed.filter(pl.col("synthesis_on") <= pl.lit(due))["finess_ej"].to_list()

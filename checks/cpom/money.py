@@ -5,10 +5,10 @@ from datetime import date
 import polars as pl
 
 from checks.cpom.days import ceilings, notices, with_lapse
-from checks.cpom.ruling import Answer, check, french, nobody, nothing_known, shown
-from checks.cpom.scene import Scene
-from checks.snp.ruling import euros
+from checks.cpom.ruling import NOBODY, Answer, check, french, nobody, nothing_known, shown
+from checks.cpom.scene import Scene, results_alone
 from contracts_schema.cpom_catalogue import financial_lines
+from contracts_schema.french import euros_of
 
 
 def _lines(scene: Scene) -> pl.DataFrame:
@@ -44,7 +44,7 @@ def total_is_not_the_sum(scene: Scene) -> Answer:
     return Answer(
         wrong.select(
             "sheet_id", "finess_ej", "annex", "cell", "raw",
-            enveloppe="envelope", total=euros(pl.col("total")), somme=euros(pl.col("somme")),
+            enveloppe="envelope", total=euros_of(pl.col("total")), somme=euros_of(pl.col("somme")),
         )
     )  # fmt: skip
 
@@ -59,8 +59,8 @@ def transition_grant_differs(scene: Scene) -> Answer:
     told = told.with_columns(expected=pl.col("base_cents") * pl.col("rate"))
     far = (pl.col("amount_cents") * 100 - pl.col("expected")).abs() > 100 * scene.law.number("smr_tolerance_cents")
     cases = told.filter(far).select(
-        "finess_ej", "year", montant=euros(pl.col("amount_cents")), base=euros(pl.col("base_cents")),
-        taux=pl.col("rate"), attendu=euros(pl.col("expected") // 100),
+        "finess_ej", "year", montant=euros_of(pl.col("amount_cents")), base=euros_of(pl.col("base_cents")),
+        taux=pl.col("rate"), attendu=euros_of(pl.col("expected") // 100),
     )  # fmt: skip
     given = told.drop_nulls("rate")["finess_ej"]
     without = scene.contracts.filter(~pl.col("finess_ej").is_in(given.implode())).select("finess_ej")
@@ -108,12 +108,18 @@ def subsidy_lapses(scene: Scene) -> Answer:
 def payment_without_amendment(scene: Scene) -> Answer:
     if not scene.facts.has("subsidy", "payment", "amendment"):
         return nothing_known()
-    known = scene.facts.frame("amendment")["amendment_id"]
+    known = scene.facts.frame("amendment").select("finess_ej", "amendment_id").drop_nulls()
     paid = scene.facts.frame("payment").join(scene.facts.frame("subsidy"), on="subsidy_id", how="inner", maintain_order="left")
     without = paid.filter(pl.col("amendment_id").is_null())
-    unsure = paid.filter(~pl.col("amendment_id").is_in(known.implode()))  # its table does not list that one
+    unsure = paid.drop_nulls("amendment_id").join(  # its table does not list that one
+        known, on=["finess_ej", "amendment_id"], how="anti", maintain_order="left"
+    )
     cases = without.select(
-        "finess_ej", jour=french(pl.col("paid_on")), montant=euros(pl.col("paid_cents")), subvention="subsidy_id", fonds="fund"
+        "finess_ej",
+        jour=french(pl.col("paid_on")),
+        montant=euros_of(pl.col("paid_cents")),
+        subvention="subsidy_id",
+        fonds="fund",
     )
     return Answer(cases, unsure.select("finess_ej"))
 
@@ -121,14 +127,15 @@ def payment_without_amendment(scene: Scene) -> Answer:
 @check("cpom.R50")
 def penalties_pass_the_ceiling(scene: Scene) -> Answer:
     told = ceilings(scene.facts.frame("notice_event"), scene.facts.frame("insurance_income"), scene.law)
-    if told.is_empty() and not scene.facts.has("notice_event", "insurance_income"):
-        return nothing_known()
     over = told.filter(pl.col("penalties_cents") * 100 > pl.col("income_cents") * pl.col("percent"))
     cases = over.select(
-        "finess_ej", "year", somme=euros(pl.col("penalties_cents")), plafond=euros(pl.col("cap_cents")), taux="percent",
-        produits=euros(pl.col("income_cents")), exercice="exercise",
+        "finess_ej", "year", somme=euros_of(pl.col("penalties_cents")), plafond=euros_of(pl.col("cap_cents")), taux="percent",
+        produits=euros_of(pl.col("income_cents")), exercice="exercise",
     )  # fmt: skip
-    return Answer(cases, told.filter(pl.col("cap_cents").is_null()).select("finess_ej"))
+    unknown = told.filter(pl.col("cap_cents").is_null()).select("finess_ej")
+    if scene.facts.has("notice_event", "insurance_income"):
+        return Answer(cases, unknown)
+    return Answer(cases, pl.concat([unknown, NOBODY]))
 
 
 @check("cpom.R51")
@@ -142,7 +149,11 @@ def sanction_before_the_end(scene: Scene) -> Answer:
         pl.when(pl.col("renewals") > 1)
         .then(pl.format("délai renouvelé {} fois", "renewals"))
         .when(early)
-        .then(pl.format("sanction du {} avant la fin du délai, le {}", french(sanction), french(pl.col("ends_on"))))
+        .then(
+            pl.format(
+                "sanction du {}, alors que le délai court jusqu'au {} inclus", french(sanction), french(pl.col("ends_on"))
+            )
+        )
     )
     cases = found.with_columns(constat=constat).drop_nulls("constat").select("finess_ej", "constat", procedure="procedure_id")
     unsure = found.filter(sanction.is_not_null() & pl.col("ends_on").is_null() & (pl.col("renewals") <= 1))
@@ -151,9 +162,47 @@ def sanction_before_the_end(scene: Scene) -> Answer:
 
 @check("cpom.R52")
 def campaign_count_differs(scene: Scene) -> Answer:
+    """The count beside the expected one; by the table of expected contracts, who lacks and who is there besides."""
     if not scene.closed:
         return nothing_known()
-    have, expected = scene.contracts.height, scene.law.number("expected_ej")
-    if have == expected:
-        return Answer(nobody())
-    return Answer(pl.DataFrame({"nombre": [have], "attendu": [expected]}))
+    have = scene.contracts.height if scene.received is None else scene.received
+    expected = scene.law.number("expected_ej")
+    told = scene.facts.frame("expected_contract")
+    listed = told.height > 0
+    cases = pl.DataFrame(
+        {
+            "nombre": [have],
+            "attendu": [expected],
+            "liste": [f" ; la table contrats_attendus en nomme {told['finess_ej'].n_unique()}" if listed else ""],
+            "suite": ["Les constats par établissement disent qui manque ou est en trop." if listed else _NO_LIST],
+        }
+    )
+    counted = cases.filter(pl.lit(have != expected))
+    return Answer(pl.concat([counted, _differences(scene, told)], how="diagonal") if listed else counted)
+
+
+_NO_LIST = "La table contrats_attendus, sans laquelle rien ne dit quels établissements manquent ou sont en trop."
+
+
+def _differences(scene: Scene, told: pl.DataFrame) -> pl.DataFrame:
+    """One row an entity that is expected and lacks, or is there and not expected."""
+    choices = scene.facts.sheet.filter(~pl.col("sheet_id").is_in(results_alone(scene.facts).implode()))
+    strategic = choices.filter(pl.col("annex") == "STRAT").unique("finess_ej", keep="first", maintain_order=True)
+    received = strategic.select("finess_ej", fichier="file", seen="legal_name")
+    stands = scene.contracts.select("finess_ej", stands=pl.lit(value=True))
+    expected = told.unique("finess_ej", keep="first", maintain_order=True)
+    both = expected.join(received.join(stands, on="finess_ej", how="left"), on="finess_ej", how="full", coalesce=True)
+    both = both.join(expected.select("finess_ej", named=pl.lit(value=True)), on="finess_ej", how="left")
+    named, here = (pl.col(name).fill_null(value=False) for name in ("named", "stands"))
+    variant = (
+        pl.when(named & pl.col("fichier").is_null())
+        .then(pl.lit("absent"))
+        .when(named & ~here)
+        .then(pl.lit("set_aside"))
+        .when(~named & here)
+        .then(pl.lit("unexpected"))
+    )
+    who = pl.coalesce(pl.format("{} ({})", pl.coalesce("legal_name", "seen"), "finess_ej"), "finess_ej")
+    whence = pl.coalesce(pl.format("table contrats_attendus : {}", "source"), pl.lit("table contrats_attendus"))
+    found = both.with_columns(variant=variant, nom=who, origine=whence).drop_nulls("variant").sort("finess_ej")
+    return found.select("finess_ej", "variant", "nom", "origine", "fichier")

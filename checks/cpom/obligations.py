@@ -47,6 +47,7 @@ STATES_FR = {
     "EN_VIGUEUR": "en vigueur",
     "EN_COURS": "en cours",
     "TERMINE": "terminé",
+    "INCOMPLET": "passé, ce qui est reçu est incomplet",
     "NON_VERIFIABLE": "passé, sans élément pour le vérifier",
     "INFORMATIF": "pour information",
     "SANS_DATE": "date inconnue",
@@ -83,10 +84,12 @@ def watch(facts: Facts, judgement: Judgement, law: Law, on: date) -> Watch:
 
 
 def falling_due(obligations: pl.DataFrame, horizons: Iterable[int] = HORIZONS) -> pl.DataFrame:
-    """Open obligations whose last day is near, with ``horizon``: the smallest of ``horizons`` (days) that holds them."""
+    """Open obligations and periods near their last day, with ``horizon``: the smallest of ``horizons`` (days) to hold them."""
     sizes = sorted(horizons)
     horizon = pl.coalesce(pl.when(pl.col("days_left") <= size).then(size) for size in sizes)
-    open_ones = obligations.filter(pl.col("state").is_in(OPEN) & (pl.col("kind") != "start"))
+    kind = pl.col("kind")
+    ending = (kind == "end") & (pl.col("state") == "EN_COURS")
+    open_ones = obligations.filter((pl.col("state").is_in(OPEN) & (kind != "start")) | ending)
     return (
         open_ones.with_columns(horizon=horizon)
         .drop_nulls("horizon")
@@ -119,6 +122,8 @@ def _stated(rows: pl.DataFrame, law: Law) -> pl.DataFrame:
         .then(pl.lit("RECU_EN_RETARD"))
         .when((on > due) & pl.col("unsure").fill_null(value=False))
         .then(pl.lit("NON_VERIFIABLE"))
+        .when((on > due) & pl.col("incomplete").fill_null(value=False))
+        .then(pl.lit("INCOMPLET"))
         .when(on > due)
         .then(pl.lit("DEPASSE"))
         .when(left <= NEAR_DAYS)
@@ -126,6 +131,6 @@ def _stated(rows: pl.DataFrame, law: Law) -> pl.DataFrame:
         .otherwise(pl.lit("A_VENIR"))
     )
     told = rows.with_columns(state=state)
-    running = pl.col("state").is_in([*OPEN, "EN_COURS", "DEPASSE"])
+    running = pl.col("state").is_in([*OPEN, "EN_COURS", "DEPASSE", "INCOMPLET"])
     passed = pl.when(kind == "start").then(cutoff(due - pl.duration(days=1))).otherwise(cutoff(due))
     return told.with_columns(days_left=pl.when(running).then(left), passed_at=passed)

@@ -3,30 +3,32 @@
 Where the facts that date it are missing, the row is there without a day and says what is missing. Judges no state.
 """
 
+from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
 import polars as pl
 
-from checks.cpom.days import notices, with_lapse
+from checks.cpom.days import NOTICES_FR, notices, with_lapse
 from checks.cpom.facts import Facts
 from checks.cpom.judge import Judgement
 from checks.cpom.law import Law
 from checks.cpom.ruling import french
-from checks.snp.ruling import euros
 from contracts_schema.cpom_catalogue import deadlines, recognitions
+from contracts_schema.french import euros_of
 
 CAMPAIGN = ("D03", "D04", "D05", "D06", "D20", "D21", "D22")
 """Deadlines of the whole campaign; the others are those of each establishment."""
 _YEARLY = {"RC11": "D14", "RC13": "D15a", "RC14": "D15b", "RC15": "D15c", "RC16": "D15d", "RC35": "D15e"}
 _YEARS = range(2026, 2030)
+_DOCUMENTS = {"PROPOSITIONS_BUDGETAIRES": "propositions budgétaires", "COMPTE_ADMINISTRATIF": "compte administratif"}
 _STATE_OF_CHOICE = {"DANS_LES_DELAIS": "RECU_A_TEMPS", "HORS_DELAI": "RECU_EN_RETARD"}
 
 
 def owed(facts: Facts, judgement: Judgement, law: Law) -> pl.DataFrame:
     """Every obligation: the columns of ``checks.cpom.obligations.OBLIGATIONS`` that do not depend on the day.
 
-    ``settled``: a state known already; ``unsure``: nothing could show that it came.
+    ``settled``: a state known already; ``unsure``: nothing could show that it came; ``incomplete``: what came lacks something.
     """
     parts = [
         _campaign(law),
@@ -37,7 +39,7 @@ def owed(facts: Facts, judgement: Judgement, law: Law) -> pl.DataFrame:
         _posts(facts, law),
         _accounts(facts),
         _near(facts, judgement),
-        _reports(facts),
+        _reports(facts, judgement),
         _subsidies(facts, law),
         _notices(facts, law),
     ]
@@ -88,6 +90,7 @@ def _choice(judgement: Judgement, law: Law) -> pl.DataFrame:
         due_on=pl.lit(law.day("choice_due_on")),
         settled=proved,
         unsure=pl.col("deadline_status") == "DELAI_NON_VERIFIABLE",
+        incomplete=pl.col("deadline_status") == "CHOIX_INCOMPLET",
         evidence_fr=pl.col("deadline_status").replace_strict(words, default=None, return_dtype=pl.String),
     )
 
@@ -96,7 +99,7 @@ def _annexes(facts: Facts, judgement: Judgement, law: Law) -> pl.DataFrame:
     """D01, of establishments that have recognitions: in the export, the table of annexes, or by their profile."""
     asked = facts.frame("profile").filter(pl.col("profile") == "PLURI")["finess_ej"].to_list()
     signed = facts.frame("annex").filter(pl.col("annex") == "RECONNAISSANCES")
-    holders = [*asked, *signed["finess_ej"].to_list(), *facts.frame("recognition")["finess_ej"].drop_nulls().to_list()]
+    holders = [*asked, *signed["finess_ej"].to_list(), *_recognised(facts, judgement)["finess_ej"].drop_nulls().to_list()]
     rows = judgement.contract.filter(pl.col("finess_ej").is_in(holders))
     dates = signed.group_by("finess_ej").agg(received_on=pl.col("signed_on").min())
     rows = rows.join(dates, on="finess_ej", how="left", maintain_order="left")
@@ -179,7 +182,7 @@ def _accounts(facts: Facts) -> pl.DataFrame:
         rows = holders if facts.has("annex") else _EVERYBODY
         return _undated("D24", rows, "les pièces de chaque exercice et leur date limite (table usld_exercices)")
     rows = facts.frame("long_term_account")
-    subject = pl.format("{} {}", "document", "year")
+    subject = pl.format("{} {}", pl.col("document").replace(_DOCUMENTS), "year")
     came = pl.when(pl.col("received_on").is_not_null()).then(pl.format("reçu le {}", french(pl.col("received_on"))))
     dated = _of(
         "D24", rows.drop_nulls("due_on"), subject=subject, due_on=pl.col("due_on"), received_on=pl.col("received_on"),
@@ -197,11 +200,45 @@ def _near(facts: Facts, judgement: Judgement) -> pl.DataFrame:
     return _of("D19", judgement.contract.filter(pl.col("finess_ej").is_in(near.implode())))
 
 
-def _reports(facts: Facts) -> pl.DataFrame:
-    """D14 to D16: reports of the recognitions held, one a year or once, beside those received and those the table names."""
-    named = facts.frame("recognition").drop_nulls(["finess_ej", "recognition_id"])
+def _recognition(entry: Mapping[str, Any], rows: pl.DataFrame, status: str, **more: pl.Expr) -> pl.DataFrame:
+    """Rows as an obligation that the calendar does not have: the guide asks it of a recognition and gives no day."""
+    return rows.select(
+        "finess_ej",
+        deadline_id=pl.lit(entry["id"]),
+        label_fr=pl.lit(f"{entry['label']} : {entry['evaluation']}"),
+        kind=pl.lit("deadline"),
+        source=pl.lit(f"guide, L{entry['source']['line']}"),
+        status=pl.lit(status),
+        subject=pl.lit(entry["id"]),
+        **more,
+    )
+
+
+def _yearly_without_day(entry: Mapping[str, Any], own: pl.DataFrame, told: pl.DataFrame) -> pl.DataFrame:
+    """RC01 to RC10: due every year, on a day that the guide does not give; not where the table dates one that is awaited."""
+    awaited = told.filter((pl.col("recognition_id") == entry["id"]) & pl.col("received_on").is_null())["finess_ej"]
+    rows = own.filter(~pl.col("finess_ej").is_in(awaited.implode()))
+    lacks = "le jour de chaque année, que le guide ne donne pas (table rapports_reconnaissance)"
+    told_fr = pl.lit(f"date inconnue : il manque {lacks}")
+    return _recognition(entry, rows, "missing", due_on=pl.lit(None, pl.Date()), evidence_fr=told_fr)
+
+
+def _recognised(facts: Facts, judgement: Judgement) -> pl.DataFrame:
+    """The recognitions that stand: not those of a sheet in quarantine, nor the rows that a rule sets aside."""
+    away = judgement.findings.filter(pl.col("effect") == "quarantine_sheet")["sheet_id"]
+    rejected = judgement.findings.filter(pl.col("effect") == "reject_row").select("sheet_id", "row")
+    rows = facts.frame("recognition").filter(~pl.col("sheet_id").is_in(away.implode()))
+    return rows.join(rejected.unique(), on=["sheet_id", "row"], how="anti", maintain_order="left")
+
+
+def _reports(facts: Facts, judgement: Judgement) -> pl.DataFrame:
+    """D14 to D16: reports of the recognitions held, one a year or once, beside those received and those the table names; then
+    those of recognitions that the guide does not date, on the days of the table. Nothing of a survey that nobody asked for.
+    """
+    named = _recognised(facts, judgement).drop_nulls(["finess_ej", "recognition_id"])
     held = named.group_by("finess_ej", "recognition_id", maintain_order=True).agg(pl.col("effective_on").min())
-    parts = []
+    told = facts.frame("recognition_report")
+    parts, undated = [], []
     for one in recognitions():
         due, name = one["due"], one["id"]
         own = held.filter(pl.col("recognition_id") == name)
@@ -212,8 +249,12 @@ def _reports(facts: Facts) -> pl.DataFrame:
             parts.append(_of(_YEARLY[name], years, subject=pl.lit(name), due_on=last, data_year=pl.col("year") - 1))
         elif due["kind"] == "once":
             parts.append(_of("D16", own, subject=pl.lit(name), data_year=pl.lit(None, pl.Int64)))
+        else:
+            days = {name: pl.col(name) for name in ("due_on", "data_year")}
+            parts.append(_recognition(one, told.filter(pl.col("recognition_id") == one["id"]), "attested", **days))
+        if due["kind"] == "annual" and name not in _YEARLY:
+            undated.append(_yearly_without_day(one, own, told))
     expected = pl.concat(parts, how="diagonal")
-    told = facts.frame("recognition_report")
     listed = pl.concat(
         _of(
             deadline,
@@ -235,10 +276,11 @@ def _reports(facts: Facts) -> pl.DataFrame:
         received_on=pl.when(pl.col("data_year").is_null()).then("once_on").otherwise("received_on")
     )
     came = pl.when(pl.col("received_on").is_not_null())
-    return every.with_columns(
+    dated = every.with_columns(
         unsure=pl.lit(not facts.has("recognition_report")),
         evidence_fr=came.then(pl.format("rapport reçu le {}", french(pl.col("received_on")))),
     ).drop("data_year", "once_on")
+    return pl.concat([dated, *undated], how="diagonal")
 
 
 def _subsidies(facts: Facts, law: Law) -> pl.DataFrame:
@@ -246,7 +288,7 @@ def _subsidies(facts: Facts, law: Law) -> pl.DataFrame:
     rows = with_lapse(facts.frame("subsidy"), law)
     evidence = pl.concat_str(
         pl.format("notifiée le {}", french(pl.col("notified_on"))),
-        pl.when(pl.col("amount_cents").is_not_null()).then(pl.format(", {}", euros(pl.col("amount_cents")))),
+        pl.when(pl.col("amount_cents").is_not_null()).then(pl.format(", {}", euros_of(pl.col("amount_cents")))),
         pl.when(pl.col("documents_sent_on").is_not_null()).then(
             pl.format(", pièces envoyées le {}", french(pl.col("documents_sent_on")))
         ),
@@ -266,13 +308,16 @@ def _subsidies(facts: Facts, law: Law) -> pl.DataFrame:
 
 
 def _notices(facts: Facts, law: Law) -> pl.DataFrame:
-    """D11 to D13: the running period of each formal notice, with its reception as evidence."""
-    rows = notices(facts.frame("notice_event"), law).drop_nulls("ends_on")
+    """D11 to D13: the running period of each formal notice, with its reception as evidence, without which no day is known."""
+    every = notices(facts.frame("notice_event"), law)
+    rows = every.drop_nulls("ends_on")
+    waiting = every.filter((pl.col("state") == "OUVERTE") & pl.col("ends_on").is_null())
     renewed, grave = pl.col("renewals") > 0, pl.col("nature") == "MANQUEMENT_GRAVE"
     which = {"D13": grave, "D12": ~grave & renewed, "D11": ~grave & ~renewed}
     closed = pl.when(~pl.col("state").str.starts_with("PERIODE")).then(pl.lit("TERMINE"))
-    evidence = pl.format("mise en demeure reçue le {} ; état : {}", french(pl.col("received_on")), "state")
-    return pl.concat(
+    words = pl.col("state").replace_strict(NOTICES_FR, return_dtype=pl.String).str.to_lowercase()
+    evidence = pl.format("mise en demeure reçue le {} ; {}", french(pl.col("received_on")), words)
+    dated = [
         _of(
             name,
             rows.filter(some),
@@ -282,4 +327,7 @@ def _notices(facts: Facts, law: Law) -> pl.DataFrame:
             evidence_fr=evidence,
         )
         for name, some in which.items()
-    )
+    ]
+    lacks = "la réception de la mise en demeure (table mises_en_demeure)"
+    undated = [_undated(name, waiting.filter(some), lacks, subject=pl.col("procedure_id")) for name, some in which.items()]
+    return pl.concat([*dated, *undated], how="diagonal")

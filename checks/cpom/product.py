@@ -4,12 +4,13 @@ Pure polars over what was judged, compared and watched: decides nothing. Same ar
 and in the order in which people read them. Small counts are masked afterwards, by what publishes.
 """
 
+from collections.abc import Sequence
 from functools import cache
 
 import polars as pl
 
 from checks.cpom.compare import Comparison
-from checks.cpom.days import with_lapse
+from checks.cpom.days import NOTICES_FR, with_lapse
 from checks.cpom.facts import Facts
 from checks.cpom.judge import Judgement
 from checks.cpom.law import Law
@@ -52,29 +53,26 @@ _EFFECTS = {
     "annotate": "Mention",
 }
 _NATURES = {"INEXECUTION": "Inexécution", "MANQUEMENT_GRAVE": "Manquement grave"}
-_NOTICES = {
-    "OUVERTE": "Ouverte, réception non connue",
-    "PERIODE_1": "Première période",
-    "PERIODE_2": "Seconde période",
-    "JUSTIFIE": "Justifiée",
-    "PENALITE": "Pénalité",
-    "RESILIATION": "Résiliation",
-}
 
 
-def tables(facts: Facts, judgement: Judgement, comparison: Comparison, watch: Watch, law: Law) -> dict[str, pl.DataFrame]:
+def tables(
+    facts: Facts, judgement: Judgement, comparison: Comparison, watch: Watch, law: Law, regions: Sequence[str] | None = None
+) -> dict[str, pl.DataFrame]:
     """The tables by the name that product contracts give to their view, each in the contract's columns and types.
 
-    Rows of a number that is no FINESS of a known région are left out: no ARS is concerned; findings keep them in the judgement.
+    ``regions``: those that are told what is said of no contract in particular; None: those of the contracts.
+    Rows of a number that is no FINESS of a known région are left out: no ARS is concerned; the judgement keeps its findings.
     """
+    told = pl.DataFrame({"region": regions or []}, schema={"region": pl.String()})
+    everywhere = _regions(judgement) if regions is None else told
     made = {
         "out_ars__cpom_contract": _contracts(judgement),
         "out_ars__cpom_indicator": _indicators(comparison),
         "out_ars__cpom_target": _targets(judgement),
         "out_ars__cpom_trajectory": _trajectory(comparison),
-        "out_ars__cpom_not_evaluable": _not_evaluable(judgement),
-        "out_ars__cpom_finding": _findings(judgement),
-        "out_ars__cpom_obligation": _obligations(watch, judgement),
+        "out_ars__cpom_not_evaluable": _not_evaluable(judgement, everywhere),
+        "out_ars__cpom_finding": _findings(judgement, everywhere),
+        "out_ars__cpom_obligation": _obligations(watch, everywhere),
         "out_ars__cpom_notice": _notices(watch, judgement),
         "out_ars__cpom_financial_line": _lines(facts, judgement),
         "out_ars__cpom_subsidy": _subsidies(facts, law, judgement),
@@ -84,12 +82,13 @@ def tables(facts: Facts, judgement: Judgement, comparison: Comparison, watch: Wa
 
 
 def _as_contract(view: str, rows: pl.DataFrame) -> pl.DataFrame:
-    """The rows of known régions, in the columns and types of the contract, without what masks add."""
+    """The rows of known régions, in the columns and types of the contract, with what masks read and without what they add."""
     table = next(table for name in PRODUCTS for table in products()["ars", name].tables if table.view == view)
     if "region" not in rows.columns:
         rows = rows.with_columns(region=_region(rows["finess_ej"]))
     return rows.drop_nulls("region").select(
-        pl.col(column.name).cast(TYPES[column.type]) for column in table.columns if column.name != "masked"
+        *(pl.col(column.name).cast(TYPES[column.type]) for column in table.columns if column.name != "masked"),
+        *(name for name in rows.columns if name == "conflicts_hidden"),
     )
 
 
@@ -144,7 +143,8 @@ def _contracts(judgement: Judgement) -> pl.DataFrame:
 
 
 def _indicators(comparison: Comparison) -> pl.DataFrame:
-    rows = comparison.compared
+    widest = comparison.context.group_by("finess_ej", "id", "year").agg(pl.col("conflicts").max())
+    rows = comparison.compared.drop("conflicts").join(widest, on=["finess_ej", "id", "year"], how="left", maintain_order="left")
     result = pl.coalesce(
         pl.col("reason").replace_strict(_REASONS, default=None, return_dtype=pl.String),
         pl.col("status").replace_strict(_RESULTS, default=None, return_dtype=pl.String),
@@ -161,6 +161,8 @@ def _indicators(comparison: Comparison) -> pl.DataFrame:
         gap=_hundredths("gap_hundredths"),
         tolerance=_hundredths("tolerance_hundredths"),
         completeness=_hundredths("completeness_hundredths"),
+        conflicts=pl.when(pl.col("numerator").is_not_null()).then("conflicts"),
+        conflicts_hidden=pl.lit(value=False),  # known to who sees what the product of the PMSI hides
         origin="transmissions",
     ).sort("finess_ej", "indicator_id", "year", "role")
 
@@ -174,7 +176,7 @@ def _targets(judgement: Judgement) -> pl.DataFrame:
     ).sort("finess_ej", "indicator_id", "year", "role")
 
 
-def _findings(judgement: Judgement) -> pl.DataFrame:
+def _findings(judgement: Judgement, regions: pl.DataFrame) -> pl.DataFrame:
     """Numbered within an establishment, the gravest first; those of the région are numbered apart."""
     ids = {(annex, code): one.id for (annex, code), one in indicators().items()}
     known = pl.DataFrame(
@@ -182,10 +184,12 @@ def _findings(judgement: Judgement) -> pl.DataFrame:
         schema={"annex": pl.String(), "code": pl.String(), "indicator_id": pl.String()},
         orient="row",
     )
-    rows = _everywhere(judgement.findings, _regions(judgement))
+    rows = _everywhere(judgement.findings, regions)
     rows = rows.join(known, on=["annex", "code"], how="left", maintain_order="left")
     rank = pl.col("severity").replace_strict({"block": 0, "warn": 1, "info": 2}, return_dtype=pl.Int64)
-    rows = rows.with_columns(rank=rank).sort("region", "finess_ej", "rank", "rule", "code", "year", "cell", nulls_last=True)
+    rows = rows.with_columns(rank=rank).sort(
+        "region", "finess_ej", "rank", "rule", "code", "year", "cell", nulls_last=True, maintain_order=True
+    )
     rows = rows.with_columns(number=1 + pl.int_range(pl.len(), dtype=pl.Int64).over("region", "finess_ej"))
     return rows.with_columns(
         finding_id=pl.concat_str(_id("finess_ej"), pl.col("number").cast(pl.String).str.zfill(4), separator="/"),
@@ -202,8 +206,8 @@ def _id(*parts: str) -> pl.Expr:
     return pl.concat_str([pl.col(name).cast(pl.String) for name in ("region", *parts)], separator="/", ignore_nulls=True)
 
 
-def _not_evaluable(judgement: Judgement) -> pl.DataFrame:
-    rows = _everywhere(judgement.not_evaluable, _regions(judgement))
+def _not_evaluable(judgement: Judgement, regions: pl.DataFrame) -> pl.DataFrame:
+    rows = _everywhere(judgement.not_evaluable, regions)
     return rows.with_columns(reason="reason_fr", not_evaluable_id=_id("rule", "finess_ej")).sort("rule", "finess_ej", "region")
 
 
@@ -222,10 +226,10 @@ def _trajectory(comparison: Comparison) -> pl.DataFrame:
     ).sort("finess_ej", "indicator_id", "year")
 
 
-def _obligations(watch: Watch, judgement: Judgement) -> pl.DataFrame:
+def _obligations(watch: Watch, regions: pl.DataFrame) -> pl.DataFrame:
     """Those of the whole campaign stand once in each région that has a contract."""
     return (
-        _everywhere(watch.obligations, _regions(judgement))
+        _everywhere(watch.obligations, regions)
         .with_columns(
             state=_words("state", STATES_FR),
             status=_words("status", STATUSES_FR),
@@ -233,14 +237,14 @@ def _obligations(watch: Watch, judgement: Judgement) -> pl.DataFrame:
             evidence="evidence_fr",
             obligation_id=_id("deadline_id", "finess_ej", "subject", "due_on"),
         )
-        .sort("due_on", "deadline_id", "finess_ej", "subject", "region", nulls_last=True)
+        .sort("due_on", "deadline_id", "finess_ej", "subject", "region", nulls_last=True, maintain_order=True)
     )
 
 
 def _notices(watch: Watch, judgement: Judgement) -> pl.DataFrame:
     held = _held(judgement, "cpom.R51").select("finess_ej", procedure_id=_said("procedure"))
     rows = watch.notice.join(held, on=["finess_ej", "procedure_id"], how="anti", maintain_order="left")
-    return rows.with_columns(nature=_words("nature", _NATURES), state=_words("state", _NOTICES)).sort(
+    return rows.with_columns(nature=_words("nature", _NATURES), state=_words("state", NOTICES_FR)).sort(
         "finess_ej", "procedure_id"
     )
 
@@ -261,8 +265,16 @@ def _lines(facts: Facts, judgement: Judgement) -> pl.DataFrame:
     rows = rows.join(held, on=["sheet_id", "envelope"], how="anti", maintain_order="left")
     known = [f"{envelope}:{code}" for envelope, code in sorted(financial_lines())]
     without_code = pl.col("is_total") | pl.col("code").is_null()
+    # a total that the spreadsheet could not compute is computed from its lines (C12), when all of them are amounts
+    amounts = pl.col("amount_cents").filter(~pl.col("is_total"))
+    whole = (pl.len() - pl.col("is_total").sum() > 0) & (amounts.null_count() == 0)
+    envelopes = rows.group_by("sheet_id", "envelope").agg(summed=pl.when(whole).then(amounts.sum()))
+    rows = rows.join(envelopes, on=["sheet_id", "envelope"], how="left", maintain_order="left")
+    computed = pl.col("is_total") & pl.col("error").fill_null(value=False) & pl.col("summed").is_not_null()
+    total = pl.when(computed).then(pl.lit("Total recalculé")).when("is_total").then(pl.lit("Total"))
     return rows.with_columns(
-        kind=pl.when("is_total").then(pl.lit("Total")).otherwise(pl.lit("Ligne")),
+        kind=total.otherwise(pl.lit("Ligne")),
+        amount_cents=pl.when(computed).then("summed").otherwise("amount_cents"),
         amount_text="amount_raw",
         is_known=without_code | pl.format("{}:{}", "envelope", pl.col("code").fill_null("")).is_in(known),
     ).sort("finess_ej", "number")
@@ -274,6 +286,9 @@ def _subsidies(facts: Facts, law: Law, judgement: Judgement) -> pl.DataFrame:
     paid = facts.frame("payment").group_by("subsidy_id").agg(paid_cents=pl.col("paid_cents").sum())
     told = rows.join(last, on=["subsidy_id", "finess_ej"], how="left", maintain_order="left")
     told = told.join(paid, on="subsidy_id", how="left", maintain_order="left")
-    held = pl.concat([_held(judgement, rule) for rule in ("cpom.R44", "cpom.R45")]).select(name=_said("subvention"))["name"]
-    told = told.with_columns(payment_held=pl.col("subsidy_id").is_in(held.drop_nulls().implode()))
-    return told.with_columns(pl.col("paid_cents").fill_null(0)).sort("finess_ej", "subsidy_id")
+    held = pl.concat([_held(judgement, rule) for rule in ("cpom.R44", "cpom.R45")])
+    held = held.select("finess_ej", subsidy_id=_said("subvention"), payment_held=pl.lit(value=True)).unique()
+    told = told.join(held, on=["finess_ej", "subsidy_id"], how="left", maintain_order="left")
+    return told.with_columns(pl.col("payment_held").fill_null(value=False), pl.col("paid_cents").fill_null(0)).sort(
+        "finess_ej", "subsidy_id"
+    )

@@ -87,7 +87,7 @@ def finess_is_unknown(scene: Scene) -> Answer:
         return nothing_known()
     sheets = _well_formed(scene)
     legal, sites = _in_registers(scene, sheets)
-    names = scene.facts.frame("legal_entity").unique("finess_ej")
+    names = scene.facts.frame("legal_entity").unique("finess_ej", keep="first", maintain_order=True)
     cases = sheets.filter(~pl.col("finess_ej").is_in([*legal, *sites])).select(
         "sheet_id", "finess_ej", "annex", "legal_name", cell="finess_cell", raw="finess_raw", date=french(pl.col("as_of"))
     )
@@ -111,7 +111,8 @@ def finess_is_a_site(scene: Scene) -> Answer:
     legal, sites = _in_registers(scene, sheets)
     found = sheets.filter(pl.col("finess_ej").is_in(sites) & ~pl.col("finess_ej").is_in(legal))
     links = scene.facts.frame("establishment").rename({"finess_ej": "juridique"})
-    of_site = held(links, found.select("as_of", finess_et="finess_ej"), "finess_et").unique("finess_et")
+    of_site = held(links, found.select("as_of", finess_et="finess_ej"), "finess_et")
+    of_site = of_site.sort("finess_et", "valid_from", "juridique").unique("finess_et", keep="first")
     cases = found.join(of_site.select("finess_et", "juridique"), left_on="finess_ej", right_on="finess_et", how="left")
     return Answer(cases.select("sheet_id", "finess_ej", "annex", "juridique", cell="finess_cell", raw="finess_raw"))
 
@@ -121,7 +122,8 @@ def name_differs(scene: Scene) -> Answer:
     if not scene.facts.has("legal_entity"):
         return nothing_known()
     sheets = scene.sheets.drop_nulls("legal_name")
-    names = held(scene.facts.frame("legal_entity"), sheets).unique("finess_ej").select("finess_ej", attendu="legal_name")
+    names = held(scene.facts.frame("legal_entity"), sheets).sort("finess_ej", "valid_from", maintain_order=True)
+    names = names.unique("finess_ej", keep="first").select("finess_ej", attendu="legal_name")
     told = sheets.join(names, on="finess_ej", how="left", maintain_order="left")
     likeness = [
         int(100 * difflib.SequenceMatcher(None, plain_name(have), plain_name(want)).ratio()) if want else 100
@@ -145,7 +147,9 @@ def plain_name(name: str) -> str:
 
 @check("cpom.R38")
 def synthesis_has_no_date(scene: Scene) -> Answer:
-    sheets = scene.sheets.filter(pl.col("annex") == "STRAT", pl.col("synthesis_on").is_null()).unique("finess_ej", keep="first")
+    sheets = scene.choices.filter(pl.col("annex") == "STRAT", pl.col("synthesis_on").is_null()).unique(
+        "finess_ej", keep="first"
+    )
     return Answer(
         sheets.select("sheet_id", "finess_ej", "annex", cell="synthesis_cell", raw=pl.col("synthesis_raw").fill_null("vide"))
     )
@@ -200,13 +204,14 @@ def label_differs(scene: Scene) -> Answer:
 
 
 def _cells(values: pl.DataFrame, **more: pl.Expr) -> pl.DataFrame:
-    return values.select("sheet_id", "row", "finess_ej", "annex", "code", "year", "cell", raw="text", **more)
+    place = ("sheet_id", "row", "finess_ej", "annex", "code", "year", "cell")
+    return values.select(*place, raw="stored", texte="text", **more)
 
 
 @check("cpom.R39", "cell")
 def cell_is_an_error(scene: Scene) -> Answer:
     lines = scene.facts.frame("financial_line").filter("error").join(scene.sheets, on="sheet_id", how="inner")
-    of_lines = lines.select("sheet_id", "finess_ej", "annex", "cell", raw="amount_raw")
+    of_lines = lines.select("sheet_id", "finess_ej", "annex", "cell", raw="amount_raw", texte="amount_raw")
     return Answer(pl.concat([_cells(scene.values.filter("error")), of_lines], how="diagonal"))
 
 
@@ -253,10 +258,14 @@ def _twice(scene: Scene) -> pl.DataFrame:
     yes_no = pl.when(pl.col("yes_no")).then(pl.lit("OUI")).when(~pl.col("yes_no")).then(pl.lit("NON"))
     number = pl.coalesce("points", "number").cast(pl.String)
     said = pl.coalesce(yes_no, number, pl.col("text").str.replace_all(r"\s+", " ").str.strip_chars())
-    group = values.with_columns(said=said, times=pl.len().over(_KEYS), kinds=said.n_unique().over(_KEYS))
+    group = values.join(scene.sheets.select("sheet_id", "sheet"), on="sheet_id", how="left", maintain_order="left")
+    group = group.with_columns(said=said, times=pl.len().over(_KEYS), kinds=said.n_unique().over(_KEYS))
+    sheets = pl.col("sheet").n_unique().over(_KEYS)
+    in_sheet = pl.format("« {} » {}", pl.col("sheet").fill_null("fichier"), "cell")
+    group = group.with_columns(where=pl.when(sheets > 1).then(in_sheet).otherwise("cell"))
     return group.filter(pl.col("times") > 1).with_columns(
         differ=pl.col("kinds") > 1,
-        cellules=pl.col("cell").unique(maintain_order=True).str.join(", ").over(_KEYS),
+        cellules=pl.col("where").unique(maintain_order=True).str.join(", ").over(_KEYS),
         valeurs=pl.col("text").unique(maintain_order=True).str.join(" ; ").over(_KEYS),
         place=pl.int_range(pl.len()).over(_KEYS),
     )
@@ -280,6 +289,6 @@ def missing_words(missing: pl.Expr) -> pl.Expr:
         pl.when(missing == "FORMULE")
         .then(pl.lit(" (formule sans valeur enregistrée)"))
         .when(missing.is_not_null())
-        .then(pl.format(" (« {} »)", missing))
+        .then(pl.format(" (« {} »)", missing.replace("TIRET", "-")))
         .otherwise(pl.lit(""))
     )

@@ -43,6 +43,9 @@ class Check:
     judge: "Callable[[Scene], Answer]"
 
 
+NOBODY = pl.DataFrame({"finess_ej": [None]}, schema={"finess_ej": pl.String()})
+"""No scope in particular."""
+
 CHECKS: dict[str, Check] = {}
 """Every rule that has an implementation here."""
 
@@ -66,7 +69,7 @@ def nobody() -> pl.DataFrame:
 
 def nothing_known() -> Answer:
     """Not evaluable, for no scope in particular: the whole reference is absent."""
-    return Answer(nobody(), pl.DataFrame({"finess_ej": [None]}, schema={"finess_ej": pl.String()}))
+    return Answer(nobody(), NOBODY)
 
 
 def french(day: pl.Expr) -> pl.Expr:

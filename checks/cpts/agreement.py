@@ -73,7 +73,7 @@ PARTS = ("FIXE", "VARIABLE", "SNP")
 def tiers(on: date, attested: Iterable[Attestation] = ()) -> tuple[tuple[tuple[int, str], ...], Figure]:
     """Where each tier begins, and the policy of the bounds (1: a population equal to a bound is in the upper tier)."""
     law = Figures(on, tuple(attested))
-    found = [(law.one("cpts.tier.population_from", tier=tier).value or 0, tier) for tier in ("1", "2", "3", "4")]
+    found = [(law.one("cpts.tier.population_from", tier=tier).value or 0, tier) for tier in cpts_facts.TIERS]
     return tuple(found), law.one("cpts.tier.lower_bound_included")
 
 
@@ -135,7 +135,7 @@ def amounts(contracts: pl.DataFrame, missions: pl.DataFrame, number: int, attest
 def tier_at_signature(contract: Line, own: tuple[Attestation, ...], *, told: bool = True) -> str | None:
     """That of the contract (when ``told``), else that of its population on the day of signature; None when not known."""
     if told and contract["tier"] is not None:
-        return str(contract["tier"])
+        return str(contract["tier"]) if contract["tier"] in cpts_facts.TIERS else None
     if not isinstance(contract["signed_on"], date):
         return None
     starts, policy = tiers(contract["signed_on"], own)
@@ -157,7 +157,7 @@ def _grant(contract: Line, tier: str | None, year: Year, law: Figures) -> tuple[
     grant, boost = law.one("cpts.operating_grant", tier=tier), law.one("cpts.operating_boost")
     signed = contract["signed_on"]
     boosted = isinstance(signed, date) and signed < JOINED_BEFORE and boost.value is not None
-    value = grant.value if grant.value is None or not boosted else grant.value * (boost.value or 100) // 100
+    value = grant.value if grant.value is None or not boosted else _half_up(grant.value * (boost.value or 100), 100)
     used = (grant, boost) if boosted else (grant,)
     return _row(contract, year, tier, GRANT, "FIXE", value, year.days, value, None, used)
 

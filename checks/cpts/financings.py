@@ -1,13 +1,15 @@
 """Who is financed twice: FIR, FMIS, ACI of the CPTS and accord of the centres side by side, one beneficiary at a time.
 
 Two financings are of one beneficiary when they share a FINESS or a SIRET. Whether they are of one action is said by their words
-alone: the same words are told (rule cds.CDS71), other words are shown to be looked at, and no amount is ever held for it.
+alone: the same words are told (rule cds.CDS71), other words of one theme too, as likely; words of no common theme are shown to
+be looked at. No amount is ever held for it.
 """
 
 from collections.abc import Iterable
 
 import polars as pl
 
+from checks.cpts.words import plain, themes
 from contracts_schema import cpts_facts, ecds
 
 FIR, FMIS, ACI, ACCORD = "FIR", "FMIS", "ACI", "ACCORD"
@@ -35,10 +37,11 @@ OVERLAPS = pl.Schema(
         "starts_on": pl.Date(),
         "ends_on": pl.Date(),
         "verdict": pl.String(),
+        "theme": pl.String(),
     }
 )
 """Pairs of financings of one beneficiary over common days; ``ends_on`` null: as far as is known they go on. ``verdict``: same,
-other (words that differ, gathered), unknown (an action is not said)."""
+theme (other words, of a common ``theme``), other (words that differ, gathered), unknown (an action is not said)."""
 
 
 def of_form(rows: pl.DataFrame) -> pl.DataFrame:
@@ -124,32 +127,33 @@ def _order(number: str) -> tuple[int, str]:
 
 def overlaps(financings: pl.DataFrame) -> pl.DataFrame:
     """``OVERLAPS`` of ``FINANCINGS``: between fundings of different kinds, each pair told once."""
-    plain = pl.col("action").str.replace_all(r"\([^)]*\)", " ").str.normalize("NFKD").str.replace_all(r"\p{M}", "")
-    words = plain.str.to_lowercase().str.replace_all("[^a-z0-9]+", " ").str.strip_chars()
     order = pl.col("funding").replace_strict({kind: place for place, kind in enumerate(cpts_facts.fundings())}, default=99)
     known = financings.filter(pl.col("beneficiary").is_not_null() & pl.col("starts_on").is_not_null()).unique(
         maintain_order=True
     )
-    known = known.with_columns(same=words, place=order)
+    known = known.with_columns(same=plain(pl.col("action")), about=themes(pl.col("action")), place=order)
     pairs = known.join(known, on="beneficiary", suffix="_other", maintain_order="left_right").filter(
         pl.col("place") < pl.col("place_other"),
         pl.col("ends_on").is_null() | (pl.col("starts_on_other") <= pl.col("ends_on")),
         pl.col("ends_on_other").is_null() | (pl.col("starts_on") <= pl.col("ends_on_other")),
     )
+    common = pl.col("about").list.set_intersection("about_other").list.sort().list.join(", ")
     verdict = (
         pl.when(pl.col("action").is_null() | pl.col("action_other").is_null()).then(pl.lit("unknown"))
-        .when(pl.col("same") == pl.col("same_other")).then(pl.lit("same")).otherwise(pl.lit("other"))
+        .when(pl.col("same") == pl.col("same_other")).then(pl.lit("same"))
+        .when(common != "").then(pl.lit("theme")).otherwise(pl.lit("other"))
     )  # fmt: skip
     told = pairs.select(
         "beneficiary", "funding", "action", other_funding="funding_other", other_action="action_other",
         starts_on=pl.max_horizontal("starts_on", "starts_on_other"), ends_on=pl.min_horizontal("ends_on", "ends_on_other"),
-        verdict=verdict,
+        verdict=verdict, theme=pl.when(verdict == "theme").then(common),
     )  # fmt: skip
-    same = pl.col("verdict") == "same"
+    same = pl.col("verdict").is_in(["same", "theme"])
     gathered = told.filter(~same).group_by("beneficiary", "funding", "other_funding", "verdict", maintain_order=True).agg(
         pl.col("action", "other_action").drop_nulls().unique().sort().str.join(" ; "),
         pl.col("starts_on").min(),
         pl.when(pl.col("ends_on").null_count() == 0).then(pl.col("ends_on").max()).alias("ends_on"),
+        theme=pl.lit(None, pl.String),
     )  # fmt: skip
     found = pl.concat([told.filter(same), gathered.select(told.columns)])
     blank = [pl.when(pl.col(name) != "").then(pl.col(name)).alias(name) for name in ("action", "other_action")]

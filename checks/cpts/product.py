@@ -11,6 +11,7 @@ import polars as pl
 from checks.cds.product import EFFECTS_FR, STATES_FR, named
 from checks.cds.ruling import FIRED, french_instant, hundredths
 from checks.cpts.agreement import AMOUNTS, CONTRACTS, side_by_side, tier_at_signature, year_of
+from checks.cpts.doubles import doubles, others
 from checks.cpts.financings import FINANCINGS, overlaps
 from contracts_schema import cpts_facts
 from contracts_schema.cpts_facts import GRANT
@@ -25,7 +26,8 @@ LISTED = ("campaign", "beneficiary", "beneficiary_kind", "legal_name", "measure_
 ENTERED = ("value_centi", "value_text", "unit", "evidence_on", "entered_at", "file", "line")
 REPORT = r"rapport d.\s?activit"
 """An entry that is the activity report of a year of contract, by its words (proposal)."""
-VERDICTS_FR = {"same": "Même action", "other": "À vérifier : actions de libellés différents",
+VERDICTS_FR = {"same": "Même action", "theme": "Sans doute la même action, d'après ses mots",
+               "other": "À vérifier : actions de libellés différents",
                "unknown": "Non vérifiable : une action n'est pas dite"}  # fmt: skip
 KINDS = {"string": pl.String(), "integer": pl.Int64(), "boolean": pl.Boolean(), "date": pl.Date()}
 
@@ -51,18 +53,27 @@ class Region:
 
 def tables(of: Region) -> dict[str, pl.DataFrame]:
     """The tables of a region by the name of their view."""
-    rows = pl.DataFrame(schema=dict.fromkeys(LISTED, pl.Null())) if of.commitments is None else of.commitments
     made = {
         "out_ars__cpts_contract": _contracts(of),
         "out_ars__cpts_part": _parts(of),
         "out_ars__cpts_indicator": _numbered(_indicators(of)),
-        "out_ars__fir_commitment": _numbered(rows.sort("file", "line")),
+        "out_ars__fir_commitment": _numbered(_commitments(of)),
         "out_ars__fmis_subsidy": pl.DataFrame(schema={"finess_ej": pl.Null()}) if of.subsidies is None else of.subsidies,
         "out_ars__cpts_overlap": _numbered(_overlaps(of)),
         "out_ars__cpts_finding": _numbered(told_of(of.findings)),
         "out_ars__cpts_source": side_by_side().rename({"default": "kept"}),
     }
     return {name: _as_contract(name, rows.with_columns(region=pl.lit(of.code))) for name, rows in made.items()}
+
+
+def _commitments(of: Region) -> pl.DataFrame:
+    """Every commitment that counts, with the orders that may be the same one under another number."""
+    if of.commitments is None:
+        return pl.DataFrame(schema=dict.fromkeys((*LISTED, "likely_double"), pl.Null()))
+    twice = others(doubles(of.commitments))
+    key = [name for name in twice.columns if name != "likely_double"]
+    rows = of.commitments.join(twice, on=key, how="left", nulls_equal=True, maintain_order="left")
+    return rows.sort("file", "line").with_columns(pl.col("beneficiary_kind").str.to_uppercase())
 
 
 def _contracts(of: Region) -> pl.DataFrame:

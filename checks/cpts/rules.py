@@ -11,6 +11,7 @@ from checks.cds.ruling import CHECKS, FINDINGS, absent, check, findings, french,
 from checks.cpts.agreement import BOUNDS, COMPUTED, amounts, tier_of, tiers
 from checks.cpts.financings import overlaps
 from contracts_schema import parameters
+from contracts_schema.french import euros_of
 from contracts_schema.parameters import Attestation, NoValue
 
 CLAIMED = "003_f23b308d1cf6b0ce"
@@ -88,15 +89,8 @@ def cds67(network: Network) -> pl.DataFrame:
     rows = pl.concat([*parts, empty])
     paid, due = pl.col("paid_first_cents"), pl.col("expected")
     cases = {"missing": paid.is_null() | due.is_null(), "default": paid != due}
-    shown = {"mission": pl.col("mission"), "verse": cents(paid), "attendu": cents(due)}
+    shown = {"mission": pl.col("mission"), "verse": euros_of(paid), "attendu": euros_of(due)}
     return hits(rows, cases, "cpts", pl.col("contract_id"), **shown)
-
-
-def cents(amount: pl.Expr) -> pl.Expr:
-    """Cents as 1234,50 €."""
-    sign = pl.when(amount < 0).then(pl.lit("-")).otherwise(pl.lit(""))
-    whole, part = amount.abs() // 100, (amount.abs() % 100).cast(pl.String).str.zfill(2)
-    return pl.concat_str(sign, whole, pl.lit(","), part, pl.lit(" €"))
 
 
 @check("cds.CDS68")
@@ -109,7 +103,7 @@ def cds68(network: Network) -> pl.DataFrame:
         if one.cell == cell
     ]
     frame = pl.DataFrame(rows, schema={"source": pl.String, "value": pl.String, "tier": pl.String}, orient="row")
-    shown = {"source": pl.col("source"), "montant": cents(pl.col("value").cast(pl.Int64)), "palier": pl.col("tier")}
+    shown = {"source": pl.col("source"), "montant": euros_of(pl.col("value").cast(pl.Int64)), "palier": pl.col("tier")}
     return hits(frame, {"default": pl.col("source").str.contains(CLAIMED, literal=True)}, "cpts", pl.col("tier"), **shown)
 
 
@@ -161,15 +155,15 @@ def cds70(network: Network) -> pl.DataFrame:
 
 @check("cds.CDS71")
 def cds71(network: Network) -> pl.DataFrame:
-    """Between fundings of two kinds, of one beneficiary, over common days; other words for the action are no finding."""
+    """Between fundings of two kinds, of one beneficiary, over common days; words of no common theme are no finding."""
     if network.financings is None:
         return absent("fir")
     item = pl.col("beneficiary")
     shown = {"action": pl.col("action"), "financement": pl.col("funding"), "autre_financement": pl.col("other_funding")}
-    pairs = overlaps(network.financings)
-    told = hits(
-        pairs, {"default": pl.col("verdict") == "same", "missing": pl.col("verdict") == "unknown"}, "fir", item, **shown
-    )
+    shown |= {"autre_action": pl.col("other_action"), "theme": pl.col("theme")}
+    cases = {"default": "same", "theme": "theme", "missing": "unknown"}
+    conditions = {case: pl.col("verdict") == verdict for case, verdict in cases.items()}
+    told = hits(overlaps(network.financings), conditions, "fir", item, **shown)
     lacking = network.financings.filter(pl.col("starts_on").is_null() | pl.col("beneficiary").is_null())
     none = {name: pl.lit(None, pl.String) for name in shown}
     return pl.concat([told, hits(lacking, {"missing": pl.lit(value=True)}, "fir", item, **none)])

@@ -7,8 +7,9 @@ import polars as pl
 from checks.snp.declaration import NO_DAY
 from checks.snp.facts import Facts
 from checks.snp.law import Law
-from checks.snp.ruling import Ruling, check, euros
+from checks.snp.ruling import Ruling, check
 from checks.snp.team import IDENTIFIED
+from contracts_schema.french import euros_of
 
 SPANS = {"LOMBALGIE": 28, "CHEVILLE": 90}
 """Days before a second consultation in which a first one without patient key may be its own (90 days: an assumption)."""
@@ -44,11 +45,11 @@ def a01(law: Law, facts: Facts) -> Ruling:
             "default": differs,
         },
         {
-            "montant": euros(pl.col("amount_cents")),
-            "attendu": euros(pl.col("acts") * unit),
+            "montant": euros_of(pl.col("amount_cents")),
+            "attendu": euros_of(pl.col("acts") * unit),
             "nombre": pl.col("acts").cast(pl.String),
-            "unite": euros(unit),
-            "tarif": euros(pl.col("tariff_cents")),
+            "unite": euros_of(unit),
+            "tarif": euros_of(pl.col("tariff_cents")),
         },
         cells=MONEY,
         noted=judged & (NO_DAY | pl.col("varies") | unreadable),
@@ -60,7 +61,7 @@ def a02(law: Law, facts: Facts) -> Ruling:
     billed = billed_unit(law)
     return Ruling(
         {"below": billed < pl.col("tariff_cents"), "default": billed > pl.col("tariff_cents")},
-        {"unite_facturee": euros(billed), "tarif": euros(pl.col("tariff_cents"))},
+        {"unite_facturee": euros_of(billed), "tarif": euros_of(pl.col("tariff_cents"))},
         cells=MONEY,
         missing=pl.col("tariff_cents").is_null(),
     )
@@ -72,8 +73,8 @@ def a03(law: Law, facts: Facts) -> Ruling:
     return Ruling(
         {"totals_rows": ~wrong & (pl.col("sum_of_totals_rows_cents") != pl.col("sum_cents")), "default": wrong},
         {
-            "total": euros(pl.col("declared_total_cents")),
-            "somme": euros(pl.col("sum_cents")),
+            "total": euros_of(pl.col("declared_total_cents")),
+            "somme": euros_of(pl.col("sum_cents")),
             "montants_illisibles": pl.col("unreadable").cast(pl.String),
         },
         missing=pl.col("declared_total_cents").is_null(),
@@ -113,7 +114,7 @@ def a06(law: Law, facts: Facts) -> Ruling:
         {"cancellation": (pl.col("amount_cents") < 0) & pl.col("cancels"), "default": odd},
         {
             "nombre_brut": pl.coalesce("count_raw", pl.col("acts").cast(pl.String)),
-            "montant_brut": pl.coalesce("amount_raw", euros(pl.col("amount_cents"))),
+            "montant_brut": pl.coalesce("amount_raw", euros_of(pl.col("amount_cents"))),
             "reference": pl.col("ref"),
         },
         cells=MONEY,

@@ -5,7 +5,8 @@ import polars as pl
 from checks.snp.amount import FIRST_ACTS
 from checks.snp.facts import Facts
 from checks.snp.law import Law
-from checks.snp.ruling import Ruling, check, euros
+from checks.snp.ruling import Ruling, check
+from contracts_schema.french import euros_of
 
 EPISODE = 7
 """Days within which the same patient is not included twice (an assumption)."""
@@ -34,7 +35,7 @@ def u02(law: Law, facts: Facts) -> Ruling:
             "replacement_paid": replaces & (pl.col("paid_before_cents") > 0),
             "replacement": replaces,
         },
-        {"autre": pl.col("u02_other"), "deja_paye": euros(pl.col("paid_before_cents"))},
+        {"autre": pl.col("u02_other"), "deja_paye": euros_of(pl.col("paid_before_cents"))},
         cells=PLACE,
         noted=UNPLACED & pl.col("predecessor").is_null(),
     )

@@ -3,8 +3,6 @@
 A figure neither official nor attested is used all the same and never firm. Knows nothing of where decisions are kept.
 """
 
-import hashlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -15,7 +13,6 @@ from typing import Any
 import polars as pl
 
 from contracts_schema.parameters import Attestation, snp
-from contracts_schema.rules import catalogue
 from contracts_schema.yaml_files import read_yaml
 
 Policy = str | int | bool | date | None
@@ -68,7 +65,7 @@ class Version:
 
 @dataclass(frozen=True)
 class Law:
-    """What a reconciliation judges by; hashable, with a digest to be kept with each decision."""
+    """What a reconciliation judges by; hashable."""
 
     windows: tuple[Window, ...]
     gaps: tuple[Window, ...]
@@ -84,6 +81,7 @@ class Law:
     """Policy, then its value: the outcome it leads to."""
 
     def policy(self, name: str) -> Policy:
+        """The value chosen for a policy, else its default."""
         return dict(self.policies)[name]
 
     def number(self, name: str) -> int | None:
@@ -102,14 +100,8 @@ class Law:
         return next((start, end) for found, start, end in self.intervals if found == name)
 
     def gap(self, name: str) -> Window:
+        """A span of days for which no text opens a window, by its name."""
         return next(gap for gap in self.gaps if gap.item == f"snp.window.{name}")
-
-    def digest(self) -> str:
-        """SHA-256 over everything that a judgement depends on: the catalogue of rules, the law as attested, policies."""
-        rules = [rule.__dict__ for rule in catalogue().values() if rule.id.startswith("snp.")]
-        told = [self.windows, self.gaps, self.tariffs, self.versions, self.intervals, self.second_visit, self.policies]
-        text = json.dumps([rules, *told], default=repr, sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()
 
 
 def default_law(

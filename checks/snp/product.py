@@ -14,7 +14,7 @@ from checks.snp.outcome import ASK
 from checks.snp.product_findings import LINE, reasons, results, spoken, told, words
 from checks.snp.product_letters import letters
 from checks.snp.reconcile import Reconciliation
-from checks.snp.ruling import euros
+from contracts_schema.french import euros_of
 from contracts_schema.geography import region_of
 from contracts_schema.products import decisions, products
 
@@ -103,7 +103,7 @@ def _spoken(lines: pl.DataFrame) -> pl.DataFrame:
     """The lines with their codes in French, in columns beside."""
     said, difference = words("words.yaml"), pl.col("difference_cents")
     paid = pl.format(
-        "Le bordereau a été remplacé et le nouveau ne demande plus cette ligne : {} déjà payés.", euros(pl.col("paid_cents"))
+        "Le bordereau a été remplacé et le nouveau ne demande plus cette ligne : {} déjà payés.", euros_of(pl.col("paid_cents"))
     )
     decision = pl.col("decision").is_not_null()
     decided = pl.when(decision).then(

@@ -12,7 +12,8 @@ import polars as pl
 from checks.snp.facts import Facts
 from checks.snp.law import Law
 from checks.snp.outcome import ASK, PAY, PRECEDENCE
-from checks.snp.ruling import CHECKS, euros
+from checks.snp.ruling import CHECKS
+from contracts_schema.french import euros_of
 from contracts_schema.rules import catalogue
 from contracts_schema.yaml_files import read_yaml
 
@@ -94,8 +95,10 @@ def reasons(findings: pl.DataFrame, lines: pl.DataFrame) -> pl.DataFrame:
         pl.col("stops", "notes", "change").replace("", None)
     )
     partly = pl.col("proposed_outcome") == "ADJUST"
-    payable = pl.format("Payable : {} sur {} demandés", euros(pl.col("proposed_payable_cents")), euros(pl.col("asked_cents")))
-    before = pl.format(", déjà payé : {}", euros(pl.col("paid_cents")))
+    payable = pl.format(
+        "Payable : {} sur {} demandés", euros_of(pl.col("proposed_payable_cents")), euros_of(pl.col("asked_cents"))
+    )
+    before = pl.format(", déjà payé : {}", euros_of(pl.col("paid_cents")))
     parts = [
         pl.coalesce("stops", pl.when(~partly).then(pl.lit(NO_OBJECTION))),
         pl.when(partly).then(

@@ -23,13 +23,12 @@ FAMILIES = (declaration, protocol, structure, team, amount, duplicate, submissio
 @dataclass(frozen=True)
 class Reconciliation:
     """``lines`` as ``outcome.LINES``, ``findings`` as ``evidence.FINDINGS``, ``bordereaux`` as ``outcome.BORDEREAUX``; the day
-    of the decision and the digest of the law it was made by."""
+    of the decision."""
 
     lines: pl.DataFrame
     findings: pl.DataFrame
     bordereaux: pl.DataFrame
     decided_on: date
-    law_digest: str
     unmatched: pl.DataFrame
     """The payments of the facts that no line is found for: columns of ``SCHEMAS["payment"]``."""
 
@@ -52,7 +51,7 @@ def reconcile(facts: Facts, law: Law, decided_on: date) -> Reconciliation:
     told = evidence.of_lines(claims, [*checks_of("day"), *checks_of("claim")], law, facts, timelines)
     told += evidence.of_bordereaux(found, checks_of("bordereau"), law, facts)
     findings = pl.concat([pl.DataFrame(schema=evidence.FINDINGS), *told])
-    return Reconciliation(lines, findings, outcome.sums(found, lines), decided_on, law.digest(), unmatched)
+    return Reconciliation(lines, findings, outcome.sums(found, lines), decided_on, unmatched)
 
 
 def judged(rows: pl.DataFrame, moment: Moment, law: Law, facts: Facts) -> pl.DataFrame:

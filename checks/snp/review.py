@@ -10,7 +10,8 @@ from checks.snp.facts import Facts, frame
 from checks.snp.law import Law
 from checks.snp.product_findings import results
 from checks.snp.reconcile import Reconciliation, judged
-from checks.snp.ruling import Ruling, check, checks_of, euros
+from checks.snp.ruling import Ruling, check, checks_of
+from contracts_schema.french import euros_of
 
 DUE = pl.col("difference_cents") + pl.col("paid_cents")
 
@@ -25,9 +26,9 @@ def r01(law: Law, facts: Facts) -> Ruling:
     return Ruling(
         {"default": (pl.col("paid_cents") > 0) & (pl.col("difference_cents") < 0)},
         {
-            "paye": euros(pl.col("paid_cents")),
-            "du": euros(DUE),
-            "indu": euros(-pl.col("difference_cents")),
+            "paye": euros_of(pl.col("paid_cents")),
+            "du": euros_of(DUE),
+            "indu": euros_of(-pl.col("difference_cents")),
             "resultat": _called("outcome"),
             "resultat_avant": _called("outcome_before"),
         },
@@ -43,9 +44,9 @@ def r02(law: Law, facts: Facts) -> Ruling:
         {
             "avant": _called("outcome_before"),
             "apres": _called("outcome"),
-            "payable_avant": euros(pl.col("payable_before")),
-            "payable_apres": euros(pl.col("payable_cents")),
-            "ecart": euros(pl.col("payable_cents") - pl.col("payable_before")),
+            "payable_avant": euros_of(pl.col("payable_before")),
+            "payable_apres": euros_of(pl.col("payable_cents")),
+            "ecart": euros_of(pl.col("payable_cents") - pl.col("payable_before")),
             "decision_avant": pl.col("decided_before").dt.strftime("%d/%m/%Y"),
             "decision_apres": pl.col("decided_on").dt.strftime("%d/%m/%Y"),
         },

@@ -116,10 +116,3 @@ def asked_of(rule: Rule) -> dict[int, str]:
 def french(day: pl.Expr) -> pl.Expr:
     """A day as 03/08/2022."""
     return day.dt.strftime("%d/%m/%Y")
-
-
-def euros(cents: pl.Expr) -> pl.Expr:
-    """Cents as 1234,50 €."""
-    whole, part = cents.abs() // 100, (cents.abs() % 100).cast(pl.String).str.zfill(2)
-    sign = pl.when(cents < 0).then(pl.lit("-")).otherwise(pl.lit(""))
-    return pl.concat_str(sign, whole.cast(pl.String), pl.lit(","), part, pl.lit(" €"))
