@@ -101,35 +101,7 @@ def days(frame: pl.DataFrame, text: str, kind: str, *, date_1904: bool, serials:
     out_of_range); ``numeric`` (typed as D/M/Y in digits); ``swapped`` (its second number cannot be a month); ``swappable``.
     Worked out step by step, as ``rpps``.
     """
-    bare = (
-        clean(pl.col("written")).str.normalize("NFKD").str.replace_all(r"\p{M}", "").str.to_lowercase().str.strip_chars("'’ ")
-    )
-    time = _TIME.replace("T", "t")
-    patterns = {
-        "iso": rf"^(\d{{4}})-(\d{{1,2}})-(\d{{1,2}}){time}$",
-        "typed": rf"^(\d{{1,2}})[/. -](\d{{1,2}})[/. -](\d{{4}}|\d{{2}}){time}$",
-        "named": r"^(?:[a-z]+ )?(\d{1,2})(?:er)?[ -]([a-z]+)\.?[ -](\d{4}|\d{2})$",
-        "month_iso": r"^(\d{4})-(\d{1,2})$",
-        "month_typed": r"^(\d{1,2})[/.-](\d{4})$",
-        "month_named": r"^([a-z]+)\.?[ -](\d{4}|\d{2})$",
-    }
-    shown = frame.select(pl.col(text).alias("written"), pl.col(kind).alias("kind")).with_columns(bare.alias("shown"))
-    groups = shown.with_columns(pl.col("shown").str.extract_groups(pattern).alias(name) for name, pattern in patterns.items())
-
-    def part(name: str, number: int) -> pl.Expr:
-        return pl.col(name).struct.field(str(number))
-
-    def month_name(name: str, number: int) -> pl.Expr:
-        return part(name, number).replace_strict(_MONTH_NUMBER, default=None, return_dtype=pl.String)
-
-    parts = groups.with_columns(
-        pl.coalesce(part("iso", 1), part("typed", 3), part("named", 3)).alias("y"),
-        pl.coalesce(part("iso", 2), part("typed", 2), month_name("named", 2)).alias("m"),
-        pl.coalesce(part("iso", 3), part("typed", 1), part("named", 1)).alias("d"),
-        pl.coalesce(part("month_iso", 1), part("month_typed", 2), part("month_named", 2)).alias("my"),
-        pl.coalesce(part("month_iso", 2), part("month_typed", 1), month_name("month_named", 1)).alias("mm"),
-        pl.col("shown").cast(pl.Float64, strict=False).alias("serial"),
-    )
+    parts = _day_parts(frame.select(pl.col(text).alias("written"), pl.col(kind).alias("kind")))
     short, short_month = (pl.col(name).str.len_chars() == 2 for name in ("y", "my"))
     is_serial = (pl.col("kind") == "n") & pl.col("serial").is_not_null()
     of_serial = _serial_day(pl.col("serial"), date_1904) if serials else pl.lit(None, pl.Date)
@@ -155,12 +127,12 @@ def days(frame: pl.DataFrame, text: str, kind: str, *, date_1904: bool, serials:
         .when(pl.col("two_digits") & pl.lit(not two_digit_2000))
         .then(pl.lit("two_digit_year"))
     )
-    first, second = (part("typed", place).cast(pl.Int32, strict=False) for place in (1, 2))
+    first, second = (_group("typed", place).cast(pl.Int32, strict=False) for place in (1, 2))
     swappable = (pl.col("day").dt.day() <= 12) & (pl.col("day").dt.day() != pl.col("day").dt.month())
     sure = pl.col("problem").is_null()
     return told.with_columns(
         problem.alias("problem"),
-        part("typed", 1).is_not_null().alias("numeric"),
+        _group("typed", 1).is_not_null().alias("numeric"),
         ((second > 12) & (first <= 12)).fill_null(value=False).alias("swapped"),
         swappable.fill_null(value=False).alias("swappable"),
     ).select(
@@ -173,6 +145,41 @@ def days(frame: pl.DataFrame, text: str, kind: str, *, date_1904: bool, serials:
         "swapped",
         "swappable",
     )
+
+
+def _day_parts(shown: pl.DataFrame) -> pl.DataFrame:
+    """Adds what each way of writing a day finds in ``written``: y, m, d; my, mm of a month; ``serial``; groups of ``typed``."""
+    bare = (
+        clean(pl.col("written")).str.normalize("NFKD").str.replace_all(r"\p{M}", "").str.to_lowercase().str.strip_chars("'’ ")
+    )
+    time = _TIME.replace("T", "t")
+    patterns = {
+        "iso": rf"^(\d{{4}})-(\d{{1,2}})-(\d{{1,2}}){time}$",
+        "typed": rf"^(\d{{1,2}})[/. -](\d{{1,2}})[/. -](\d{{4}}|\d{{2}}){time}$",
+        "named": r"^(?:[a-z]+ )?(\d{1,2})(?:er)?[ -]([a-z]+)\.?[ -](\d{4}|\d{2})$",
+        "month_iso": r"^(\d{4})-(\d{1,2})$",
+        "month_typed": r"^(\d{1,2})[/.-](\d{4})$",
+        "month_named": r"^([a-z]+)\.?[ -](\d{4}|\d{2})$",
+    }
+    groups = shown.with_columns(bare.alias("shown")).with_columns(
+        pl.col("shown").str.extract_groups(pattern).alias(name) for name, pattern in patterns.items()
+    )
+    return groups.with_columns(
+        pl.coalesce(_group("iso", 1), _group("typed", 3), _group("named", 3)).alias("y"),
+        pl.coalesce(_group("iso", 2), _group("typed", 2), _month_group("named", 2)).alias("m"),
+        pl.coalesce(_group("iso", 3), _group("typed", 1), _group("named", 1)).alias("d"),
+        pl.coalesce(_group("month_iso", 1), _group("month_typed", 2), _group("month_named", 2)).alias("my"),
+        pl.coalesce(_group("month_iso", 2), _group("month_typed", 1), _month_group("month_named", 1)).alias("mm"),
+        pl.col("shown").cast(pl.Float64, strict=False).alias("serial"),
+    )
+
+
+def _group(name: str, number: int) -> pl.Expr:
+    return pl.col(name).struct.field(str(number))
+
+
+def _month_group(name: str, number: int) -> pl.Expr:
+    return _group(name, number).replace_strict(_MONTH_NUMBER, default=None, return_dtype=pl.String)
 
 
 def _date(year: pl.Expr, month: pl.Expr, day: pl.Expr) -> pl.Expr:

@@ -7,7 +7,7 @@ let one dossier that fails stop the others.
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,7 @@ from connectors.demarches_client import LATER, Client, NotFound, Pace, PullStopp
 from connectors.demarches_journal import JOURNAL, Journal, Reached, alone
 from connectors.demarches_merge import Observed, Snapshot, merge, newest, read_snapshot, write_snapshot
 from connectors.demarches_records import Malformed, Record
+from connectors.demarches_walk import Looping, State, Walk, deletions_of, demarche_of, numbers_of, page_of
 
 LONGEST = timedelta(days=3)
 """A pull that began before is not gone on with: its cursors may mean nothing any more."""
@@ -79,6 +80,7 @@ class Report:
     many_absent: int = 0
 
     def as_json(self) -> dict[str, Any]:
+        """The counts as plain values, for a reception to record."""
         return asdict(self)
 
 
@@ -89,52 +91,6 @@ class Pulled:
     path: Path
     sha256: str
     report: Report
-
-
-@dataclass
-class Walk:
-    """How far a walk has come: its last cursor, those before, whether it is over."""
-
-    cursor: str | None = None
-    cursors: set[str] = field(default_factory=set)
-    done: bool = False
-
-
-@dataclass
-class State:
-    """A journal, folded: enough to go on; the records stay on disk."""
-
-    form: Record | None = None
-    walks: dict[str, Walk] = field(default_factory=dict)
-    modified: dict[int, str] = field(default_factory=dict)
-    listing: dict[int, str] = field(default_factory=dict)
-    listed: dict[str, set[int]] = field(default_factory=lambda: {"pending": set(), "deleted": set()})
-    aside: set[int] = field(default_factory=set)
-    alone: dict[int, str] = field(default_factory=dict)
-
-    def apply(self, line: Mapping[str, Any]) -> None:
-        """Take one line of the journal in."""
-        if "form" in line:
-            self.form = line["form"]
-        for record in [*line.get("dossiers", ()), *([line["dossier"]] if line.get("dossier") else [])]:
-            known = self.modified.get(record["number"])
-            if known is None or records.later(known, record["modified_at"]):
-                self.modified[record["number"]] = record["modified_at"]
-        if "alone" in line:
-            self.alone[line["alone"]] = line["outcome"]
-        if "walk" in line:
-            walk = self.walks.setdefault(line["walk"], Walk())
-            if line.get("again"):
-                walk.cursor = None
-                walk.cursors.clear()
-            if line["end"] is not None:
-                walk.cursor = line["end"]
-                walk.cursors.add(line["end"])
-            walk.done = not line["more"]
-            self.aside |= set(line.get("aside", ()))
-            self.listing |= dict(line.get("numbers", ()))
-            for told in line.get("deletions", ()):
-                self.listed[line["walk"]].add(told["number"])
 
 
 def pull(
@@ -171,10 +127,6 @@ def finish(folder: Path) -> None:
 def kept_digest(keep: frozenset[str] | None) -> str:
     """What tells one choice of champs to keep from another."""
     return "all" if keep is None else hashlib.sha256("\n".join(sorted(keep)).encode()).hexdigest()[:16]
-
-
-class _Looping(Malformed):
-    """A page ends where the walk has been already, or nowhere."""
 
 
 class _Pull:
@@ -236,10 +188,10 @@ class _Pull:
                 for state in OPEN:
                     walk(f"open:{state}", queries.DOSSIERS, "dossiers", {"state": state}, read)
             if plan["numbers"] and plan["mode"] == "incremental":
-                walk("numbers", queries.NUMBERS, "numbers", {}, _numbers)
+                walk("numbers", queries.NUMBERS, "numbers", {}, numbers_of)
             if plan["pending"]:
-                walk("pending", queries.PENDING, "pending", {}, _deletions)
-            walk("deleted", queries.DELETED, "deleted", {"since": plan["deleted_since"]}, _deletions)
+                walk("pending", queries.PENDING, "pending", {}, deletions_of)
+            walk("deleted", queries.DELETED, "deleted", {"since": plan["deleted_since"]}, deletions_of)
             wanted, vanished = self._to_read_alone()
             for number in wanted:
                 self._read_alone(number, personal)
@@ -273,7 +225,7 @@ class _Pull:
             asked = told | {"after": walk.cursor}
             try:
                 line = self._page(walk, query, operation, asked, read)
-            except _Looping:  # a wrong page was taken for a right one before: what was read stays, the walk begins again
+            except Looping:  # a wrong page was taken for a right one before: what was read stays, the walk begins again
                 if restarts == RESTARTS:
                     raise PullStopped(f"le service tourne en rond dans une de ses listes : {LATER}") from None
                 restarts += 1
@@ -287,12 +239,12 @@ class _Pull:
     def _page(
         self, walk: Walk, query: str, operation: str, asked: Record, read: Callable[[Iterable[Any]], Record]
     ) -> Record | None:
-        """One page, in smaller pieces when it fails; None when even one dossier does. _Looping."""
+        """One page, in smaller pieces when it fails; None when even one dossier does. Looping."""
         tries = 0
         while True:
             try:
                 data = self._client.ask(query, operation, asked | {"first": self._size})
-                line = _page_of(_demarche(data, self._order.demarche), walk, read)
+                line = page_of(demarche_of(data, self._order.demarche), walk, read)
                 self._good += 1
                 if self._good >= 4:
                     self._size, self._good = min(self._size * 2, max(self._order.page, 1), 100), 0
@@ -304,7 +256,7 @@ class _Pull:
                 self._client.wait(float(tries))
                 if isinstance(problem, Malformed) and tries < REREAD:
                     continue
-                if isinstance(problem, _Looping):
+                if isinstance(problem, Looping):
                     raise
                 if self._size == 1:
                     return None
@@ -314,7 +266,7 @@ class _Pull:
         """The number and the cursor of the one dossier that does not let itself be read here: it is read alone, later."""
         data = self._ask(queries.NUMBERS, "numbers", asked | {"first": 1})
         try:
-            line = _page_of(_demarche(data, self._order.demarche), walk, _numbers)
+            line = page_of(demarche_of(data, self._order.demarche), walk, numbers_of)
         except Malformed:
             raise PullStopped(f"le service répond mal : {LATER}") from None
         return {"end": line["end"], "more": line["more"], "aside": [number for number, _ in line["numbers"]]}
@@ -440,44 +392,9 @@ def _answered(client: Client, demarche: int, query: str, operation: str, variabl
 
 def _described(data: Mapping[str, Any], demarche: int) -> Record:
     try:
-        return records.form(_demarche(data, demarche))
+        return records.form(demarche_of(data, demarche))
     except Malformed:
         raise PullStopped(f"le service décrit mal la démarche : {LATER}") from None
-
-
-def _demarche(data: Mapping[str, Any], number: int) -> Mapping[str, Any]:
-    found = data.get("demarche")
-    if not isinstance(found, dict) or found.get("number") != number:
-        raise Malformed("demarche")
-    return found
-
-
-def _page_of(demarche: Mapping[str, Any], walk: Walk, read: Callable[[Iterable[Any]], Record]) -> Record:
-    """The line of a page: its end, whether there is more, what it holds.
-
-    Malformed when its cursor leads back, or nowhere though there is more.
-    """
-    page = demarche.get("page")
-    nodes = page.get("nodes") if isinstance(page, dict) else None
-    information = page.get("pageInfo") if isinstance(page, dict) else None
-    if not isinstance(nodes, list) or not isinstance(information, dict):
-        raise Malformed("page")
-    more, end = information.get("hasNextPage"), information.get("endCursor")
-    if not isinstance(more, bool) or not isinstance(end, str | None) or not all(isinstance(node, dict) for node in nodes):
-        raise Malformed("page")
-    if more and not nodes:
-        raise Malformed("empty page with more to come")
-    if nodes and (end is None or end in walk.cursors):
-        raise _Looping("cursor")
-    return {"end": end if nodes else None, "more": more, **read(nodes)}  # the cursor of an empty page is null
-
-
-def _numbers(nodes: Iterable[Any]) -> Record:
-    return {"numbers": [records.sight(node) for node in nodes]}
-
-
-def _deletions(nodes: Iterable[Any]) -> Record:
-    return {"deletions": [records.deletion(node) for node in nodes]}
 
 
 def _unknown(champs: Iterable[Record]) -> set[str]:

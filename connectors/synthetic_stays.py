@@ -82,6 +82,7 @@ _ZERO_FLAGS = ("birth_centre_flag", "avastin_flag", "ghs_reduced_flag", "defibri
 
 
 def layout_of(version: str) -> Layout:
+    """The layout of an RSA format."""
     return layouts("MCO", "RSA")[version]
 
 

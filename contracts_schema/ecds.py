@@ -60,6 +60,7 @@ class Indicator:
     better: str = "up"
 
     def holds(self, on: date) -> bool:
+        """Whether it is one of the rules of this day; ``valid_to`` is excluded."""
         return self.valid_from <= on and (self.valid_to is None or on < self.valid_to)
 
 

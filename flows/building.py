@@ -31,6 +31,7 @@ class BuildReport:
         return sum(int(view["built"]) for view in self.views.values())
 
     def as_json(self) -> dict[str, Any]:
+        """The same as plain values."""
         return asdict(self) | {"built": self.built}
 
 

@@ -80,10 +80,9 @@ def _steps(hub: Hub, told: "Told", place: str, at: Moment, table: Table, row: Ma
         if name in nodes and name not in seen:
             seen.add(name)
             one = nodes[name]
-            value = "non calculable" if one["value"] is None else f"{one['value']} {one['unit']}"
             yield {"kind": STEP, "depth": depth, **{part: one[part] for part in
                    ("node", "value", "unit", "firm", "status_fr", "text_fr", "inputs", "parameters")},
-                   "text": f"{name} = {value} [{one['status_fr']}] : {one['text_fr']}"}  # fmt: skip
+                   "text": f"{name} = {one['shown']} [{one['status_fr']}] : {one['text_fr']}"}  # fmt: skip
             waiting += [(inner, depth + 1) for inner in reversed(one["inputs"].split(" + ")) if inner]
 
 

@@ -103,12 +103,14 @@ def _identified(campaign: "Campaign", centres: "pl.DataFrame") -> "pl.DataFrame"
     """The centres (finess_et) with the days and the caisse that they declare."""
     import polars as pl
 
+    sender = pl.lit(campaign.caisse, pl.String)
     if campaign.identification is None:
         days = {"opened_on": pl.lit(None, pl.Date), "closed_on": pl.lit(None, pl.Date)}
-        return centres.with_columns(**days, caisse=pl.lit(None, pl.String))
+        return centres.with_columns(**days, caisse=sender)
     known = campaign.identification.unique("finess_et", keep="last", maintain_order=True)
     known = known.select("finess_et", "opened_on", "closed_on", caisse="cpam")
-    return centres.join(known, on="finess_et", how="left", maintain_order="left")
+    rows = centres.join(known, on="finess_et", how="left", maintain_order="left")
+    return rows.with_columns(caisse=pl.coalesce("caisse", sender))
 
 
 def _mapping(rows: "pl.DataFrame") -> "pl.DataFrame":

@@ -8,14 +8,12 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
-from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from connectors.campaign_files import COMMON, ECDS
 from contracts_schema.ecds import JOURNALS
 from contracts_schema.fingerprint import fingerprint
-from flows import campaign_references, law
+from flows import campaign_places, campaign_references, law
 from flows.computed import Moment, key_of
 from flows.hub import Hub
 from warehouse.heads import DATASET, Head
@@ -27,8 +25,6 @@ if TYPE_CHECKING:
     from contracts_schema.parameters import Attestation
 
 CLOSING = "closing"
-IDENTITY = "identification"
-"""The section that tells who centres are, and of which caisse."""
 INTERNAL = ()
 SOURCES = frozenset({ECDS, DATASET})
 KINDS = frozenset({"attestation", CLOSING})
@@ -81,7 +77,7 @@ def identified(known: Mapping[str, Head]) -> Found:
     """The same up to the last that tells who its centres are: one whose identification is still to come stands for nobody."""
     found = {}
     for who, group in extractions(known).items():
-        last = max((place for place, one in enumerate(group) if IDENTITY in one.heads), default=len(group) - 1)
+        last = max((place for place, one in enumerate(group) if campaign_places.IDENTITY in one.heads), default=len(group) - 1)
         found[who] = group[: last + 1]
     return found
 
@@ -91,6 +87,7 @@ def shares(hub: Hub, known: Mapping[str, Head], at: Moment) -> dict[str, str]:
     found = identified(known)
     heads = [head for group in found.values() for one in group for head in one.heads.values()]
     places = {f"{kind}-{code}" for head in heads for kind, codes in head.data.get("places", {}).items() for code in codes}
+    places |= {sender for sender, _ in found if campaign_places.caisse_of(sender)}
     keys = {place: _key(hub, known, found, place, at) for place in sorted(places)}
     return {place: key for place, key in keys.items() if key}
 
@@ -170,7 +167,7 @@ def _believed(hub: Hub, found: Found, place: str) -> "Iterator[tuple[Extraction,
     """The last extraction of each year and sender that is believed for centres of a place, with these centres (finess_et)."""
     for year in sorted({year for _, year in found}):
         latest = [group[-1] for (_, own), group in found.items() if own == year]
-        centres = _mine(_placed(hub, latest), place)
+        centres = campaign_places.mine(campaign_places.placed(hub, latest), place)
         for one in latest:
             own = centres.filter(sender=one.sender).select("finess_et")
             if own.height:
@@ -190,9 +187,24 @@ def unplaced(hub: Hub, known: Mapping[str, Head]) -> "pl.DataFrame":
     schema = {"year": pl.Int64, "finess_et": pl.String, "caisse": pl.String, "region": pl.String}
     parts = [pl.DataFrame(schema=schema)]
     for year in sorted({year for _, year in found}):
-        rows = _placed(hub, [group[-1] for (_, own), group in found.items() if own == year])
+        rows = campaign_places.placed(hub, [group[-1] for (_, own), group in found.items() if own == year])
         lost = rows.filter(pl.col("caisse").is_null() | pl.col("region").is_null())
         parts.append(lost.with_columns(year=pl.lit(year, pl.Int64)).select(list(schema)))
+    return pl.concat(parts)
+
+
+def contested(hub: Hub, known: Mapping[str, Head]) -> "pl.DataFrame":
+    """The centres that several caisses each say to be theirs: year, finess_et, caisses, counted (the one that is believed)."""
+    import polars as pl
+
+    found = identified(known)
+    schema = {"year": pl.Int64, "finess_et": pl.String, "caisses": pl.String, "counted": pl.String}
+    parts = [pl.DataFrame(schema=schema)]
+    for year in sorted({year for _, year in found}):
+        latest = [group[-1] for (_, own), group in found.items() if own == year]
+        believed = campaign_places.placed(hub, latest).select("finess_et", counted="caisse")
+        rows = campaign_places.claimed(hub, latest).join(believed, on="finess_et", how="left", maintain_order="left")
+        parts.append(rows.with_columns(year=pl.lit(year, pl.Int64)).select(list(schema)))
     return pl.concat(parts)
 
 
@@ -213,11 +225,15 @@ def _told(
 
     group = found[one.sender, one.year]
     earlier = group[-2] if len(group) > 1 else None
-    counted = counts(_campaign(hub, earlier, _mine(_placed(hub, [earlier]), place).select("finess_et"))) if earlier else None
+    counted = (
+        counts(_campaign(hub, earlier, campaign_places.mine(campaign_places.placed(hub, [earlier]), place).select("finess_et")))
+        if earlier
+        else None
+    )
     last_year = _last_year(found, one)
     own = _attested(hub, place, at)[0]
     alert = _alert(one.year, at.on, own)
-    campaign = _campaign(hub, one, centres, group, own)
+    campaign = replace(_campaign(hub, one, centres, group, own), caisse=campaign_places.caisse_of(one.sender))
     others = campaign_references.references(hub, known, place, at.position, campaign, centres)
     before = _campaign(hub, last_year, centres) if last_year else None
     campaign = replace(
@@ -262,56 +278,7 @@ def _among(wanted: "pl.Series") -> "pl.Expr":
 def _rows(hub: Hub, head: Head) -> "pl.LazyFrame":
     import polars as pl
 
-    return pl.scan_parquet(path_of(hub, head))
-
-
-def path_of(hub: Hub, head: Head) -> Path:
-    """The segment of a section's rows."""
-    [segment] = [segment for name, segment in head.tables.items() if not name.endswith("_reading")]
-    return hub.blobs.segment_path(segment)
-
-
-def _placed(hub: Hub, latest: Iterable[Extraction]) -> "pl.DataFrame":
-    """Of each centre of these extractions, of one year: which sender is believed (finess_et, sender, caisse, region)."""
-    return _places(
-        tuple((one.sender, tuple((section, path_of(hub, head)) for section, head in one.heads.items())) for one in latest)
-    )
-
-
-@lru_cache(maxsize=8)
-def _places(latest: "tuple[tuple[str, tuple[tuple[str, Path], ...]], ...]") -> "pl.DataFrame":
-    """The same from the segments of the sections of each sender, which never change.
-
-    The extraction of its own caisse is believed before a common one, any other last.
-    """
-    import polars as pl
-
-    from contracts_schema.geography import region_of
-
-    schema = {"finess_et": pl.String, "sender": pl.String, "caisse": pl.String, "ars_region": pl.String}
-    parts = [pl.DataFrame(schema=schema)]
-    for sender, sections in latest:
-        keys = [pl.scan_parquet(path).select("finess_et").unique() for _, path in sections]
-        centres = pl.concat(keys).unique().collect().drop_nulls().with_columns(sender=pl.lit(sender))
-        if identity := dict(sections).get(IDENTITY):
-            known = pl.scan_parquet(identity).select("finess_et", "ars_region", caisse="cpam").collect()
-            known = known.unique("finess_et", keep="last", maintain_order=True)
-            centres = centres.join(known, on="finess_et", how="left")
-        parts.append(centres)
-    rows = pl.concat(parts, how="diagonal")
-    own = pl.col("sender") == pl.format("cpam-{}", "caisse")
-    order = pl.when(own).then(0).when(pl.col("sender") == COMMON).then(1).otherwise(2)
-    best = rows.sort("finess_et", order, "sender").unique("finess_et", keep="first", maintain_order=True)
-    regions = {number: region_of(number) for number in best["finess_et"]}
-    told = pl.col("finess_et").replace_strict(regions, default=None, return_dtype=pl.String)
-    return best.select("finess_et", "sender", "caisse", region=pl.coalesce(told, "ars_region"))
-
-
-def _mine(placed: "pl.DataFrame", place: str) -> "pl.DataFrame":
-    import polars as pl
-
-    kind, _, code = place.partition("-")
-    return placed.filter(pl.col("caisse" if kind == "cpam" else "region") == code)
+    return pl.scan_parquet(campaign_places.path_of(hub, head))
 
 
 def _is_of(view: str, kind: str) -> bool:

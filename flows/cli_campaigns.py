@@ -14,8 +14,7 @@ def campaigns(context: typer.Context, as_of: AsOf = None, as_json: AsJson = Fals
     """Campagnes e-CDS reçues : extractions, dates butoirs, états arrêtés, montants par caisse, centres sans caisse."""
     from flows import closings, display_campaigns, state
 
-    hub = hub_of(context)
-    answer = closings.campaigns(hub, state.position_of(hub, as_of))
+    answer = closings.campaigns(*state.at(hub_of(context), as_of))
     print_json(answer) if as_json else display_campaigns.campaigns(answer)
 
 
@@ -45,6 +44,6 @@ def centre(
     """La rémunération d'un centre, étape par étape : valeur, statut, paramètres et textes ; ce qui bloque et pourquoi."""
     from flows import closings, display_campaigns, state
 
-    hub = hub_of(context)
-    answer = closings.centre(hub, finess.upper(), year, state.position_of(hub, as_of))
+    hub, until = state.at(hub_of(context), as_of)
+    answer = closings.centre(hub, finess.upper(), year, until)
     print_json(answer) if as_json else display_campaigns.centre(answer, full=full)

@@ -26,8 +26,7 @@ def cpom(
     from flows import contracts_shown, display_cpom, state
     from flows.hub import WrongUsage
 
-    hub = hub_of(context)
-    until = state.position_of(hub, as_of)
+    hub, until = state.at(hub_of(context), as_of)
     if finess_ej is None:
         if indicator:
             raise WrongUsage("--indicator demande un contrat : ecluse cpom FINESS --indicator CODE")
@@ -49,8 +48,7 @@ def deadlines(
     """Les échéances des contrats : dernier jour utile, jours restants, ce qui a été reçu."""
     from flows import contracts_shown, display_cpom, state
 
-    hub = hub_of(context)
-    until = state.position_of(hub, as_of)
+    hub, until = state.at(hub_of(context), as_of)
     found = contracts_shown.obligations_of(hub, finess_ej, until) if days is None else [
         one for one in contracts_shown.falling_due(hub, (days,), until) if finess_ej in (None, one["finess_ej"])
     ]  # fmt: skip

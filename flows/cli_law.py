@@ -32,9 +32,9 @@ def law(
     """Tarifs, périodes et politiques : valeur, statut (ferme ou sous réserve), référence, et ce qui manque."""
     from flows import display_law, law_shown, law_table, state
 
-    hub = hub_of(context)
+    hub, until = state.at(hub_of(context), as_of)
     days = (_day(on), _day(known_on))
-    answer = law_shown.show(hub, parameter, *days, organisation, state.position_of(hub, as_of))
+    answer = law_shown.show(hub, parameter, *days, organisation, until)
     if output:
         law_table.write_table(answer["values"], answer["missing"], output)
     print_json(answer) if as_json else display_law.law(answer, output)

@@ -15,7 +15,9 @@ DONE = frozenset({"taken", "already"})
 @app.command()
 def bordereau(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(metavar="BORDEREAU", help="Le début de son identifiant (voir ecluse status).")],
+    name: Annotated[
+        str, typer.Argument(metavar="BORDEREAU", help="Le nom de son fichier, ou le début de son identifiant (ecluse status).")
+    ],
     limit: Annotated[int, typer.Option(metavar="N", help="Lignes montrées au plus.")] = 20,
     as_of: AsOf = None,
     as_json: AsJson = False,
@@ -23,23 +25,25 @@ def bordereau(
     """Un bordereau rapproché : ses totaux, et chaque ligne avec son résultat, ses montants et son motif."""
     from flows import display_lines, lines, state
 
-    hub = hub_of(context)
-    answer = lines.bordereau(hub, name, state.position_of(hub, as_of))
+    hub, until = state.at(hub_of(context), as_of)
+    answer = lines.bordereau(hub, name, until)
     print_json(answer) if as_json else display_lines.bordereau(answer, limit)
 
 
 @app.command()
 def line(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(metavar="LIGNE", help="Le début de son identifiant (voir ecluse bordereau).")],
+    name: Annotated[
+        str, typer.Argument(metavar="LIGNE", help="Le début de son identifiant (voir ecluse bordereau), ou FICHIER:LIGNE.")
+    ],
     as_of: AsOf = None,
     as_json: AsJson = False,
 ) -> None:
     """Une ligne expliquée : ce qui était écrit et où, chaque constat avec sa règle et sa preuve, la décision prise."""
     from flows import display_lines, lines, state
 
-    hub = hub_of(context)
-    answer = lines.line(hub, name, state.position_of(hub, as_of))
+    hub, until = state.at(hub_of(context), as_of)
+    answer = lines.line(hub, name, until)
     print_json(answer) if as_json else display_lines.line(answer)
 
 

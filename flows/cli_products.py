@@ -28,8 +28,7 @@ def build(context: typer.Context, as_of: AsOf = None, as_json: AsJson = False) -
     """Construit les vues dont une entrée a changé ; les autres restent telles quelles."""
     from flows import building, display, display_products, state
 
-    hub = hub_of(context)
-    until = state.position_of(hub, as_of)
+    hub, until = state.at(hub_of(context), as_of)
     with display.spinner("construction", quiet=as_json) as step:
         report = building.build(hub, until, step)
     print_json(report.as_json()) if as_json else display_products.built(report)
@@ -47,8 +46,8 @@ def query(
     """Interroge les vues en lecture seule, telles qu'elles sont ou telles qu'elles étaient."""
     from flows import building, display_products, state
 
-    hub = hub_of(context)
-    until, form = state.position_of(hub, as_of), Format.json if as_json else format_
+    hub, until = state.at(hub_of(context), as_of)
+    form = Format.json if as_json else format_
     if form in (Format.csv, Format.parquet) or (form is Format.table and output):
         display_products.frame(building.query(hub, sql, until), output, in_parquet=form is Format.parquet)
     else:

@@ -12,7 +12,7 @@ from connectors.campaign_files import ECDS
 from contracts_schema.ecds import SECTIONS
 from contracts_schema.products import CAMPAIGN
 from flows import computed, law
-from flows.campaigns import CLOSING, extractions, identified, unplaced
+from flows.campaigns import CLOSING, contested, extractions, identified, unplaced
 from flows.deliveries import all_heads
 from flows.hub import Hub, WrongUsage
 from warehouse.log import Event, NewEvent, VersionConflict
@@ -30,7 +30,7 @@ AMOUNTS = ("computed_cents", "payable_cents", "under_reserve_cents", "blocked_ce
 
 def campaigns(hub: Hub, until: int | None = None) -> dict[str, Any]:
     """Every campaign received: its last extraction by sender, its deadlines, its closings, what it is worth in all; and the
-    centres that no caisse or no region can be told for."""
+    centres that no caisse or no region can be told for, or that several caisses each say to be theirs."""
     known = all_heads(hub, until)
     found, standing, closed = extractions(known), identified(known), closings(hub, until)
     told: dict[int, dict[str, Any]] = {}
@@ -53,7 +53,8 @@ def campaigns(hub: Hub, until: int | None = None) -> dict[str, Any]:
         one["caisses"] = _sums(amounts, year)
         for closed in one["closings"]:
             closed["moved"] = _moved(hub, amounts, closed)
-    return {"campaigns": list(told.values()), "unplaced": unplaced(hub, known).to_dicts()}
+    return {"campaigns": list(told.values()), "unplaced": unplaced(hub, known).to_dicts(),
+            "contested": contested(hub, known).to_dicts()}  # fmt: skip
 
 
 def close(hub: Hub, year: int, deadline: str) -> dict[str, Any]:
@@ -194,10 +195,11 @@ def _moved(hub: Hub, amounts: "pl.DataFrame | None", closed: Mapping[str, Any]) 
 
 
 def _sums(amounts: "pl.DataFrame | None", year: int) -> list[dict[str, Any]]:
-    """Centres and cents by caisse."""
+    """Centres and cents by caisse, None where nothing could be worked out."""
     import polars as pl
 
     if amounts is None:
         return []
     mine = amounts.filter(pl.col("year") == year).group_by("caisse")
-    return mine.agg(pl.col("finess").n_unique().alias("centres"), pl.col(AMOUNTS).sum()).sort("caisse").to_dicts()
+    sums = [pl.when(pl.col(name).is_not_null().any()).then(pl.col(name).sum()).alias(name) for name in AMOUNTS]
+    return mine.agg(pl.col("finess").n_unique().alias("centres"), *sums).sort("caisse").to_dicts()

@@ -21,6 +21,7 @@ def hub_of(context: typer.Context) -> Any:
 
 
 def print_json(answer: Any) -> None:
+    """An answer as JSON, its hidden characters escaped."""
     from flows.display import as_json
 
     typer.echo(as_json(answer))

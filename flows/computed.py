@@ -11,7 +11,7 @@ table, and is not computed again.
 import hashlib
 from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import date
 from functools import cache, lru_cache
 from importlib import import_module
 from importlib.resources import files
@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING, Any
 from contracts_schema.fingerprint import fingerprint
 from contracts_schema.products import CAMPAIGN, CONTRACTS, CPOM, RECONCILIATION, products
 from flows.deliveries import all_heads
-from flows.hub import PARIS, Hub
+from flows.hub import Hub
 from flows.published import publications
 from warehouse import views
 from warehouse.heads import FOLDED
-from warehouse.log import Event, canonical
+from warehouse.log import Event, canonical, paris
 
 if TYPE_CHECKING:
     import polars as pl
@@ -98,7 +98,8 @@ def _matters(here: Any, event: Event) -> bool:
 
 
 def moment(hub: Hub, made_by: str, until: int | None = None) -> Moment | None:
-    """The moment to judge at: today for what stands now; for a past position, the day of a publication made of it, or its own.
+    """The moment to judge at: today for what stands now; on a past day, that day; at a past position, the day of a publication
+    made of it, or its own.
 
     None when nothing that matters ever happened.
     """
@@ -107,11 +108,13 @@ def moment(hub: Hub, made_by: str, until: int | None = None) -> Moment | None:
         return None
     if until is None:
         return Moment(last.position, hub.today())
+    if hub.judged_on:
+        return Moment(last.position, hub.judged_on)
     makes = {product.id for product in products().values() if product.made_by == made_by}
     made = [event for event in publications(hub) if event.data["log"]["position"] == last.position]
     days = [(event.position, event.data["judged_on"]) for event in made if event.data["product"] in makes]
     known = [day for position, day in days if position <= until] or [day for _, day in days[:1]]
-    recorded = datetime.fromisoformat(last.recorded_at).astimezone(PARIS).date()
+    recorded = paris(last.recorded_at).date()
     return Moment(last.position, date.fromisoformat(known[-1]) if known else recorded)
 
 

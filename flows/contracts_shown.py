@@ -4,10 +4,13 @@ Plain functions that read the tables of ``flows.cpom``; figures are those before
 """
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flows import cpom, cpom_decisions
 from flows.hub import Hub, WrongUsage
+
+if TYPE_CHECKING:
+    import polars as pl
 
 HORIZONS = (30, 7, 1)
 CAMPAIGN_RULE = "cpom.R52"
@@ -85,17 +88,24 @@ def falling_due(hub: Hub, horizons: Iterable[int] = HORIZONS, until: int | None 
         rows = cpom.rows(hub, cpom.OBLIGATION, until)
     except WrongUsage:
         return []  # no contract, nothing owed
-    found = obligations.falling_due(rows, horizons).drop("passed_at").unique(maintain_order=True)
-    return found.to_dicts()
+    return _once(obligations.falling_due(rows, horizons)).to_dicts()
 
 
 def obligations_of(hub: Hub, finess_ej: str | None = None, until: int | None = None) -> list[dict[str, Any]]:
     """Every dated obligation, or those of one contract, in the order of their days."""
     import polars as pl
 
-    rows = cpom.rows(hub, cpom.OBLIGATION, until).drop("passed_at")
+    rows = _once(cpom.rows(hub, cpom.OBLIGATION, until))
     mine = rows if finess_ej is None else rows.filter(pl.col("finess_ej") == finess_ej)
     return mine.sort("due_on", "deadline_id", "finess_ej", nulls_last=True).to_dicts()
+
+
+def _once(rows: "pl.DataFrame") -> "pl.DataFrame":
+    """Obligations as they are shown: those of the whole campaign once, whatever the régions."""
+    import polars as pl
+
+    own = pl.when(pl.col("finess_ej").is_not_null()).then("region")
+    return rows.drop("passed_at").with_columns(region=own).unique(maintain_order=True)
 
 
 def decided(hub: Hub, ars: str, until: int | None = None) -> list[dict[str, Any]]:

@@ -7,8 +7,9 @@ from datetime import date
 from typing import Any
 
 from contracts_schema.fingerprint import fingerprint
-from flows.deliveries import DECIDED, Report, active_waiver, judge_again, reception, report, settled_now, verdict_of
+from flows.deliveries import Report, active_waiver, judge_again, reception, report, settled_now, verdict_of
 from flows.hub import Hub, WrongUsage
+from warehouse.heads import FOLDED
 from warehouse.log import Event, KeyConflict, NewEvent, VersionConflict
 
 VERDICTS_FR = {"accepted": "acceptée", "held": "retenue", "rejected": "refusée", "withdrawn": "retirée"}
@@ -100,7 +101,7 @@ def last_decision(hub: Hub, delivery: str, until: int | None = None) -> Event:
 
 def last_decisions(hub: Hub, until: int | None = None, under: str | None = None) -> dict[str, Event]:
     """The last decision on every delivery, by id, now or as of a position; ``under`` is how the scopes asked for begin."""
-    return {event.data["delivery_id"]: event for event in hub.log.read(until=until, types=DECIDED, under=under)}
+    return {event.data["delivery_id"]: event for event in hub.log.read(until=until, types=FOLDED, under=under)}
 
 
 def _last_decision_at(hub: Hub, delivery: str) -> tuple[Event, int]:

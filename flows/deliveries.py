@@ -15,13 +15,14 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from connectors import transmissions
+from contracts_schema.families import FAMILIES
 from contracts_schema.fingerprint import fingerprint
 from flows import arrivals
 from flows.arrivals import Arrival
 from flows.arrivals import passed_over as passed_over
 from flows.hub import PARIS, Hub, Settings, WrongUsage
 from warehouse.heads import FOLDED, Head, fold, fold_all, newer
-from warehouse.log import Event, KeyConflict, NewEvent, VersionConflict, canonical
+from warehouse.log import Event, KeyConflict, NewEvent, VersionConflict, canonical, paris
 
 if TYPE_CHECKING:
     import polars as pl
@@ -47,8 +48,6 @@ GATES = {
 }
 """The module that judges the deliveries of each source: its functions ``gate`` (rows), ``settle`` (what the log makes of them)
 and ``judge`` (the whole)."""
-
-DECIDED = frozenset({"DeliveryAccepted", "DeliveryRejected", "DeliveryWithdrawn"})
 
 
 @dataclass(frozen=True)
@@ -78,6 +77,7 @@ class Report:
     """What else is to be known of it, in French: the same content, or the same bytes under another name."""
 
     def as_json(self) -> dict[str, Any]:
+        """The same as plain values."""
         return asdict(self)
 
 
@@ -192,7 +192,7 @@ def reception(hub: Hub, delivery_id: str) -> Event:
 def decision(hub: Hub, scope: str, delivery_id: str) -> Event | None:
     """The last decision on a delivery, if any."""
     found = None
-    for event in hub.log.read(stream=scope, types=DECIDED):
+    for event in hub.log.read(stream=scope, types=FOLDED):
         if event.data["delivery_id"] == delivery_id:
             found = event
     return found
@@ -248,12 +248,19 @@ def report(hub: Hub, decided: Event, *, already: bool) -> Report:
     )  # fmt: skip
 
 
+def lacking(data: Mapping[str, Any]) -> list[str]:
+    """The families of files that a transmission has not, or empty, in their order."""
+    return [name for name in FAMILIES if not data["families"].get(name, {}).get("rows_in")]
+
+
 def _notes(data: Mapping[str, Any]) -> list[str]:
-    """That another delivery has the same content, where no alert of its source says so."""
-    same = data.get("same_content")
-    if not same or any(alert.endswith(".same_content") for alert in data["alerts"]):
-        return []
-    return [f"même contenu, à la cellule près, que la livraison {same[:8]} : seuls les octets diffèrent"]
+    """What its alerts do not tell: which families lack, and that another delivery has the same content."""
+    same, alerts, found = data.get("same_content"), set(data["alerts"]), []
+    if alerts & {"pmsi.family_missing", "pmsi.family_empty"}:
+        found += [f"familles absentes ou vides : {', '.join(lacking(data))}"]
+    if same and not any(alert.endswith(".same_content") for alert in alerts):
+        found += [f"même contenu, à la cellule près, que la livraison {same[:8]} : seuls les octets diffèrent"]
+    return found
 
 
 def _message(hub: Hub, data: Mapping[str, Any]) -> str | None:
@@ -271,7 +278,7 @@ def _message(hub: Hub, data: Mapping[str, Any]) -> str | None:
 def withdrawal_fr(withdrawn: Event) -> str:
     """Who took a delivery back, when and why, and how it comes back."""
     data = withdrawn.data
-    when = datetime.fromisoformat(withdrawn.recorded_at).astimezone(PARIS)
+    when = paris(withdrawn.recorded_at)
     who = f"retirée le {when:%d/%m/%Y} par {withdrawn.meta['actor']} (position {withdrawn.position}) : « {data['reason']} »"
     return f"{who} ; « ecluse withdraw {data['delivery_id'][:8]} --undo --reason … » la rétablit"
 

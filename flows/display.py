@@ -39,6 +39,7 @@ def _exact(value: object) -> object:
 
 
 def console() -> Console:
+    """The terminal, where no text of ours or of a file is read as markup."""
     return Console(highlight=False, markup=False, emoji=False)
 
 

@@ -1,6 +1,6 @@
 """Campaigns of the centres de santé on the terminal, in French."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date
 from typing import Any
 
@@ -47,11 +47,21 @@ def campaigns(answer: Mapping[str, Any]) -> None:
                 _moved(out, closed)
         table = grid("caisse", "centres >", *(f"{label} >" for label in MONEY.values()))
         for row in one["caisses"]:
-            table.add_row(row["caisse"], number(row["centres"]), *(euros(row[name]) for name in MONEY))
+            table.add_row(
+                row["caisse"], number(row["centres"]), *("—" if row[name] is None else euros(row[name]) for name in MONEY)
+            )
         out.print(table)
     if lost := answer["unplaced"]:
-        told = counted(len(lost), "centre")
-        out.print(f"{told} sans caisse ou sans région, hors de tout produit (--json les donne)", style="yellow")
+        told = f"{counted(len(lost), 'centre')} sans caisse ou sans région, hors de tout produit"
+        out.print(plain(f"{told} : {_shown(one['finess_et'] for one in lost)}"), style="yellow")
+    for one in answer["contested"]:
+        whose = f"centre {one['finess_et']} : chacune des caisses {one['caisses']} le dit sien ({one['year']})"
+        out.print(plain(f"{whose} ; il compte une fois, pour la caisse {one['counted']}, et pour aucune autre"), style="yellow")
+
+
+def _shown(names: Iterable[str], most: int = 5) -> str:
+    found = list(dict.fromkeys(names))
+    return ", ".join(found[:most]) + (f" et {len(found) - most} autres (--json les donne)" if len(found) > most else "")
 
 
 def _moved(out: Console, closed: Mapping[str, Any], most: int = 5) -> None:
@@ -102,7 +112,7 @@ def _branch(node: Mapping[str, Any], full: bool, within: tuple[str, ...], into: 
         said = said.removeprefix(f"{above} : ")
     label = Text(plain(node["node"] if full else said))
     if "value" in node:
-        label.append(f" = {_value(node)}", "cyan")
+        label.append(f" = {node['shown']}", "cyan")
         label.append(f"  {node['status_fr']}", "green" if node["firm"] else "yellow")
         if full:
             told = [node["text_fr"], *(part for part in node["parameters"].split(" ; ") if part not in node["text_fr"])]
@@ -113,12 +123,6 @@ def _branch(node: Mapping[str, Any], full: bool, within: tuple[str, ...], into: 
         if full or "value" in one:  # an entry of the campaign is no step
             _branch(one, full, (*within, step), branch)
     return branch
-
-
-def _value(node: Mapping[str, Any]) -> str:
-    if node["value"] is None:
-        return "inconnu"
-    return f"{node['value']} {node['unit']}"
 
 
 def _french(day: date) -> str:

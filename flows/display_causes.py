@@ -1,6 +1,7 @@
 """Why published figures changed, on the terminal, in French."""
 
 from collections.abc import Mapping, Sequence
+from datetime import date
 from typing import Any
 
 from rich.text import Text
@@ -72,6 +73,8 @@ def _value(value: object, column: Column | None) -> str:
         return "—"
     if isinstance(value, bool):
         return "oui" if value else "non"
+    if isinstance(value, date):
+        return f"{value:%d/%m/%Y}"
     if value == HIDDEN or isinstance(value, str):
         return plain(value)
     if column and column.unit == "euro" and isinstance(value, int):

@@ -7,6 +7,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from checks.cpom.obligations import STATES_FR
+from contracts_schema.cpom_catalogue import indicators
 from contracts_schema.french import number
 from flows.display import console, plain
 from flows.grids import grid
@@ -75,6 +76,8 @@ def indicator(value: Mapping[str, Any]) -> None:
     out = console()
     word, colour = STATUS[value["status"]]
     place = ", ".join(part for part in (value["sheet"], value["cell"]) if part)
+    if known := indicators().get((value["annex"], value["code"])):
+        out.print(Text(plain(known.label), "bold"), soft_wrap=True)
     head = f"{value['id']} {value['year']} · déclaré « {plain(value['declared_text'])} » ({plain(place)}) : "
     out.print(Text.assemble(head, (word, colour)), soft_wrap=True)
     if value["numerator"] is not None and value["variant"]:

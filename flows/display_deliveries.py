@@ -27,6 +27,7 @@ STATUS = {
 
 
 def ingested(reports: "Sequence[Report]") -> None:
+    """A line a delivery, those that went well together where they are many; then the reasons of each."""
     out = console()
     table = grid("fichier", "état", "lignes >", "acceptées >", "à l'écart >")
     alone, many = display_status.reports(reports)
@@ -59,6 +60,7 @@ def passed_over(names: Sequence[str]) -> None:
 
 
 def quarantine(found: "Sequence[Quarantined]", limit: int) -> None:
+    """The lines set aside of each delivery, ``limit`` of them: family, line number, rule, fields."""
     out = console()
     if not found:
         out.print("Aucune ligne à l'écart.")
@@ -87,6 +89,7 @@ EXPECTED_BY = {"list": "liste", "settings": "réglages", "received": "reçus"}
 
 
 def missing(answer: Mapping[str, Any]) -> None:
+    """What ``flows.expected.missing`` answers: a line an establishment, a column a month."""
     out = console()
     titles = " ".join(f"{month:02d}" for month in range(1, answer["month"] + 1))
     table = grid("établissement", f"{titles} >", "à jour", "selon", "sans")
@@ -106,6 +109,7 @@ def missing(answer: Mapping[str, Any]) -> None:
 
 
 def reject_report(lines: Sequence[Mapping[str, Any]], output: Path | None, most: int = 20) -> None:
+    """The first ``most`` lines for the sender, and where all were written."""
     out = console()
     if not lines:
         out.print(

@@ -9,6 +9,7 @@ from flows.display import console, plain
 
 
 def provisioned(answer: Mapping[str, Any]) -> None:
+    """What ``flows.provision`` did to the rights: added, removed, left."""
     out = console()
     for sign, colour, rights in (("+", "green", answer["added"]), ("−", "yellow", answer["removed"])):
         for right in rights:
@@ -24,6 +25,7 @@ def provisioned(answer: Mapping[str, Any]) -> None:
 
 
 def examined(answer: Mapping[str, Any]) -> None:
+    """What ``flows.doctor`` found, each with its remedy."""
     out = console()
     for finding in answer["findings"]:
         word, colour = ("refusé", "red") if finding["refused"] else ("à savoir", "yellow")

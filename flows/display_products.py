@@ -27,6 +27,7 @@ PUBLISHED = {
 
 
 def built(report: "BuildReport") -> None:
+    """The files of each view, and how many had to be computed now."""
     out = console()
     if not report.heads:
         out.print("Rien à construire : aucune transmission acceptée.")
@@ -41,6 +42,7 @@ def built(report: "BuildReport") -> None:
 
 
 def published(reports: "Sequence[PublishReport]") -> None:
+    """Each product with its state, its rows, what is masked, its receipt; a refused one with what refused it."""
     out = console()
     for report in reports:
         rows = ", ".join(f"{name} {counted(count, 'ligne')}" for name, count in report.rows.items())
@@ -99,6 +101,7 @@ def _finite(value: object) -> object:
 
 
 def verified(answer: Mapping[str, Any]) -> None:
+    """What was checked, and every problem."""
     out = console()
     checked = answer["checked"]
     out.print(

@@ -9,10 +9,9 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from contracts_schema.families import FAMILIES
 from contracts_schema.rules import label
 from flows.decisions import last_decision, last_decisions
-from flows.deliveries import heads, names_of, set_aside, verdict_of
+from flows.deliveries import heads, lacking, names_of, set_aside, verdict_of
 from flows.hub import Hub, WrongUsage
 from warehouse.heads import PMSI, Head
 from warehouse.log import Event
@@ -43,7 +42,7 @@ def missing(
         if events or asked:
             by = "list" if finess in listed else "settings" if finess in hub.settings.expected else "received"
             head = standing.get(f"{PMSI}/mco/{finess}/{year}")
-            rows.append(_row(finess, events, month, asked) | {"expected_by": by, "lacking": _lacking(head)})
+            rows.append(_row(finess, events, month, asked) | {"expected_by": by, "lacking": lacking(head.data) if head else []})
     return {"year": year, "month": month, "establishments": rows, "missing": sum(not row["covered"] for row in rows)}
 
 
@@ -102,11 +101,6 @@ def _covers(periods: Iterable[tuple[date | None, date | None]], year: int, month
     """Whether a month lies in one of these periods, be it for a day."""
     first, after = date(year, month, 1), date(year + month // 12, month % 12 + 1, 1)
     return any((not start or start < after) and (not end or end > first) for start, end in periods)
-
-
-def _lacking(head: Head | None) -> list[str]:
-    """The families of files that a transmission has not, or empty, in their order."""
-    return [name for name in FAMILIES if not head.data["families"].get(name, {}).get("rows_in")] if head else []
 
 
 def _asked(today: date, year: int | None, month: int | None) -> tuple[int, int]:

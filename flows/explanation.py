@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from contracts_schema.french import number as figure
 from contracts_schema.products import VIEWS, Table
 from flows import origins
+from flows.decisions import last_decision, last_decisions
 from flows.deliveries import all_heads, heads, names_of, quarantines, set_aside, verdict_of
 from flows.hub import Hub, WrongUsage
 from flows.origins import Origins
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     import polars as pl
 
     from warehouse.heads import Head
-
-DECISIONS = frozenset({"DeliveryAccepted", "DeliveryRejected", "DeliveryWithdrawn"})
 
 
 @dataclass(frozen=True)
@@ -91,13 +90,9 @@ def quarantine(hub: Hub, until: int | None = None, delivery: str | None = None) 
 
 def _deciding(hub: Hub, until: int | None, delivery: str | None) -> list[Event]:
     """The decisions that count: those of the heads, and later ones that hold or refuse."""
-    last: dict[str, Event] = {event.data["delivery_id"]: event for event in hub.log.read(until=until, types=DECISIONS)}
     if delivery:
-        chosen = [event for found, event in last.items() if found.startswith(delivery)]
-        if len(chosen) != 1:
-            several = f"{len(chosen)} livraisons ont" if chosen else "aucune livraison n'a"
-            raise WrongUsage(f"{several} un identifiant qui commence par {delivery}")
-        return chosen
+        return [last_decision(hub, delivery, until)]
+    last = last_decisions(hub, until)
     standing = {head.delivery_id: head.position for head in heads(hub, until).values()}
     since = {event.stream: event.position for event in last.values() if event.data["delivery_id"] in standing}
     return [

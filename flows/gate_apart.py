@@ -4,6 +4,7 @@ Same answers and errors as ``checks.tables.judge``. For a program that publishes
 module is imported again. Not worth it where Great Expectations is imported already, on one core, or when nothing has moved.
 """
 
+import gc
 import multiprocessing
 import os
 import sys
@@ -29,7 +30,7 @@ def table_gate(hub: Hub, recipient: str | None) -> Iterator[Judge]:
         return
     spawn = multiprocessing.get_context("spawn")  # a forked child would share database connections and polars' threads
     here, there = spawn.Pipe()
-    child = spawn.Process(target=_serve, args=(there,), daemon=True)
+    child = spawn.Process(target=_serve, args=(there, gc.get_threshold()), daemon=True)
     child.start()
     there.close()
     try:
@@ -52,8 +53,9 @@ def _ask(child: Connection, given: tuple[Any, ...], named: dict[str, Any]) -> Ta
     return found
 
 
-def _serve(parent: Connection) -> None:
-    """Answers until the parent goes."""
+def _serve(parent: Connection, collecting: tuple[int, int, int]) -> None:
+    """Answers until the parent goes. ``collecting``: how seldom the parent searches for unreachable objects."""
+    gc.set_threshold(*collecting)
     multiprocessing.set_start_method("fork", force=True)  # a lock that a library makes then leaves no name
     tables.load()
     while True:

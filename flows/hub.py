@@ -58,6 +58,8 @@ class Hub:
     clock: Callable[[], datetime]
     actor: str
     flow_run: str | None = None
+    judged_on: date | None = None
+    """The past day that was asked about (``--as-of DATE``): what depends on the day is judged on it."""
 
     @cached_property
     def log(self) -> "Log":
@@ -89,10 +91,12 @@ class Hub:
         return meta | ({"flow_run": self.flow_run} if self.flow_run else {}) | more
 
     def in_flow(self, run: str) -> "Hub":
+        """The same hub, whose events name this run of a flow."""
         return replace(self, flow_run=run)
 
 
 def default_home() -> Path:
+    """``ECLUSE_HOME``, else ``~/.ecluse``."""
     return Path(os.environ.get("ECLUSE_HOME") or Path.home() / ".ecluse").expanduser().absolute()
 
 

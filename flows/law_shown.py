@@ -43,7 +43,7 @@ def show(
         "policies": [] if parameter else [_policy_shown(own, one) for one in policies.catalogue().values()],
         "aliases": [] if parameter else [vars(one) for one in own.aliases],
         "decisions": attestations(hub, organisation, until) if organisation else [],
-        "to_review": parameters.to_review(hub.today()),
+        "to_review": parameters.to_review(hub.judged_on or hub.today()),
     }
 
 

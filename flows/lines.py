@@ -32,8 +32,8 @@ SHORTEST = 4
 def bordereau(hub: Hub, start: str, until: int | None = None) -> dict[str, Any]:
     """One bordereau as judged: its totals and its lines, those that wait for somebody first.
 
-    By the start of its id, or of that of its delivery, which status shows. One that is not judged, being replaced, withdrawn,
-    held or refused, says so under ``told`` and has no ``details``. WrongUsage unless there is exactly one.
+    By the start of its id or of its delivery's, which status shows, or by the name of its file. One that is not judged, being
+    replaced, withdrawn, held or refused, says so under ``told`` and has no ``details``. WrongUsage unless there is exactly one.
     """
     import polars as pl
 
@@ -41,7 +41,9 @@ def bordereau(hub: Hub, start: str, until: int | None = None) -> dict[str, Any]:
         return aside
     named = {head.delivery_id: head.scope.rpartition("/")[2] for head in all_heads(hub, until, UNDER).values()}
     start = next((named[delivery] for delivery in named if start and delivery.startswith(start.lower())), start)
-    one = reconciling.the_one(reconciling.rows(hub, BORDEREAUX, until), "bordereau_id", start, "bordereau")
+    rows = reconciling.rows(hub, BORDEREAUX, until)
+    start = _of_file(rows, start, "bordereau_id") or start
+    one = reconciling.the_one(rows, "bordereau_id", start, "bordereau")
     lines = reconciling.rows(hub, LINES, until).filter(pl.col("bordereau_id") == one["bordereau_id"][0])
     waiting = pl.col("outcome").replace_strict(ORDER, default=len(ORDER), return_dtype=pl.Int64)
     lines = lines.sort(waiting, "line_number")
@@ -85,15 +87,29 @@ def _aside(hub: Hub, start: str, until: int | None) -> dict[str, Any] | None:
 
 
 def line(hub: Hub, start: str, until: int | None = None) -> dict[str, Any]:
-    """One line as judged and decided, with every finding about it, by the start of its id. WrongUsage unless exactly one."""
+    """One line as judged and decided, with every finding about it. WrongUsage unless exactly one.
+
+    By the start of its id, or by its file and its row there: ``msp-2026-03.xlsx:51``.
+    """
     import polars as pl
 
-    found = reconciling.the_one(reconciling.rows(hub, LINES, until), "line_id", start, "ligne")
+    rows = reconciling.rows(hub, LINES, until)
+    file, _, row = start.rpartition(":")
+    placed = _of_file(rows.filter(pl.col("row") == int(row)), file, "line_id") if row.isdecimal() else None
+    found = reconciling.the_one(rows, "line_id", placed or start, "ligne")
     one = found.sort("live", descending=True).row(0, named=True)
     findings = reconciling.rows(hub, FINDINGS, until).filter(
         pl.col("bordereau_id") == one["bordereau_id"], pl.col("line_number").is_in([0, one["line_number"]])
     )
     return one | {"findings": findings.rows(named=True)}
+
+
+def _of_file(rows: "pl.DataFrame", file: str, column: str) -> str | None:
+    """The id of the one row in force of a file of this name; None unless there is exactly one."""
+    import polars as pl
+
+    named = rows.filter(pl.col("live"), pl.col("file").str.to_lowercase() == file.lower())[column].unique()
+    return str(named[0]) if len(named) == 1 else None
 
 
 def decide_line(hub: Hub, start: str, wanted: Wanted) -> Answer:

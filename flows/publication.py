@@ -53,6 +53,7 @@ class PublishReport:
     """Of what was recreated: the number under which these very bytes were published, if they were."""
 
     def as_json(self) -> dict[str, Any]:
+        """The same as plain values."""
         return asdict(self)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from contracts_schema.ecds import JOURNALS, SECTIONS, sections
 from contracts_schema.french import counted
-from flows import campaigns
+from flows import campaign_places, campaigns
 from flows.deliveries import all_heads
 from flows.hub import Hub
 from warehouse.heads import Head
@@ -56,7 +56,7 @@ def _rows(hub: Hub, head: Head | None, finess: str | None) -> "pl.DataFrame | No
 
     if head is None:
         return None
-    rows = pl.scan_parquet(campaigns.path_of(hub, head))
+    rows = pl.scan_parquet(campaign_places.path_of(hub, head))
     mine = rows if finess is None else rows.filter(pl.col("finess_et") == finess)
     return mine.drop(PLACED, strict=False).collect()
 
@@ -76,7 +76,7 @@ def _of_centre(section: str, old: "pl.DataFrame | None", new: "pl.DataFrame | No
         return ""
     if section in JOURNALS:
         return _list(sorted(lines["code"].unique()))
-    if section == campaigns.IDENTITY and left.height == right.height == 1:
+    if section == campaign_places.IDENTITY and left.height == right.height == 1:
         headings = {column.name: column.heading for column in sections()[section].columns}
         return _list([headings[name] for name in both if name in headings and not left[name].equals(right[name])])
     return counted(max(part.height for part in apart), "ligne")

@@ -26,7 +26,7 @@ from typing import Any
 import requests
 import typer
 
-from flows.hub import CONFIG, WrongUsage, default_home, init_hub
+from flows.hub import CONFIG, WrongUsage, default_home, init_hub, read_settings
 from flows.prefect_settings import prefect_environment
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -70,6 +70,7 @@ class Place:
 
 def serve(place: Place) -> None:
     """Run until a program ends or a signal comes. UpError when a program ends by itself, or does not start."""
+    typer.echo("Démarrage du serveur Prefect, du worker, des déploiements : une minute la première fois …")
     with ExitStack() as stack:
         port = ("--host", HOST, "--port", place.port)
         server = stack.enter_context(running(place, "server", "server", "start", *port))
@@ -152,7 +153,10 @@ def told(place: Place) -> str:
             f"{one['schedule']['cron']} ({one['schedule']['timezone']})" for one in deployment["schedules"] if one["active"]
         ]
         lines.append(f"{name:<18}{', '.join(when) or 'à la demande'}")
-    return "\n".join([*lines, "", "Ctrl-C arrête tout."])
+    lines += ["", f"Les fichiers posés dans {place.home / 'landing'} sont pris chaque nuit."]
+    if not read_settings(place.home).recipients:
+        lines.append(f"Aucun destinataire : rien ne sera publié avant « ecluse --home {place.home} init --recipient ars-76 ».")
+    return "\n".join([*lines, "Ctrl-C arrête tout."])
 
 
 @contextmanager

@@ -355,6 +355,40 @@ def test_a_centre_in_two_extractions_counts_once_as_its_own_caisse_has_it(hub: H
     assert made["legal_name"].to_list() == ["Nom donné par sa caisse", centres[1]["identification"][0]["raison_sociale"]]
 
 
+def test_a_centre_that_two_caisses_say_to_be_theirs_counts_once_and_is_told(hub: Hub, tmp_path: Path) -> None:
+    both = in_caisse("311")
+    take(hub, put(tmp_path / "cpam-311", both))
+    assert closings.campaigns(hub)["contested"] == []
+    take(hub, put(tmp_path / "cpam-312", in_caisse("312", "312")))
+    found = closings.campaigns(hub)
+    [told] = found["contested"]
+    assert told == {"year": 2025, "finess_et": numbers(both)[0], "caisses": "311, 312", "counted": "311"}
+    assert [(one["caisse"], one["centres"]) for one in found["campaigns"][0]["caisses"]] == [("311", 1), ("312", 1)]
+    blind = put(tmp_path / "après" / "cpam-312", in_caisse("312", "312"), date(2026, 3, 9))
+    for section in ("rfs", "rosp"):
+        (blind / f"ECDS_{section}_2025_2026_03_09.csv").unlink()
+    take(hub, blind)
+    [one, other] = closings.campaigns(hub)["campaigns"][0]["caisses"]
+    assert (one["computed_cents"], other["computed_cents"]) == (4_970_000, None), "unknown is no zero"
+
+
+def test_a_centre_whose_identification_cannot_be_read_is_told_to_the_caisse_that_sent_it(
+    hub: Hub, ecluse: Ecluse, tmp_path: Path
+) -> None:
+    centres = in_caisse(*["311"] * 6)
+    identity(patientele_mt="1 234", file_active="2 345")(centres[1])
+    assert {report.status for report in take(hub, put(tmp_path / "cpam-311", centres)).values()} == {"accepted"}
+    row = rows(hub, CENTRES).filter(finess=numbers(centres)[1], scheme="rfs").row(0, named=True)
+    assert (row["caisse"], row["legal_name"], row["computed_cents"], row["result"]) == ("311", None, None, "Non calculable")
+    assert "à l'écart (cds.CDS57)" in row["reason"]
+    told = rows(hub, "out_cpam__cds_finding").filter(finess=numbers(centres)[1], rule="cds.CDS57")["reason"].to_list()
+    assert told == [
+        "ECDS_identification_2025_2026_03_02.csv : ligne(s) 3 de ce centre mises à l'écart, colonne patientele_mt illisible ; "
+        "rien de ce qui y est saisi n'est compté."
+    ]
+    assert ecluse("centre", numbers(centres)[1]).code == 0
+
+
 def test_a_centre_without_a_caisse_is_told_and_is_in_no_product(hub: Hub, tmp_path: Path) -> None:
     centres = in_caisse("311", "")
     take(hub, put(tmp_path, centres))

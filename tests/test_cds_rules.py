@@ -250,6 +250,7 @@ def test_every_case_of_every_rule_about_a_centre_is_met_by_a_test() -> None:
         "03",
         "03 legal_entity",
         "09",
+        "09 same_siret",
         "21",
         "40 year_2023",
         "54 unmapped_section",
@@ -349,6 +350,17 @@ def test_an_antenne_that_claims_with_its_main_site_is_told() -> None:
     assert blind["status"].to_list() == ["not_evaluable"], "no link at all was given: that is no answer"
 
 
+def test_one_siret_under_two_finess_that_both_claim_is_told_of_both() -> None:
+    siret = sound(5)["identification"][0]["siret"]
+    twin = {"siret": siret, "gestionnaire_siren": siret[:9]}
+    centres = spoiled([identity(**twin), identity(**twin), identity()])
+    found = examine(read(centres, **surroundings(centres))).findings
+    assert [fired(found, number) for number in numbers(centres)] == [{"09 same_siret"}, {"09 same_siret"}, set()]
+    centres[1]["rfs"] = [row | {"reponse": "NON"} for row in centres[1]["rfs"]]
+    lone = examine(read(centres, **surroundings(centres))).findings.filter(rule="cds.CDS09")
+    assert lone.filter(status="fired").is_empty(), "one claims alone: nothing is paid twice"
+
+
 # --- cut-offs
 
 
@@ -390,6 +402,18 @@ def test_the_value_in_force_is_the_last_one_in_time_beside_the_later_one() -> No
     assert found is not None
     assert (found.in_force["numerator"].to_list(), found.latest["numerator"].to_list()) == ([20], [30])
     assert found.entries.height == 3
+
+
+def test_an_answer_changed_back_counts_as_it_was_last_typed_in_time_and_as_late_as_it_was() -> None:
+    one = sound()
+    first = entry(one, "COORD")
+    typed = {"OUI": "2026-01-10T09:00:00+01:00", "NON": "2026-02-27T23:59:58+01:00"}
+    one["rfs"] = [first | {"reponse": answer, "horodatage_saisie": at} for answer, at in typed.items()]
+    back = first | {"reponse": "OUI", "horodatage_saisie": "2026-02-27T23:59:59+01:00"}
+    for at, outcome in ((back["horodatage_saisie"], "SATISFAIT"), ("2026-02-28T00:00:00+01:00", "NON_SATISFAIT")):
+        found = examine(read([one | {"rfs": [*one["rfs"], back | {"horodatage_saisie": at}]}]))
+        assert found.prerequisites.filter(code=CODES["COORD"])["outcome"].item() == outcome, at
+        assert found.findings.filter(rule="cds.CDS17", status="fired").height == (outcome == "NON_SATISFAIT")
 
 
 def test_two_entries_of_one_second_are_two_and_the_last_one_counts() -> None:
@@ -551,7 +575,8 @@ def test_the_nurse_supplement_asks_for_four_nurses_and_half_of_the_doctors(nurse
     staff = [("infirmier", nurses), ("medecin_generaliste", doctors)]
     one["professionnels"] = [first | {"profession": kind, "etp": time} for kind, time in staff if time != "0"]
     answer("INF")(one)
-    assert ("42" in fired(examine(read([one])).findings)) == (not due)
+    told = fired(examine(read([one])).findings)
+    assert ("42" in told, "47" in told) == (not due, doctors == "0"), "no doctor at all is flagged"
     assert ("47" in fired(examine(read([one])).findings)) == (doctors == "0"), "a polyvalent centre without any doctor"
 
 

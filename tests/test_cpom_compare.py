@@ -208,7 +208,7 @@ def test_a_lower_bound_is_broken_from_below_only_and_by_more_than_the_greater_to
 def test_the_declared_text_stays_beside_what_is_recomputed_with_its_cell() -> None:
     found = of(compared(variant(numerator=300), contract=declared("20,5 %")))
     assert (found["declared_text"], found["status"]) == ("20,5 %", "ecart")
-    assert found["message_fr"] == "déclaré 20,5 %, recalculé 30 % (variante v1) : écart -9,5 point(s), tolérance 2 point(s)"
+    assert found["message_fr"] == "déclaré 20,5 %, recalculé 30 % (variante v1) : écart -9,5 points, tolérance 2 points"
     assert found["sha256"]
     assert found["cell"]
 

@@ -26,7 +26,8 @@ def states(found: pl.DataFrame, deadline: str) -> list[tuple[str, int | None]]:
 
 def recognised(*names: str, **columns: Any) -> dict[str, pl.DataFrame]:
     sheet = exported(SOUND)["sheet"]["sheet_id"][0]
-    told = [{"sheet_id": sheet, "finess_ej": EJ, "recognition_id": name, "label": name, "row": 1} | columns for name in names]
+    whole = {"sheet_id": sheet, "finess_ej": EJ, "without_capacity": True, "effective_on": date(2025, 1, 1)}
+    told = [whole | {"recognition_id": name, "label": name, "row": row} | columns for row, name in enumerate(names, 1)]
     return {"recognition": frame("recognition", *told)}
 
 
@@ -192,6 +193,12 @@ def test_what_the_guide_asks_every_year_without_a_day_is_owed_and_the_table_may_
     ]  # fmt: skip
 
 
+def test_a_recognition_that_a_rule_sets_aside_owes_nothing() -> None:
+    assert "D14" in set(watched(date(2025, 8, 1), world(**recognised("RC11")))["deadline_id"])
+    found = watched(date(2025, 8, 1), world(**recognised("RC11", effective_on=None)))
+    assert "D14" not in set(found["deadline_id"]), "R47: its amendment is signed, it has no day of effect"
+
+
 def test_what_is_due_once_is_received_with_any_report_of_the_recognition() -> None:
     told = {"recognition_id": "RC37", "finess_ej": EJ, "data_year": 2029, "due_on": date(2029, 12, 31)}
     for came, state in ((None, "DEPASSE"), (date(2029, 12, 31), "RECU_A_TEMPS"), (date(2030, 1, 4), "RECU_EN_RETARD")):
@@ -259,6 +266,8 @@ def test_what_falls_due_is_told_once_in_the_nearest_of_the_horizons() -> None:
         day = date.fromordinal(date(2027, 7, 1).toordinal() - left)
         near = falling_due(watched(day)).filter(pl.col("deadline_id") == "D07")
         assert near["horizon"].to_list() == ([] if horizon is None else [horizon]), left
+    ends = falling_due(watched(date(2027, 12, 25)))
+    assert ends.select("deadline_id", "horizon").rows() == [("D19", 7), ("D20", 7)], "a period that ends is told too"
 
 
 def test_periods_start_and_end_at_midnight_in_paris() -> None:

@@ -428,6 +428,14 @@ def test_two_values_for_one_year_set_both_cells_aside_and_name_them() -> None:
     told = of_rule(found, "R06")
     assert told.height == 2
     assert "E99" in told["message_fr"][0]
+    other = with_series("OS_03_1_1", *[Decimal(7)] * 6)
+    with sheet_reader() as read:
+        export = read_ecars(workbook(SOUND, other), "ch.xlsx", ON, read)
+    twice = of_rule(judged(facts_of({part: getattr(export, part) for part in NAMES} | references())), "R06")
+    assert (
+        twice["message_fr"][0]
+        == "OS_03_1_1, 2024 : des valeurs différentes en « Synthèse 1 » D19, « Synthèse 2 » D19 (10 ; 7)."
+    )
     assert found.target.filter((pl.col("code") == "OS_03_1_1") & (pl.col("year") == 2025)).is_empty()
     same = FAULTS["R07"][0].judged()
     assert of_rule(same, "R07").height == 1

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from connectors.synthetic_rsa import write_rsa
 from test_finess import stock
 
 from connectors.synthetic import Recipe, fictional_finess
 from connectors.synthetic_ecars import canonical, sample_contract, table, workbook
 from connectors.synthetic_references import finess_ej
+from connectors.synthetic_rsa import write_rsa
 from flows import computed, cpom_decisions, cpom_inputs, decisions, deliveries
 from flows.cpom_inputs import share_of
 from flows.deliveries import Report

@@ -43,6 +43,7 @@ from flows import (
     explanation,
     publication,
     replay,
+    state,
 )
 from flows.arrivals import gather
 from flows.deliveries import Report
@@ -168,6 +169,19 @@ def test_regional_totals_are_those_of_their_region_and_of_no_other(hub: Hub, tak
     assert "ligne 2, colonne region : code INSEE d'une région attendu" in str(lost.message)
 
 
+def test_a_list_about_another_region_says_nothing_of_this_one(hub: Hub, take: Take) -> None:
+    corsican = fictional_finess("2A99")
+    chosen = {"CT_03_1_1": ["Pharmacie"] * 6, **contract().chosen}
+    take("deux.csv", canonical([contract(chosen=chosen), contract(corsican, chosen=chosen)]))
+    group = {"ght": "GHT fictif", "date_debut": date(2020, 1, 1)}
+    take("ght.csv", table("ght", [{"finess_ej": OTHER, **group}]))
+    told = cpom.rows(hub, "out_ars__cpom_finding").filter(rule="cpom.R19").sort("finess_ej")
+    assert told.select("region", "severity").rows() == [("94", "Avertissement"), ("99", "Bloquant")]
+    take("personne.csv", table("ght", []))
+    told = cpom.rows(hub, "out_ars__cpom_finding").filter(rule="cpom.R19")
+    assert told["severity"].to_list() == ["Bloquant", "Bloquant"], "a list emptied says that nobody is in a group"
+
+
 def test_a_decision_says_what_there_is_and_the_same_one_twice_is_one(hub: Hub) -> None:
     for wrong in (("OS_99", "v1"), ("OS_13", "v9"), ("OS_09", "v1")):
         with pytest.raises(WrongUsage, match=r"inconnue|aucune variante"):
@@ -196,6 +210,21 @@ def test_every_variant_that_can_be_decided_is_one_that_is_recomputed(hub: Hub, t
     assert set(dict(found.rows())) == set(told)
 
 
+def test_on_a_past_day_deadlines_are_judged_on_that_day_and_at_a_position_on_its_own(hub: Hub, take: Take) -> None:
+    take("synthese.xlsx", workbook(contract()))
+    later = replace(hub, clock=lambda: datetime(2026, 9, 1, tzinfo=UTC))
+
+    def days_left(as_of: str | None) -> set[int]:
+        """By how much the days left differ from what they were on the day of the file, 10 March."""
+        before, now = (contracts_shown.obligations_of(one, None, until) for one, until in ((hub, None), state.at(later, as_of)))
+        left = [[one["days_left"] for one in told] for told in (before, now)]
+        return {was - then for was, then in zip(*left, strict=True) if was is not None and then is not None}
+
+    assert {as_of: days_left(as_of) for as_of in ("2", "2026-03-10", "2026-05-11", "2026-09-01", "2030-01-01")} == {
+        "2": {0}, "2026-03-10": {0}, "2026-05-11": {62}, "2026-09-01": days_left(None), "2030-01-01": {175},
+    }  # fmt: skip
+
+
 def test_a_policy_changes_what_the_rules_say(hub: Hub, take: Take) -> None:
     take("synthese.xlsx", workbook(contract(synthesis="Du 27 juillet 2025")))
     assert contracts(hub)[LEGAL]["deadline"] == "Délai non vérifiable"
@@ -221,6 +250,12 @@ def test_the_contracts_are_counted_once_the_campaign_is_closed_and_no_longer_onc
     assert cpom_decisions.close(hub, ARS, "encore")["already"]
     cpom_decisions.decide_policy(hub, ARS, "expected_ej", "2", "région fictive")
     assert said() == ([], [])
+    third = fictional_finess(number=9)
+    take("attendus.csv", table("contrats_attendus", [{"finess_ej": LEGAL}, {"finess_ej": third, "raison_sociale": "CH 9"}]))
+    assert said() == ([
+        f"CH FICTIF 4 ({OTHER}) : contrat reçu (« region.csv »), absent de la liste des contrats attendus.",
+        f"CH 9 ({third}) est attendu (table contrats_attendus) : aucune synthèse n'en a été reçue.",
+    ], [])  # fmt: skip
     cpom_decisions.reopen(hub, ARS, "un retardataire")
     assert said() == ([], ["cpom.R52"])
     assert said(closed) == (["2 établissement(s) reçu(s), 280 attendu(s) selon la politique expected_ej."], []), "as known then"
@@ -301,6 +336,10 @@ def test_results_declared_later_come_beside_the_choice_and_beside_those_of_other
     assert contracts(hub)[LEGAL] == before, "a result chooses nothing, and says nothing of the day of the choice"
     take("nouvelle.xlsx", workbook(contract(name="CH RENOMMÉ")), datetime(2026, 3, 9, tzinfo=UTC))
     assert contracts(hub)[LEGAL]["file"] == "nouvelle.xlsx"
+    lacking = contract(chosen={**contract().chosen, "OS_13_1_1": ["40 %", None, "45 %", "46 %", "47 %", "48 %"]})
+    take("incomplete.xlsx", workbook(lacking), datetime(2026, 3, 10, tzinfo=UTC))
+    told = cpom.rows(hub, "out_ars__cpom_finding").filter(pl.col("indicator_id") == "OS_13_1_1")
+    assert told.select("rule", "year").rows() == [("cpom.R23", 2025)], "a result is no target"
 
 
 def test_a_file_that_cannot_be_read_is_refused_with_its_place_and_rule(take: Take, hub: Hub) -> None:
@@ -375,6 +414,7 @@ def test_a_figure_that_the_pmsi_product_hides_is_hidden_here_too(hub: Hub, take:
     inside = cpom.rows(hub, cpom.COMPARED).filter(pl.col("definition_id") == "OS_11").row(0, named=True)
     assert inside["numerator"] is not None
     assert [told[name] for name in ("numerator", "denominator", "recomputed", "gap", "result")] == [None] * 4 + ["Masqué"]
+    assert told["conflicts_hidden"], "conflicts are read beside their rate only"
 
 
 def test_the_products_are_published_once_then_why_they_changed_is_told_and_where_a_figure_comes_from(
@@ -467,6 +507,10 @@ def test_what_falls_due_is_told_with_the_smallest_horizon(hub: Hub, take: Take) 
     take("court.xlsx", workbook(incomplete), datetime(2025, 7, 2, tzinfo=UTC))
     [choice] = [one for one in contracts_shown.falling_due(on_the_eve) if one["deadline_id"] == "D02"]
     assert (choice["finess_ej"], choice["days_left"], choice["horizon"]) == (LEGAL, 1, 1)
+    take("94.csv", canonical([contract(fictional_finess("2A99"))]))
+    at_last = replace(hub, clock=lambda: datetime(2025, 12, 30, 12, tzinfo=UTC))
+    ends = [(one["deadline_id"], one["days_left"]) for one in contracts_shown.falling_due(at_last)]
+    assert ends == [("D22", 1)], "of the whole campaign once, whatever the régions"
 
 
 def test_the_commands_show_a_contract_and_record_what_the_ars_decides(

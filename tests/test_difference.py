@@ -3,6 +3,7 @@
 import itertools
 import json
 import random
+import shutil
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -365,6 +366,23 @@ def test_parts_are_the_figures_after_each_event_minus_before_it_and_sum_to_the_c
     found = difference(history, 0, history.log.head()[0])
     assert any(len(figure["parts"]) > 2 for figure in found["figures"])
     assert {move["outcome"] for move in found["moves"]} == {"accepted", "withdrawn", "waived", "restored", "held"}
+
+
+def views_of(hub: Hub) -> dict[str, bytes]:
+    folder = hub.views_folder
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_views_built_as_events_came_have_the_bytes_of_those_built_at_once(history: Hub) -> None:
+    now = history.log.head()[0]
+    for position in (now // 3, 2 * now // 3, now):
+        building.build(history, position)
+    step_by_step = views_of(history)
+    shutil.rmtree(history.views_folder)
+    building.build(history)
+    at_once = views_of(history)
+    assert len(step_by_step) > len(at_once) > 10
+    assert at_once.items() <= step_by_step.items()
 
 
 @pytest.mark.soak

@@ -1,11 +1,12 @@
 """What the documentation says is what happens: its commands run, its generated parts are up to date, its links lead on."""
 
-import importlib.util
+import importlib
 import itertools
 import os
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 
@@ -68,13 +69,11 @@ def pattern(shown: str) -> re.Pattern[str]:
     return re.compile(".*".join(map(re.escape, words.split(GAP))))
 
 
+@cache
 def generator() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("generate", PROJECT / "docs" / "generate.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(PROJECT / "docs")  # where it finds its parts, as when it is run
+        return importlib.import_module("generate")
 
 
 @pytest.mark.parametrize("installed", [False, pytest.param(True, marks=pytest.mark.soak)], ids=["forked", "installed"])

@@ -177,6 +177,7 @@ def test_every_table_says_what_to_do_with_it_and_sums_no_column_that_is_masked()
             assert table.by in {"", *names}
             assert {names[name].unit for name in table.sums} <= {"euro"}
             assert not set(table.sums) & {name for mask in table.mask for name in mask.hides}
+            assert all(set(words) == set(names[name].constraints["enum"]) for name, words in table.words.items())
 
 
 def test_codes_are_text_numbers_are_numbers_dates_are_dates_and_booleans_are_words(tmp_path: Path) -> None:

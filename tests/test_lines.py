@@ -51,12 +51,15 @@ def test_a_bordereau_is_shown_with_what_waits_for_somebody_first(caisse: Path, e
     assert results == sorted(results, key=["Question à poser", "Rejeté", "À payer en partie", "À payer"].index)
     told = ecluse("bordereau", answer["bordereau_id"], "--limit", 2, home=caisse)
     assert (told.code, "1 070,00 €" in told.out.replace("\u202f", " "), "et 49 lignes de plus" in told.out) == (0, True, True)
+    assert ecluse("bordereau", answer["file"], "--limit", 2, home=caisse).out == told.out
     assert ecluse("bordereau", "zz", home=caisse).code == 2
 
 
 def test_a_line_says_where_it_was_read_and_why(caisse: Path, ecluse: Ecluse) -> None:
     [line] = [one for one in shown(ecluse, caisse)["details"] if one["label"] == "Prot. gorge/cyst."]
     told = ecluse("line", line["line_id"][:6], home=caisse).out
+    assert ecluse("line", f"{line['file']}:{line['row']}", home=caisse).out == told
+    assert ecluse("line", f"{line['file']}:9999", home=caisse).code == 2
     assert "désigne plusieurs protocoles : CYSTITE, ODYNO" in told
     assert f"cellule A{line['row']} (protocole)" in told
     assert "snp.P02" in told

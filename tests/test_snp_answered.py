@@ -29,10 +29,11 @@ from snp_files import CAISSE, CPAM, Post, copied, founded, header_cells, known, 
 
 from connectors.synthetic_bordereaux import Plan, rows_of, write_csv, write_xlsx
 from contracts_schema.products import RECONCILIATION, products
-from flows import cli, computed, deliveries, lines, publication, reconciling
+from flows import cli, computed, lines, publication, reconciling
 from flows.hub import TEST_CLOCK
 from flows.line_decisions import Wanted
 from flows.published import folder_of, publications
+from warehouse.heads import FOLDED
 from warehouse.log import canonical
 
 MONEY = ["payable_firm_cents", "payable_reserved_cents", "rejected_cents", "pending_cents", "reduction_cents"]
@@ -296,7 +297,7 @@ def test_no_text_of_a_structure_is_a_formula_in_a_published_workbook(story: Stor
 def test_nothing_about_a_patient_is_anywhere_but_in_the_restricted_segments_and_the_bytes_received(story: Story) -> None:
     hub = story.made.hub
     restricted, named = set(), {}
-    for event in hub.log.read(types=deliveries.DECIDED):
+    for event in hub.log.read(types=FOLDED):
         named |= {hub.blobs.segment_path(sha): table for table, sha in event.data["tables"].items()}
     texts = {"said": "".join(story.said), "log": "".join(canonical(vars(event)) for event in hub.log.read())}
     for path in hub.settings.home.rglob("*"):

@@ -248,9 +248,9 @@ def test_a_letter_about_thousands_of_lines_stays_within_a_cell_and_says_how_many
     facts = of_caisse(random_facts(3000, defects=0, per_bordereau=1500))
     facts = replace(facts, line=facts.line.with_columns(family=pl.lit(None, pl.String)))
     [letter] = made_of(facts)[0]["out_cpam__bordereau_structure"]["questions"].to_list()
-    assert "3000 ligne(s) en question" in letter
+    assert "3000 lignes en question" in letter
     named = letter.count("\nLigne ")
-    assert f"… et {3000 - named} autre(s) ligne(s)" in letter
+    assert f"… et {3000 - named} autres lignes de la table" in letter
     assert LONGEST * 0.9 < len(letter) < 32_767
 
 

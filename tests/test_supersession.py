@@ -281,6 +281,7 @@ def test_a_transmission_without_a_family_stands_whole_and_nothing_of_the_former_
     assert building.query(hub, "select count(*) > 0 from segment_pmsi_ano").item()
     report = send(4, without=["ano", "tra"])
     assert (report.status, report.alerts) == ("accepted", ["pmsi.family_missing"])
+    assert report.notes == ["familles absentes ou vides : ano, tra"]
     assert set(head(hub).tables) == {"pmsi_rsa", "pmsi_med", "pmsi_dmip", "pmsi_ium"}
     with pytest.raises(WrongUsage, match="table inconnue : segment_pmsi_ano"):
         building.query(hub, "from segment_pmsi_ano")

@@ -1,5 +1,6 @@
 """The table gate: contracts put to real tables, bad data told from broken checks, and no value let out anywhere."""
 
+import gc
 import json
 import logging
 import re
@@ -98,7 +99,7 @@ def broken(gate: TableGate) -> dict[str, int | None]:
 def test_a_gate_in_a_process_of_its_own_answers_the_same_and_says_when_it_is_gone(tmp_path: Path) -> None:
     url = put(sa.create_engine(f"sqlite:///{tmp_path / 'staging.db'}"), SOUND)
     here, there = Pipe()
-    child = Thread(target=gate_apart._serve, args=(there,))
+    child = Thread(target=gate_apart._serve, args=(there, gc.get_threshold()))
     child.start()
     names = {table.name: f"staging_{table.name}" for table in PRODUCT.tables}
     assert gate_apart._ask(here, (url, None, names, PRODUCT), {"parameters": PARAMETERS}).as_json() == judge(url).as_json()

@@ -65,6 +65,7 @@ class BlobWriter:
         return self._digest.hexdigest()
 
     def write(self, data: bytes) -> None:
+        """Add bytes. BlobUnwritable."""
         # compressing goes on in its own threads while the bytes are hashed
         stored = self._frame.compress(data) if self._frame else data
         self._digest.update(data)
@@ -73,12 +74,14 @@ class BlobWriter:
             self._file.write(stored)
 
     def finish(self) -> None:
+        """The last bytes reach the file, whose ``sha256`` is then that of the blob. BlobUnwritable."""
         with storing(self._path):
             if self._frame:
                 self._file.write(self._frame.flush())
             self._file.close()
 
     def close(self) -> None:
+        """Let go of the file, finished or not."""
         with suppress(OSError):  # closing writes what is buffered, which may be what failed
             self._file.close()
 
@@ -155,10 +158,12 @@ def sync(path: Path) -> None:
 
 
 def unpacked(file: BinaryIO, sha: str) -> io.BufferedReader:
+    """The bytes of a kept blob as they were received, while they are read. BlobDamaged, at the latest where they end."""
     return io.BufferedReader(_Unpacked(file, sha), CHUNK)
 
 
 def check(kind: Kind, sha: str, file: Any) -> None:
+    """Read a kept blob whole. BlobDamaged when it is not the one of this hash."""
     content = unpacked(file, sha) if kind == "raw" else file
     if hashlib.file_digest(content, "sha256").hexdigest() != sha:
         raise _damaged(kind, sha)
@@ -198,12 +203,14 @@ def _damaged(kind: Kind, sha: str) -> BlobDamaged:
 
 
 def unwritable(path: Path, problem: Exception) -> BlobUnwritable:
+    """What to say when the disk refuses a file: where, why, what to do."""
     told = system_error(problem) if isinstance(problem, OSError) and problem.errno else " ".join(str(problem).split())
     return BlobUnwritable(f"écriture impossible dans {path.parent} : {told} ; remédiez-y, puis relancez la même commande")
 
 
 @contextmanager
 def storing(path: Path) -> Iterator[None]:
+    """Turns what the disk refuses into BlobUnwritable."""
     try:
         yield
     except OSError as problem:

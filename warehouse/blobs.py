@@ -114,6 +114,7 @@ class Blobs:
         return self._local("segments", sha)
 
     def exists(self, kind: Kind, sha: str) -> bool:
+        """Whether a blob is there, whatever its state. BlobError when the store does not answer."""
         if not self._files:
             return self._path(kind, sha).exists()
         with _asking(kind, sha):
@@ -197,7 +198,8 @@ def open_blobs(location: str | Path, cache: Path | None = None) -> Blobs:
     try:
         return Blobs(cache, *url_to_fs(location, use_listings_cache=False))
     except (ImportError, ValueError) as problem:
-        raise BlobError(f"ce genre de magasin ne peut servir : {problem}") from None
+        lacks = "il demande un paquet Python qui manque" if isinstance(problem, ImportError) else "protocole inconnu"
+        raise BlobError(f"ce genre de magasin ne peut servir : {lacks} ({problem})") from None
 
 
 def _missing(kind: Kind, sha: str) -> BlobMissing:

@@ -63,6 +63,7 @@ class Folding:
             self.add(event)
 
     def add(self, event: Event) -> None:
+        """Take in one more event, of a greater position than all before."""
         if event.type not in FOLDED:
             return
         data = event.data

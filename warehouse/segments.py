@@ -33,6 +33,7 @@ class SegmentWriter:
         self.rows = 0
 
     def write(self, frame: pl.DataFrame) -> None:
+        """Add rows, which reach the file when there are enough for a group."""
         self._pending.append(frame)
         self._height += frame.height
         self.rows += frame.height

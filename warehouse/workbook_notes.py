@@ -108,6 +108,8 @@ def dictionary(book: Any, table: Table) -> None:
     sheet.autofilter(0, 0, len(columns), len(HEADINGS) - 1)
     notes = ["Clé : rang de la colonne dans la clé ; pas deux lignes de même clé."]
     notes += [f"Contrôle de chaque ligne : {check.label_fr}." for check in table.checks]
+    labels = {column.name: column.label_fr for column in table.columns}
+    notes += [f"{labels[name]}, {code} : {told}." for name, words in table.words.items() for code, told in words.items()]
     for rank, note in enumerate(notes, start=len(columns) + 2):
         sheet.write_string(rank, 0, note)
     paper(sheet, table.label_fr)

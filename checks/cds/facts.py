@@ -35,7 +35,8 @@ class Campaign:
     Sections as ``connectors.ecds`` reads them. ``extracted_on``: day of the extraction. ``as_of``: entries at or after that
     instant are not known yet (None: all are). ``register``, ``sites``, ``computed_patients``, ``known_hours`` (of the ARS),
     ``crises``, ``releases`` (first release of a software), ``advances``: the schemas above. ``before``: the campaign of the
-    year before; ``counts_before``: lines and centres of each section of the previous extraction of this one.
+    year before; ``counts_before``: lines and centres of each section of the previous extraction of this one. ``caisse``:
+    that which sent the extraction, of the centres whose identification says none.
     """
 
     year: int
@@ -56,6 +57,7 @@ class Campaign:
     advances: pl.DataFrame | None = None
     before: "Campaign | None" = None
     counts_before: pl.DataFrame | None = None
+    caisse: str | None = None
 
     @property
     def first_day(self) -> date:

@@ -104,13 +104,28 @@ def cds08(scene: Scene) -> pl.DataFrame:
 
 @check("cds.CDS09")
 def cds09(scene: Scene) -> pl.DataFrame:
+    """Links of antennes from their table; beside it, one SIRET under several FINESS, which needs no table."""
     sites = scene.campaign.sites
-    if sites is None or scene.rfs is None:
+    if scene.rfs is None:
         return absent()
     claims = scene.rfs.in_force.filter(pl.col("answer") == "oui").select("finess_et").unique()
-    here = scene.centres.join(sites, on="finess_et", maintain_order="left").join(claims, on="finess_et", how="semi")
+    claiming = scene.centres.join(claims, on="finess_et", how="semi", maintain_order="left")
+    twice = _one_siret(claiming)
+    if sites is None:
+        return pl.concat([absent(), twice], how="diagonal")
+    here = claiming.join(sites, on="finess_et", maintain_order="left")
     both = here.join(claims.rename({"finess_et": "main_site"}), on="main_site", how="semi", maintain_order="left")
-    return hits(both, {"default": pl.lit(value=True)}, principal=pl.col("main_site"))
+    linked = hits(both, {"default": pl.lit(value=True)}, principal=pl.col("main_site"))
+    return pl.concat([linked, twice.join(linked, on="finess_et", how="anti", maintain_order="left")], how="diagonal")
+
+
+def _one_siret(claiming: pl.DataFrame) -> pl.DataFrame:
+    """The centres that declare the SIRET of another that claims too."""
+    own = pl.col("finess_et")
+    rows = claiming.filter(identifiers.siret_key(pl.col("siret")))
+    same = rows.with_columns(others=own.sort().str.join(", ").over("siret"), number=own.n_unique().over("siret"))
+    told = {"siret": pl.col("siret"), "autres": pl.col("others")}
+    return hits(same, {"same_siret": pl.col("number") > 1}, "identification", **told)
 
 
 @check("cds.CDS10")

@@ -89,18 +89,23 @@ def unplaced(campaign: Campaign) -> pl.DataFrame:
 
 
 def _places(campaign: Campaign) -> pl.DataFrame:
-    """The caisse (as declared) and the region (of the FINESS, else as declared) of each centre of any section."""
+    """The caisse (as declared, else that which sent the extraction) and the region (of the FINESS, else as declared) of each
+    centre of any section."""
     named = [frame.select("finess_et") for frame in campaign.sections().values() if frame is not None]
     keys = pl.concat([pl.DataFrame(schema={"finess_et": pl.String}), *named]).unique().drop_nulls().sort("finess_et")
     told = {number: region_of(number) for number in keys["finess_et"]}
     keys = keys.with_columns(region=pl.col("finess_et").replace_strict(told, default=None, return_dtype=pl.String))
     columns = ("legal_name", "centre_type", "cpam", "ars_region")
+    sender = pl.lit(campaign.caisse, pl.String)
     if campaign.identification is None:
-        return keys.with_columns(*(pl.lit(None, pl.String).alias(name) for name in ("legal_name", "centre_type", "caisse")))
+        names = ("legal_name", "centre_type")
+        return keys.with_columns(*(pl.lit(None, pl.String).alias(name) for name in names), caisse=sender)
     known = campaign.identification.unique("finess_et", keep="last", maintain_order=True).select("finess_et", *columns)
     rows = keys.join(known, on="finess_et", how="left", maintain_order="left")
     kind = pl.col("centre_type").replace_strict(TYPES_FR, return_dtype=pl.String)
-    return rows.select("finess_et", "legal_name", kind, caisse="cpam", region=pl.coalesce("region", "ars_region"))
+    return rows.select(
+        "finess_et", "legal_name", kind, caisse=pl.coalesce("cpam", sender), region=pl.coalesce("region", "ars_region")
+    )
 
 
 def _status_fr() -> pl.Expr:
@@ -145,9 +150,15 @@ def _centres(examination: Examination, remuneration: Remuneration) -> pl.DataFra
 def _apart(examination: Examination) -> pl.DataFrame:
     """finess_et, scheme and ``apart``, the words that go with an amount of which some entries could not be read."""
     lines = examination.findings.filter(pl.col("effect").is_in(["reject_row", "quarantine_row"]), status=FIRED)
-    lines = lines.filter(pl.col("finess_et").is_not_null(), pl.col("section").is_in(list(SCHEMES_FR)))
-    told = pl.format(" ; attention, des saisies de la section sont à l'écart ({}) : le montant peut changer", "rules")
-    rules = lines.group_by("finess_et", scheme="section").agg(rules=pl.col("rule").unique().sort().str.join(", "))
+    lines = lines.filter(pl.col("finess_et").is_not_null(), pl.col("section") != "horaires")
+    of_both = pl.when(pl.col("section").is_in(list(SCHEMES_FR))).then(pl.concat_list("section")).otherwise(list(SCHEMES_FR))
+    told = pl.format(" ; attention, des lignes de ce centre sont à l'écart ({}) : le montant peut changer", "rules")
+    rules = (
+        lines.with_columns(scheme=of_both)
+        .explode("scheme")
+        .group_by("finess_et", "scheme")
+        .agg(rules=pl.col("rule").unique().sort().str.join(", "))
+    )
     return rules.select("finess_et", "scheme", apart=told)
 
 
@@ -157,13 +168,22 @@ def _nodes(remuneration: Remuneration) -> pl.DataFrame:
     indicator, last = label(split.list.get(1)), split.list.last()
     part = last.replace_strict(STEPS_FR | PART_FR, default=last, return_dtype=pl.String)
     whole = pl.concat_str(split.list.first().replace_strict(SCHEMES_FR, return_dtype=pl.String), pl.lit(" : "), part)
-    cents = pl.when(pl.col("unit") == "cents").then(pl.col("value").cast(pl.Int64, strict=False))
-    money, unit = cents.is_not_null(), pl.col("unit").replace({"cents": UNITS_FR["cents"]})
+    unit = pl.col("unit").replace({"cents": UNITS_FR["cents"]})
+    percent = (20_000 * pl.col("numerator") + pl.col("denominator")) // (2 * pl.col("denominator"))  # hundredths of a percent
+    shown = (
+        pl.when(pl.col("value").is_null())
+        .then(pl.lit("inconnue"))
+        .when(pl.col("unit") == "cents", pl.col("numerator") % pl.col("denominator") == 0)
+        .then(euros_of(pl.col("numerator") // pl.col("denominator")))
+        .when(pl.col("unit") == "taux")
+        .then(pl.concat_str(hundredths(percent), pl.lit(" %")))
+        .otherwise(pl.format("{} {}", "value", unit))
+    )
     own = pl.when(split.list.len() > 2).then(pl.concat_str(indicator, pl.lit(" : "), part))
     return remuneration.nodes.with_columns(
         step=own.when(last.str.contains("-", literal=True)).then(indicator).otherwise(whole),
-        value=pl.when(money).then(euros_of(cents).str.strip_suffix(" €")).otherwise("value"),
-        unit=pl.when(money | (pl.col("unit") == "cents") & pl.col("value").is_null()).then(pl.lit("euros")).otherwise(unit),
+        shown=shown,
+        unit=unit,
         status_fr=_status_fr(),
     )
 

@@ -260,15 +260,19 @@ def _tolerated(rows: pl.DataFrame, law: Law) -> pl.DataFrame:
 
 def _sentences(rows: pl.DataFrame) -> pl.DataFrame:
     unit = pl.when(pl.col("is_rate")).then(pl.lit(" %")).otherwise(pl.lit(""))
-    points = pl.when(pl.col("is_rate")).then(pl.lit(" point(s)")).otherwise(pl.lit(""))
+
+    def points(name: str) -> pl.Expr:
+        word = pl.when(pl.col(name).abs() < 200).then(pl.lit(" point")).otherwise(pl.lit(" points"))
+        return pl.when(pl.col("is_rate")).then(word).otherwise(pl.lit(""))
 
     def hundredths(name: str) -> pl.Expr:
         return shown(pl.col(name).cast(pl.Decimal(20, 6)) / 100)
 
     values = pl.concat_str(
         pl.lit("déclaré "), shown(pl.col("number")), unit, pl.lit(", recalculé "), hundredths("rate_hundredths"), unit,
-        pl.format(" (variante {}) : écart ", "variant"), hundredths("gap_hundredths"), points, pl.lit(", tolérance "),
-        hundredths("tolerance_hundredths"), points,
+        pl.format(" (variante {}) : écart ", "variant"), hundredths("gap_hundredths"), points("gap_hundredths"),
+        pl.lit(", tolérance "),
+        hundredths("tolerance_hundredths"), points("tolerance_hundredths"),
     )  # fmt: skip
     bound = pl.when(pl.col("lower_bound")).then(pl.lit(" ; le PMSI n'en donne qu'un minimum")).otherwise(pl.lit(""))
     unresolved = pl.col("reason") == "FINESS_NON_RESOLU"

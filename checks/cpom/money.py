@@ -149,7 +149,11 @@ def sanction_before_the_end(scene: Scene) -> Answer:
         pl.when(pl.col("renewals") > 1)
         .then(pl.format("délai renouvelé {} fois", "renewals"))
         .when(early)
-        .then(pl.format("sanction du {} avant la fin du délai, le {}", french(sanction), french(pl.col("ends_on"))))
+        .then(
+            pl.format(
+                "sanction du {}, alors que le délai court jusqu'au {} inclus", french(sanction), french(pl.col("ends_on"))
+            )
+        )
     )
     cases = found.with_columns(constat=constat).drop_nulls("constat").select("finess_ej", "constat", procedure="procedure_id")
     unsure = found.filter(sanction.is_not_null() & pl.col("ends_on").is_null() & (pl.col("renewals") <= 1))
@@ -164,7 +168,7 @@ def campaign_count_differs(scene: Scene) -> Answer:
     have = scene.contracts.height if scene.received is None else scene.received
     expected = scene.law.number("expected_ej")
     told = scene.facts.frame("expected_contract")
-    listed = scene.facts.has("expected_contract")
+    listed = told.height > 0
     cases = pl.DataFrame(
         {
             "nombre": [have],

@@ -84,10 +84,12 @@ def watch(facts: Facts, judgement: Judgement, law: Law, on: date) -> Watch:
 
 
 def falling_due(obligations: pl.DataFrame, horizons: Iterable[int] = HORIZONS) -> pl.DataFrame:
-    """Open obligations whose last day is near, with ``horizon``: the smallest of ``horizons`` (days) that holds them."""
+    """Open obligations and periods near their last day, with ``horizon``: the smallest of ``horizons`` (days) to hold them."""
     sizes = sorted(horizons)
     horizon = pl.coalesce(pl.when(pl.col("days_left") <= size).then(size) for size in sizes)
-    open_ones = obligations.filter(pl.col("state").is_in(OPEN) & (pl.col("kind") != "start"))
+    kind = pl.col("kind")
+    ending = (kind == "end") & (pl.col("state") == "EN_COURS")
+    open_ones = obligations.filter((pl.col("state").is_in(OPEN) & (kind != "start")) | ending)
     return (
         open_ones.with_columns(horizon=horizon)
         .drop_nulls("horizon")

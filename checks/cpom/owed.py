@@ -39,7 +39,7 @@ def owed(facts: Facts, judgement: Judgement, law: Law) -> pl.DataFrame:
         _posts(facts, law),
         _accounts(facts),
         _near(facts, judgement),
-        _reports(facts),
+        _reports(facts, judgement),
         _subsidies(facts, law),
         _notices(facts, law),
     ]
@@ -99,7 +99,7 @@ def _annexes(facts: Facts, judgement: Judgement, law: Law) -> pl.DataFrame:
     """D01, of establishments that have recognitions: in the export, the table of annexes, or by their profile."""
     asked = facts.frame("profile").filter(pl.col("profile") == "PLURI")["finess_ej"].to_list()
     signed = facts.frame("annex").filter(pl.col("annex") == "RECONNAISSANCES")
-    holders = [*asked, *signed["finess_ej"].to_list(), *facts.frame("recognition")["finess_ej"].drop_nulls().to_list()]
+    holders = [*asked, *signed["finess_ej"].to_list(), *_recognised(facts, judgement)["finess_ej"].drop_nulls().to_list()]
     rows = judgement.contract.filter(pl.col("finess_ej").is_in(holders))
     dates = signed.group_by("finess_ej").agg(received_on=pl.col("signed_on").min())
     rows = rows.join(dates, on="finess_ej", how="left", maintain_order="left")
@@ -223,11 +223,19 @@ def _yearly_without_day(entry: Mapping[str, Any], own: pl.DataFrame, told: pl.Da
     return _recognition(entry, rows, "missing", due_on=pl.lit(None, pl.Date()), evidence_fr=told_fr)
 
 
-def _reports(facts: Facts) -> pl.DataFrame:
+def _recognised(facts: Facts, judgement: Judgement) -> pl.DataFrame:
+    """The recognitions that stand: not those of a sheet in quarantine, nor the rows that a rule sets aside."""
+    away = judgement.findings.filter(pl.col("effect") == "quarantine_sheet")["sheet_id"]
+    rejected = judgement.findings.filter(pl.col("effect") == "reject_row").select("sheet_id", "row")
+    rows = facts.frame("recognition").filter(~pl.col("sheet_id").is_in(away.implode()))
+    return rows.join(rejected.unique(), on=["sheet_id", "row"], how="anti", maintain_order="left")
+
+
+def _reports(facts: Facts, judgement: Judgement) -> pl.DataFrame:
     """D14 to D16: reports of the recognitions held, one a year or once, beside those received and those the table names; then
     those of recognitions that the guide does not date, on the days of the table. Nothing of a survey that nobody asked for.
     """
-    named = facts.frame("recognition").drop_nulls(["finess_ej", "recognition_id"])
+    named = _recognised(facts, judgement).drop_nulls(["finess_ej", "recognition_id"])
     held = named.group_by("finess_ej", "recognition_id", maintain_order=True).agg(pl.col("effective_on").min())
     told = facts.frame("recognition_report")
     parts, undated = [], []

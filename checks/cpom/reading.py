@@ -258,10 +258,14 @@ def _twice(scene: Scene) -> pl.DataFrame:
     yes_no = pl.when(pl.col("yes_no")).then(pl.lit("OUI")).when(~pl.col("yes_no")).then(pl.lit("NON"))
     number = pl.coalesce("points", "number").cast(pl.String)
     said = pl.coalesce(yes_no, number, pl.col("text").str.replace_all(r"\s+", " ").str.strip_chars())
-    group = values.with_columns(said=said, times=pl.len().over(_KEYS), kinds=said.n_unique().over(_KEYS))
+    group = values.join(scene.sheets.select("sheet_id", "sheet"), on="sheet_id", how="left", maintain_order="left")
+    group = group.with_columns(said=said, times=pl.len().over(_KEYS), kinds=said.n_unique().over(_KEYS))
+    sheets = pl.col("sheet").n_unique().over(_KEYS)
+    in_sheet = pl.format("« {} » {}", pl.col("sheet").fill_null("fichier"), "cell")
+    group = group.with_columns(where=pl.when(sheets > 1).then(in_sheet).otherwise("cell"))
     return group.filter(pl.col("times") > 1).with_columns(
         differ=pl.col("kinds") > 1,
-        cellules=pl.col("cell").unique(maintain_order=True).str.join(", ").over(_KEYS),
+        cellules=pl.col("where").unique(maintain_order=True).str.join(", ").over(_KEYS),
         valeurs=pl.col("text").unique(maintain_order=True).str.join(" ; ").over(_KEYS),
         place=pl.int_range(pl.len()).over(_KEYS),
     )

@@ -59,11 +59,16 @@ class Scene:
         return self.rows.filter("chosen").unique(["finess_ej", "annex", "code"], keep="first", maintain_order=True)
 
     @cached_property
+    def planned(self) -> pl.DataFrame:
+        """Initial values and targets: a result declared later for the same year is neither."""
+        return self.values.filter(pl.col("role") != "REALISE")
+
+    @cached_property
     def series(self) -> pl.DataFrame:
         """Chosen indicators with ``initial``, ``final`` (last target year), ``targets`` and ``all`` (with 2024): accepted
         numbers in points or units, in the order of years; ``complete``: every target year has one; OUI is 1, NON 0."""
         rank = pl.coalesce("points", pl.col("yes_no").cast(pl.Int64).cast(pl.Decimal(20, 6)))
-        usable = self.values.filter(pl.col("missing").is_null()).with_columns(rank=rank).drop_nulls("rank")
+        usable = self.planned.filter(pl.col("missing").is_null()).with_columns(rank=rank).drop_nulls("rank")
         usable = usable.unique(["finess_ej", "annex", "code", "year"], keep="first", maintain_order=True).sort("year")
         is_target = pl.col("year") > BASELINE_YEAR
         told = usable.group_by("finess_ej", "annex", "code").agg(

@@ -17,13 +17,13 @@ def _absent(scene: Scene) -> pl.DataFrame:
         year=pl.int_ranges(pl.lit(BASELINE_YEAR), pl.col("last_year") + 1, dtype=pl.Int64)
     ).explode("year")
     same = [*_KEYS, "year"]
-    given = scene.values.filter(pl.col("missing").is_null()).select(same)
-    own = scene.facts.row.join(scene.sheets, on="sheet_id").select("sheet_id", "row", *_KEYS)
+    given = scene.planned.filter(pl.col("missing").is_null()).select(same)
+    own = scene.facts.row.join(scene.choices, on="sheet_id").select("sheet_id", "row", *_KEYS)
     away = scene.rejected.filter(pl.col("rule") != "cpom.R24").join(own, on=["sheet_id", "row"]).select(same)
     absent = years.join(given, on=same, how="anti", maintain_order="left").join(
         away, on=same, how="anti", maintain_order="left"
     )
-    words = scene.values.drop_nulls("missing").group_by(same).agg(pl.col("missing").first(), value_cell=pl.col("cell").first())
+    words = scene.planned.drop_nulls("missing").group_by(same).agg(pl.col("missing").first(), value_cell=pl.col("cell").first())
     return absent.join(words, on=same, how="left", maintain_order="left")
 
 

@@ -157,7 +157,7 @@ def _grant(contract: Line, tier: str | None, year: Year, law: Figures) -> tuple[
     grant, boost = law.one("cpts.operating_grant", tier=tier), law.one("cpts.operating_boost")
     signed = contract["signed_on"]
     boosted = isinstance(signed, date) and signed < JOINED_BEFORE and boost.value is not None
-    value = grant.value if grant.value is None or not boosted else grant.value * (boost.value or 100) // 100
+    value = grant.value if grant.value is None or not boosted else _half_up(grant.value * (boost.value or 100), 100)
     used = (grant, boost) if boosted else (grant,)
     return _row(contract, year, tier, GRANT, "FIXE", value, year.days, value, None, used)
 

@@ -81,6 +81,7 @@ class Law:
     """Policy, then its value: the outcome it leads to."""
 
     def policy(self, name: str) -> Policy:
+        """The value chosen for a policy, else its default."""
         return dict(self.policies)[name]
 
     def number(self, name: str) -> int | None:
@@ -99,6 +100,7 @@ class Law:
         return next((start, end) for found, start, end in self.intervals if found == name)
 
     def gap(self, name: str) -> Window:
+        """A span of days for which no text opens a window, by its name."""
         return next(gap for gap in self.gaps if gap.item == f"snp.window.{name}")
 
 

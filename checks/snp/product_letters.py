@@ -13,7 +13,7 @@ from contracts_schema.french import euros_of
 LONGEST = 24_000
 """Characters of questions in one letter; a cell of a workbook holds 32,767 characters."""
 BY = ("caisse", "structure_key")
-OPENING = """Objet : bordereaux de soins non programmés, {} ligne(s) en question
+OPENING = """Objet : bordereaux de soins non programmés, {} {} en question
 
 Madame, Monsieur,
 
@@ -70,12 +70,17 @@ def _letters(rows: pl.DataFrame) -> pl.DataFrame:
         lines=pl.col("lines").sum(),
         left=pl.when("fits").then("left").otherwise("lines").sum(),
     )
-    rest = pl.format("\n\n… et {} autre(s) ligne(s), listées dans la table des lignes : résultat « Question à poser ».", "left")
+    others = pl.when(pl.col("left") < 2).then(pl.lit("autre ligne")).otherwise(pl.lit("autres lignes"))
+    rest = pl.format("\n\n… et {} {} de la table des lignes, de résultat « Question à poser ».", "left", others)
+    word = pl.when(pl.col("lines") < 2).then(pl.lit("ligne")).otherwise(pl.lit("lignes"))
     return found.select(
         *BY,
         lines_to_answer=pl.col("lines").cast(pl.Int64),
         questions=pl.concat_str(
-            pl.format(OPENING, "lines"), "text", pl.when(pl.col("left") > 0).then(rest).otherwise(pl.lit("")), pl.lit(CLOSING)
+            pl.format(OPENING, "lines", word),
+            "text",
+            pl.when(pl.col("left") > 0).then(rest).otherwise(pl.lit("")),
+            pl.lit(CLOSING),
         ),
     )
 

@@ -68,6 +68,7 @@ class Entry:
     simulation: "Simulation | None"
 
     def holds(self, on: date) -> bool:
+        """Whether it is the value of this day; ``valid_to`` is excluded."""
         return self.valid_from <= on and (self.valid_to is None or on < self.valid_to)
 
 

@@ -117,13 +117,15 @@ class Mask:
 
     Where one of ``counts`` is under the threshold, or one of ``gaps``, which is what readers find by subtracting published
     figures, is between 1 and the threshold; and where a neighbour needs it (``adds_up``). The first of ``hides`` is the figure
-    itself, the others are made from it.
+    itself, the others are made from it. ``only_with``: figures beside which alone it may be read; it is then shown in all the
+    variants of a row (``narrows``) or in none, and only where each of these is in every variant that narrows no other.
     """
 
     hides: tuple[str, ...]
     counts: tuple[str, ...] = ()
     gaps: tuple[str, ...] = ()
     adds_up: AddsUp | None = None
+    only_with: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -188,7 +190,7 @@ class Table:
     recipient's territory may have no row of it. ``colours``: in the workbook, by column, the colour of the cells that hold a
     text. ``answer``: what people may send back. ``named_by``: what tells a row from one publication to the next, where the keys
     only number it. ``use_fr``: what to do with it, for its reader. ``sums``: columns of euros whose sums are told, by value
-    of the column ``by`` and in all.
+    of the column ``by`` and in all. ``words``: by column, what each of its codes means, in French.
     """
 
     name: str
@@ -210,6 +212,7 @@ class Table:
     use_fr: str = ""
     by: str = ""
     sums: tuple[str, ...] = ()
+    words: dict[str, dict[str, str]] = field(default_factory=dict)
 
     @property
     def workbook_columns(self) -> tuple[Column, ...]:
@@ -288,6 +291,7 @@ def _table(entry: dict[str, Any]) -> Table:
         use_fr=entry.get("use_fr", "").strip(),
         by=entry.get("by", ""),
         sums=tuple(entry.get("sums", ())),
+        words=entry.get("words", {}),
     )
 
 
