@@ -61,7 +61,7 @@ def lines(chunks: Iterable[bytes]) -> Iterator[pl.DataFrame]:
 
 def _without_ctrl_z(last: bytes) -> bytes:
     """The last block without the Ctrl-Z that closes its last line; a Ctrl-Z alone on its line is left to the reader."""
-    content = last.rstrip(b"\r\n")
+    content = last.removesuffix(b"\n").removesuffix(b"\r")
     ends_a_line = content.endswith(_CTRL_Z) and content[:-1] and not content.endswith(b"\n" + _CTRL_Z)
     return content[:-1] if ends_a_line else last
 

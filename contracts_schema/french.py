@@ -29,10 +29,26 @@ SYSTEM = {
 }
 """What the system's refusals mean, by number; any other is told in its own words."""
 
+SQLITE_SAYS = {
+    "locked": "occupé par un autre processus",
+    "is full": "plus de place sur le disque",
+    "readonly": "en lecture seule",
+    "unable to open": "fichier impossible à ouvrir (dossier absent, ou accès refusé)",
+    "not a database": "ce fichier n'est pas une base SQLite",
+    "malformed": "fichier abîmé : à restaurer d'une sauvegarde",
+    "disk I/O": "erreur d'entrée-sortie du disque",
+}
+"""What the messages of SQLite mean, by words of theirs; any other is told as it is."""
+
 
 def system_error(error: OSError) -> str:
     """What the system refused, without the name of the file."""
     return SYSTEM.get(error.errno or 0) or error.strerror or type(error).__name__
+
+
+def sqlite_error(said: str) -> str:
+    """What a message of SQLite, which holds no value, means."""
+    return next((told for words, told in SQLITE_SAYS.items() if words in said), said)
 
 
 def number(value: int) -> str:

@@ -6,7 +6,7 @@ the log. Records nothing; whoever calls it decides.
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import date, datetime
+from datetime import date
 from typing import Any
 
 import polars as pl
@@ -23,11 +23,11 @@ from connectors.sheets import Unreadable
 from contracts_schema.bordereau_profiles import normalised
 from contracts_schema.families import RESTRICTED
 from flows import replacements
-from flows.hub import PARIS, Hub
+from flows.hub import Hub
 from flows.judged import Judged, Progress
 from warehouse import faults
 from warehouse.heads import BORDEREAU
-from warehouse.log import Event
+from warehouse.log import Event, paris
 from warehouse.segments import keep
 
 HEADER, LINE, LEFTOVER, READING = "snp_bordereau", "snp_line", "snp_leftover", "snp_reading"
@@ -123,7 +123,7 @@ def judge(hub: Hub, received: Event, judged: Judged) -> Judgement:
 
 def received_on(received: Event) -> date:
     """The day of reception in Paris: as stated, else as recorded."""
-    return datetime.fromisoformat(received.data.get("received_at") or received.recorded_at).astimezone(PARIS).date()
+    return paris(received.data.get("received_at") or received.recorded_at).date()
 
 
 def _facts(read: Bordereau, received: Event) -> dict[str, Any]:

@@ -4,7 +4,9 @@ Every amount of a contract is a simulation until that ARS attests the payer's fi
 the last file counts, and what other keys give stays: nothing is counted twice, nothing merged, nothing lost.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from connectors.campaign_files import CPTS, ECDS, FIR
@@ -13,7 +15,7 @@ from contracts_schema.cpts_facts import FIR_KEY
 from contracts_schema.geography import region_of
 from flows import cpom_decisions, law
 from flows.campaigns import extractions
-from flows.computed import Moment, key_of
+from flows.computed import Moment, hash_of, key_of
 from flows.hub import Hub
 from warehouse.heads import ECARS, Head
 
@@ -41,38 +43,53 @@ FINESS = 9
 CONTRACT_YEARS = 5
 
 
+Rows = Callable[[str], "pl.DataFrame | None"]
+"""The rows of a table over all heads, each with the position of its head; None when none ever came. Read once."""
+
+
+@dataclass(frozen=True)
+class Given:
+    """What the tables of a region are made of: rows about it alone; None where nothing of the kind ever came."""
+
+    contracts: "pl.DataFrame | None"
+    missions: "pl.DataFrame | None"
+    commitments: "pl.DataFrame | None"
+    entries: "pl.DataFrame | None"
+    subsidies: "pl.DataFrame | None"
+    financings: "pl.DataFrame | None"
+    said: "tuple[pl.DataFrame, ...]"
+    """What was said of the files, and of lines that others take the place of."""
+
+    def hashes(self) -> list[Any]:
+        """What names the whole of it."""
+        frames = (getattr(self, one.name) for one in fields(self) if one.name != "said")
+        return [[None if rows is None else hash_of(rows) for rows in frames], [hash_of(rows) for rows in self.said]]
+
+
 def shares(hub: Hub, known: Mapping[str, Head], at: Moment) -> dict[str, str]:
     """The key of the tables of each region that a contract, a financing, a commitment or a FMIS subsidy is of."""
-    heads = _heads(known)
-    places = {place for head in heads for place in head.data.get("places", {}).get("ars", [])} | _subsidised(hub, known)
-    segments = [dict(head.tables) for head in heads]
-    beside = [head.tables[name] for name in BESIDE for head in _with(known, name)] if places else []
-    made_of = {
-        "segments": segments,
-        "beside": beside,
-        "on": at.on.isoformat(),
-        "rules": [key_of("cds", {}), key_of("cpom", {})],
-    }
-
-    def laws(code: str) -> list[Any]:
-        return [
-            _attested(hub, code, at)[1],
-            cpom_decisions.law_of(hub, f"ars-{code}", at.position).digest() if beside else None,
-        ]
-
-    return {f"ars-{code}": key_of("cpts", made_of | {"region": code, "law": laws(code)}) for code in sorted(places)}
+    told = {place for head in _heads(known) for place in head.data.get("places", {}).get("ars", [])}
+    rows = _reading(hub, known)
+    common = {"on": at.on.isoformat(), "rules": [key_of("cds", {}), key_of("cpom", {})]}
+    return {
+        f"ars-{code}": key_of("cpts", {**common, "region": code, "law": _attested(hub, code, at)[1],
+                                       "given": _given(hub, known, rows, code, at).hashes()})
+        for code in sorted(told | _subsidised(rows))
+    }  # fmt: skip
 
 
 def computed(
     hub: Hub, known: Mapping[str, Head], shares: Iterable[str], at: Moment
 ) -> "Iterator[tuple[str, dict[str, pl.DataFrame]]]":
-    """The tables of these shares, one after the other."""
+    """The tables of these regions, one after the other. What rests on the claimed source is a finding (cds.CDS68), which holds
+    the publication."""
+    rows = _reading(hub, known)
     for place in shares:
-        yield place, _tables_of(hub, known, place, at)
+        code = place.removeprefix("ars-")
+        yield place, _tables_of(code, at, _given(hub, known, rows, code, at), _attested(hub, code, at)[0])
 
 
-def _tables_of(hub: Hub, known: Mapping[str, Head], place: str, at: Moment) -> "dict[str, pl.DataFrame]":
-    """The tables of a region. What rests on the claimed source is a finding (cds.CDS68), which holds the publication."""
+def _tables_of(code: str, at: Moment, given: Given, own: "tuple[Attestation, ...]") -> "dict[str, pl.DataFrame]":
     import polars as pl
 
     from checks.cpts import doubles, product
@@ -80,44 +97,59 @@ def _tables_of(hub: Hub, known: Mapping[str, Head], place: str, at: Moment) -> "
     from checks.cpts.agreement import MISSIONS as MISSION_ROWS
     from checks.cpts.rules import Network, examine_network
 
-    code = place.removeprefix("ars-")
-    own = _attested(hub, code, at)[0]
-    given = {name: _once(hub, known, name) for name in ONCE}
-    contracts = _of(given[CONTRACTS], CONTRACT_ROWS, pl.col("region") == code)
-    missions = _of(given[MISSIONS], MISSION_ROWS, pl.lit(value=True))
-    missions = missions.join(contracts, on="contract_id", how="semi", maintain_order="left")
-    commitments, entries, form = given[COMMITMENTS], given[ENTRIES], given[FINANCED]
-    if commitments is not None:
-        commitments = commitments.filter(pl.col("region") == code)
-    if entries is not None:
-        entries = entries.join(contracts, on="contract_id", how="semi", maintain_order="left")
-    if form is not None:
-        form = form.filter(pl.col("region") == code)
-    subsidies = _subsidies(hub, known, code, at)
-    financings = _financings(hub, known, contracts, missions, commitments, form, subsidies)
+    contracts = pl.DataFrame(schema=CONTRACT_ROWS) if given.contracts is None else given.contracts
+    missions = pl.DataFrame(schema=MISSION_ROWS) if given.missions is None else given.missions
     years = [_years(contracts, missions, number, at, own) for number in range(1, CONTRACT_YEARS + 1)]
-    network = Network(
-        contracts if given[CONTRACTS] is not None else None,
-        missions if given[MISSIONS] is not None else None,
-        commitments, financings, own,
-    )  # fmt: skip
-    twice = [] if commitments is None else [doubles.told(doubles.doubles(commitments))]
-    said = pl.concat([examine_network(network), *twice, _replaced(hub, known, code), *_readings(hub, known, code, contracts)])
+    network = Network(given.contracts, given.missions, given.commitments, given.financings, own)
+    twice = [] if given.commitments is None else [doubles.told(doubles.doubles(given.commitments))]
     return product.tables(
-        product.Region(code, at.on, contracts, pl.concat(years), said, commitments, entries, subsidies, financings, own)
+        product.Region(
+            code, at.on, contracts, pl.concat(years), pl.concat([examine_network(network), *twice, *given.said]),
+            given.commitments, given.entries, given.subsidies, given.financings, own,
+        )
+    )  # fmt: skip
+
+
+def _given(hub: Hub, known: Mapping[str, Head], rows: Rows, code: str, at: Moment) -> Given:
+    import polars as pl
+
+    from checks.cpts.agreement import CONTRACTS as CONTRACT_ROWS
+    from checks.cpts.agreement import MISSIONS as MISSION_ROWS
+
+    given = {name: _once(rows, name) for name in ONCE}
+    contracts = _of(given[CONTRACTS], CONTRACT_ROWS, pl.col("region") == code)
+
+    def mine(name: str) -> "pl.DataFrame | None":
+        found = given[name]
+        if found is None or name in (COMMITMENTS, FINANCED):
+            return None if found is None else found.filter(pl.col("region") == code)
+        return found.join(contracts, on="contract_id", how="semi", maintain_order="left")
+
+    commitments, form = mine(COMMITMENTS), mine(FINANCED)
+    missions = mine(MISSIONS)
+    told = _of(missions, MISSION_ROWS, pl.lit(value=True))
+    subsidies = _subsidies(hub, rows, code, at)
+    return Given(
+        contracts=None if given[CONTRACTS] is None else contracts,
+        missions=None if missions is None else told,
+        commitments=commitments,
+        entries=mine(ENTRIES),
+        subsidies=subsidies,
+        financings=_financings(hub, known, contracts, told, commitments, form, subsidies),
+        said=(_replaced(rows, code), *_readings(hub, known, code, contracts)),
     )
 
 
-def _subsidised(hub: Hub, known: Mapping[str, Head]) -> set[str]:
+def _subsidised(rows: Rows) -> set[str]:
     """The regions of the FMIS subsidies that are followed."""
     from checks.cpts.subsidies import FUND
 
-    rows = _rows(hub, known, SUBSIDIES)
-    numbers = [] if rows is None else rows.filter(fund=FUND)["finess_ej"].drop_nulls().unique().to_list()
+    followed = rows(SUBSIDIES)
+    numbers = [] if followed is None else followed.filter(fund=FUND)["finess_ej"].drop_nulls().unique().to_list()
     return {region for number in numbers if len(number) == FINESS and (region := region_of(number))}
 
 
-def _subsidies(hub: Hub, known: Mapping[str, Head], code: str, at: Moment) -> "pl.DataFrame | None":
+def _subsidies(hub: Hub, rows: Rows, code: str, at: Moment) -> "pl.DataFrame | None":
     """The FMIS subsidies of a region, followed; None when no table of subsidies came."""
     import polars as pl
 
@@ -126,9 +158,9 @@ def _subsidies(hub: Hub, known: Mapping[str, Head], code: str, at: Moment) -> "p
 
     frames = {}
     for frame, table in (("subsidy", SUBSIDIES), ("payment", PAYMENTS), ("refund_request", REQUESTS)):
-        rows = _rows(hub, known, table)
-        frames[frame] = pl.DataFrame(schema=schema(frame)) if rows is None else rows.match_to_schema(schema(frame))
-    if not _with(known, SUBSIDIES):
+        told = rows(table)
+        frames[frame] = pl.DataFrame(schema=schema(frame)) if told is None else told.drop("head").match_to_schema(schema(frame))
+    if rows(SUBSIDIES) is None:
         return None
     numbers = frames["subsidy"]["finess_ej"].drop_nulls().unique()
     mine = [number for number in numbers if len(number) == FINESS and region_of(number) == code]
@@ -184,7 +216,7 @@ def _last_extractions(known: Mapping[str, Head]) -> Iterator[Mapping[str, Head]]
         yield from whole[-1:]
 
 
-def _replaced(hub: Hub, known: Mapping[str, Head], code: str) -> "pl.DataFrame":
+def _replaced(rows: Rows, code: str) -> "pl.DataFrame":
     """Commitments that lines of another file take the place of, with other amounts (rule cds.CDS60)."""
     import polars as pl
 
@@ -192,12 +224,12 @@ def _replaced(hub: Hub, known: Mapping[str, Head], code: str) -> "pl.DataFrame":
     from contracts_schema.french import euros_of
     from contracts_schema.rules import catalogue
 
-    rows = _all(hub, known, COMMITMENTS)
+    given = rows(COMMITMENTS)
     none = pl.lit(None, pl.String)
     schema = {"region": pl.String, "head": pl.Int64, "file": pl.String, "notified_cents": pl.Int64} | dict.fromkeys(
         FIR_KEY, pl.String
     )
-    mine = pl.DataFrame(schema=schema) if rows is None else rows.filter(pl.col("region") == code)
+    mine = pl.DataFrame(schema=schema) if given is None else given.filter(pl.col("region") == code)
     worth = mine.group_by(*FIR_KEY, "head", maintain_order=True).agg(
         pl.col("file").first(), amount=pl.col("notified_cents").sum(), each=pl.col("notified_cents").sort()
     )
@@ -240,12 +272,16 @@ def _readings(hub: Hub, known: Mapping[str, Head], code: str, contracts: "pl.Dat
     return [pl.read_parquet(hub.blobs.segment_path(head.tables[f"{head.source}_reading"])) for head in mine]
 
 
-def _once(hub: Hub, known: Mapping[str, Head], table: str) -> "pl.DataFrame | None":
+def _reading(hub: Hub, known: Mapping[str, Head]) -> Rows:
+    return cache(lambda table: _all(hub, known, table))
+
+
+def _once(rows: Rows, table: str) -> "pl.DataFrame | None":
     """The rows of a table over all heads, each key from the last head that gives it; None when none ever came."""
     import polars as pl
 
-    rows = _all(hub, known, table)
-    return None if rows is None else rows.filter(pl.col("head") == pl.col("head").max().over(ONCE[table])).drop("head")
+    found = rows(table)
+    return None if found is None else found.filter(pl.col("head") == pl.col("head").max().over(ONCE[table])).drop("head")
 
 
 def _all(hub: Hub, known: Mapping[str, Head], table: str) -> "pl.DataFrame | None":
@@ -260,11 +296,6 @@ def _all(hub: Hub, known: Mapping[str, Head], table: str) -> "pl.DataFrame | Non
         return None
     rows = pl.concat(parts, how="diagonal")
     return rows.with_columns(region=cpts_facts.region_of(pl.col("ars_code"))) if table == COMMITMENTS else rows
-
-
-def _rows(hub: Hub, known: Mapping[str, Head], table: str) -> "pl.DataFrame | None":
-    rows = _all(hub, known, table)
-    return None if rows is None else rows.drop("head")
 
 
 def _with(known: Mapping[str, Head], table: str) -> list[Head]:

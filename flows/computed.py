@@ -11,7 +11,7 @@ table, and is not computed again.
 import hashlib
 from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import date
 from functools import cache, lru_cache
 from importlib import import_module
 from importlib.resources import files
@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING, Any
 from contracts_schema.fingerprint import fingerprint
 from contracts_schema.products import CAMPAIGN, CONTRACTS, CPOM, RECONCILIATION, products
 from flows.deliveries import all_heads
-from flows.hub import PARIS, Hub
+from flows.hub import Hub
 from flows.published import publications
 from warehouse import views
 from warehouse.heads import FOLDED
-from warehouse.log import Event, canonical
+from warehouse.log import Event, canonical, paris
 
 if TYPE_CHECKING:
     import polars as pl
@@ -114,7 +114,7 @@ def moment(hub: Hub, made_by: str, until: int | None = None) -> Moment | None:
     made = [event for event in publications(hub) if event.data["log"]["position"] == last.position]
     days = [(event.position, event.data["judged_on"]) for event in made if event.data["product"] in makes]
     known = [day for position, day in days if position <= until] or [day for _, day in days[:1]]
-    recorded = datetime.fromisoformat(last.recorded_at).astimezone(PARIS).date()
+    recorded = paris(last.recorded_at).date()
     return Moment(last.position, date.fromisoformat(known[-1]) if known else recorded)
 
 
@@ -169,6 +169,11 @@ def key_of(package: str, made_of: Mapping[str, Any]) -> str:
     """The key of a part: a hash of what it is made of, the code of the rules (``checks/<package>``) and all contracts."""
     told = {"code": _code(package), "contracts": fingerprint(), **made_of}
     return hashlib.sha256(canonical(told).encode()).hexdigest()
+
+
+def hash_of(rows: "pl.DataFrame") -> str:
+    """A hash of rows, in their order, and of the names of their columns; of plain columns, no list among them."""
+    return hashlib.sha256(rows.write_csv().encode()).hexdigest()
 
 
 @cache

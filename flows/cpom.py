@@ -184,7 +184,10 @@ def rows(hub: Hub, name: str, until: int | None = None) -> "pl.DataFrame":
 
 
 def _as_hidden(name: str, rows: "pl.DataFrame", compared: "pl.DataFrame", hidden: "pl.DataFrame") -> "pl.DataFrame":
-    """Without the figures that the product of the PMSI hides from the same ARS, nor the word that would tell of them."""
+    """Without the figures that the product of the PMSI hides from the same ARS, nor the word that would tell of them.
+
+    Conflicts, which that product gives for the widest variant, are left to the mask of the contract: ``conflicts_hidden``.
+    """
     import polars as pl
 
     from checks.cpom.product import ROLES
@@ -192,15 +195,21 @@ def _as_hidden(name: str, rows: "pl.DataFrame", compared: "pl.DataFrame", hidden
     keys = {"finess_ej": "finess_ej", "indicator_id": "id", "year": "year"}
     keys |= {"role": "role"} if "role" in rows.columns else {}
     made_of = compared.drop_nulls("finess").with_columns(pl.col("finess").str.split(" ")).explode("finess")
-    kept_back = made_of.join(
-        hidden, left_on=["finess", "year", "definition_id", "variant"], right_on=hidden.columns, how="semi"
-    )
-    away = kept_back.select(**{name: pl.col(column) for name, column in keys.items()}).unique()
-    if "role" in keys:
-        away = away.with_columns(role=pl.col("role").replace_strict(ROLES))
-    told = rows.join(away.with_columns(away=pl.lit(value=True)), on=list(keys), how="left", maintain_order="left")
-    shown = pl.col("away").is_null()
+
+    def about(column: str, *of: str) -> pl.DataFrame:
+        on = ["finess", "year", "definition_id", *of]
+        kept_back = made_of.join(hidden.filter(column).rename({"exit_year": "year"}), on=on, how="semi")
+        found = kept_back.select(**{key: pl.col(source) for key, source in keys.items()}).unique()
+        if "role" in keys:
+            found = found.with_columns(role=pl.col("role").replace_strict(ROLES))
+        return found.with_columns(pl.lit(value=True).alias(f"{column}_hidden"))
+
+    told = rows.join(about("rate", "variant"), on=list(keys), how="left", maintain_order="left")
+    shown = pl.col("rate_hidden").is_null()
     figures, word = HIDDEN[name]
     told = told.with_columns(*(pl.when(shown).then(pl.col(figure)).alias(figure) for figure in figures),
                              pl.when(shown).then(pl.col(word)).otherwise(pl.lit("Masqué")).alias(word))  # fmt: skip
-    return told.drop("away")
+    if name == INDICATOR:
+        told = told.drop("conflicts_hidden").join(about("conflicts"), on=list(keys), how="left", maintain_order="left")
+        told = told.with_columns(conflicts_hidden=pl.col("conflicts_hidden").fill_null(value=False) | ~shown)
+    return told.drop("rate_hidden")

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from contracts_schema.geography import region_of
-from contracts_schema.products import products
+from contracts_schema.products import Product, products
 from flows import building, cpom_standing, finess
-from flows.computed import Moment
+from flows.computed import Moment, hash_of
 from flows.hub import Hub
 from flows.published import publications, published_rows
 from warehouse import views
@@ -101,7 +101,7 @@ def concerning(hub: Hub, known: Mapping[str, Head], at: Moment) -> tuple[dict[st
     frames = _references(hub, known, at, frozenset[str]().union(*numbers.values()))
     of_all.append(sorted(frames))
     for share, own in numbers.items():
-        found[share]["references"] = {name: _hash(rows) for name, rows in _narrowed(frames, own).items()}
+        found[share]["references"] = {name: hash_of(rows) for name, rows in _narrowed(frames, own).items()}
     for share, sent in _transmissions(hub, known, at).items():
         if share in found:
             found[share]["pmsi"] = sent
@@ -128,6 +128,8 @@ def facts_of(hub: Hub, known: Mapping[str, Head], region: str, at: Moment, law: 
         if segments and name not in (*EXPORT_FRAMES, *OF_ALL):
             rows = pl.read_parquet([hub.blobs.segment_path(segment) for segment in segments])
             rows = rows.match_to_schema(schema(name), missing_columns="insert")
+            if "finess_ej" in rows.columns and rows.height and region not in _places(rows):
+                continue  # a list that names other régions only was not delivered for this one
             found[name] = mine(rows) if "finess_ej" in rows.columns and name != EXPECTED else rows
     if EXPECTED in found:  # how many are, is told to the région
         found[EXPECTED] = found[EXPECTED].filter([_region(number) == region for number in found[EXPECTED]["finess_ej"]])
@@ -170,7 +172,8 @@ def disputed(rows: "pl.DataFrame", facts: "Facts") -> "pl.DataFrame":
 
 
 def hidden(hub: Hub, known: Mapping[str, Head], region: str, at: Moment) -> "pl.DataFrame":
-    """The recomputed rows that the ARS is not shown in full of the PMSI: finess, exit_year, definition_id, variant."""
+    """The recomputed rows that the ARS is not shown in full of the PMSI: finess, exit_year, definition_id, variant; ``rate``:
+    whether what the rate is made of is hidden, ``conflicts``: whether that count is."""
     import polars as pl
 
     from warehouse.masking import masked
@@ -179,12 +182,29 @@ def hidden(hub: Hub, known: Mapping[str, Head], region: str, at: Moment) -> "pl.
     made = building.tables(hub, _standing(known), {table.view for table in product.tables}, at.position)
     if not all(name in made and made[name].paths for name in (table.view for table in product.tables)):
         return pl.DataFrame(
-            schema={"finess": pl.String, "exit_year": pl.Int64, "definition_id": pl.String, "variant": pl.String}
+            schema=dict.fromkeys(keys, pl.String) | {"exit_year": pl.Int64, "rate": pl.Boolean, "conflicts": pl.Boolean}
         )
     frames = {table.view: pl.read_parquet(list(made[table.view].paths)) for table in product.tables}
     before = publications(hub, f"ars-{region}", PMSI_PRODUCT, at.position)
     earlier = [{name: published_rows(hub, event, name) for name in event.data["tables"]} for event in before]
-    return masked(product, frames, region, at.on, earlier)["indicator"].filter("masked").select(keys)
+    shown = masked(product, frames, region, at.on, earlier)["indicator"]
+    return _lacking(shown, frames[RECOMPUTED_VIEW], keys, product)
+
+
+def _lacking(shown: "pl.DataFrame", whole: "pl.DataFrame", keys: list[str], product: Product) -> "pl.DataFrame":
+    """The rows of which a figure is not shown: ``rate``, ``conflicts``. What the widest alone has lacks in no other."""
+    import polars as pl
+
+    [narrows] = [table.narrows for table in product.tables if table.narrows]
+    narrow = pl.col("variant").is_in(list(narrows.wider))
+    beside = shown.join(whole.cast({"exit_year": pl.Int64}), on=keys, how="left", suffix="_whole", maintain_order="left")
+    lacks = {
+        name: pl.col(name).is_null() & pl.col(f"{name}_whole").is_not_null() & ~(narrow & (name in narrows.not_of_narrow))
+        for name in ("numerator", "denominator", "completeness_percent", "conflicts")
+    }
+    conflicts = lacks.pop("conflicts")
+    found = beside.select(*keys, rate=pl.any_horizontal(*lacks.values()), conflicts=conflicts)
+    return found.filter(pl.any_horizontal("rate", "conflicts"))
 
 
 def expects(known: Mapping[str, Head]) -> bool:
@@ -304,15 +324,17 @@ def _hashes(path: Path) -> dict[str | None, str]:
 
     rows = pl.read_parquet(path)
     if "finess_ej" not in rows.columns:
-        return {None: _hash(rows)}
+        return {None: hash_of(rows)}
     places = {number: share_of(number) for number in rows["finess_ej"].drop_nulls().unique()}
     told = rows.with_columns(place=pl.col("finess_ej").replace_strict(places, default=None, return_dtype=pl.String))
     parts = told.drop_nulls("place").partition_by("place", as_dict=True, include_key=False)
-    return {None: _hash(rows.clear()), **{str(share): _hash(part) for (share,), part in parts.items()}}
+    about = " ".join(_places(rows))  # whether it says anything of a région is known to all of it
+    return {None: hash_of(rows.clear()) + about, **{str(share): hash_of(part) for (share,), part in parts.items()}}
 
 
-def _hash(rows: "pl.DataFrame") -> str:
-    return hashlib.sha256(rows.write_csv().encode()).hexdigest()
+def _places(rows: "pl.DataFrame") -> list[str]:
+    """The régions that a table names."""
+    return sorted(set(filter(None, map(_region, rows["finess_ej"].drop_nulls().unique()))))
 
 
 def _views() -> str:

@@ -214,6 +214,8 @@ def _of_tables(name: str, row: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         return {"notice_event": {"procedure_id": row["procedure_id"], **ej}}
     if name == "ceiling":
         return {"insurance_income": ej, "notice_event": ej}
+    if name == "finding" and row["rule"] == "cpom.R52":
+        return {"expected_contract": ej}
     if name != "obligation" or ej["finess_ej"] is None:
         return {}
     if row["subject"] is None:

@@ -22,7 +22,7 @@ from flows.arrivals import Arrival
 from flows.arrivals import passed_over as passed_over
 from flows.hub import PARIS, Hub, Settings, WrongUsage
 from warehouse.heads import FOLDED, Head, fold, fold_all, newer
-from warehouse.log import Event, KeyConflict, NewEvent, VersionConflict, canonical
+from warehouse.log import Event, KeyConflict, NewEvent, VersionConflict, canonical, paris
 
 if TYPE_CHECKING:
     import polars as pl
@@ -278,7 +278,7 @@ def _message(hub: Hub, data: Mapping[str, Any]) -> str | None:
 def withdrawal_fr(withdrawn: Event) -> str:
     """Who took a delivery back, when and why, and how it comes back."""
     data = withdrawn.data
-    when = datetime.fromisoformat(withdrawn.recorded_at).astimezone(PARIS)
+    when = paris(withdrawn.recorded_at)
     who = f"retirée le {when:%d/%m/%Y} par {withdrawn.meta['actor']} (position {withdrawn.position}) : « {data['reason']} »"
     return f"{who} ; « ecluse withdraw {data['delivery_id'][:8]} --undo --reason … » la rétablit"
 

@@ -8,6 +8,7 @@ from contracts_schema.french import counted, euros
 from contracts_schema.rules import label
 from flows.display import console, plain
 from flows.grids import grid
+from warehouse.log import paris
 
 
 def explained(answer: Mapping[str, Any]) -> None:
@@ -60,9 +61,7 @@ def _published(name: str, value: object) -> str:
 
 def _instant(recorded_at: str) -> str:
     """An instant on the clocks of Paris; the end of a day, which is how a day is stated, as that day."""
-    from flows.hub import PARIS
-
-    at = datetime.fromisoformat(recorded_at).astimezone(PARIS)
+    at = paris(recorded_at)
     return f"{at:%d/%m/%Y}" if at.time() == time.max else f"{at:%d/%m/%Y à %H:%M:%S}"
 
 

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from contracts_schema.french import counted, euros, number
 from contracts_schema.parameters.record import STATUSES_FR
 from flows.display import console, plain
 from flows.grids import grid
+from warehouse.log import paris
 
 MANY = 12
 """Parameters beyond which each is told in one line."""
@@ -79,20 +79,13 @@ def _days(lack: Mapping[str, Any]) -> str:
     return (f", depuis le {start:%d/%m/%Y}" if start else "") + (f", avant le {end:%d/%m/%Y}" if end else "")
 
 
-def _day_of(recorded_at: str) -> str:
-    """The day in Paris of an instant of the log."""
-    from flows.hub import PARIS
-
-    return f"{datetime.fromisoformat(recorded_at).astimezone(PARIS):%d/%m/%Y}"
-
-
 def _attested(one: Mapping[str, Any]) -> str:
     """A decision: what, when, by whom, why; and how it was withdrawn, or can be."""
     who = f"{one['role']} (compte {one['actor']})"
     values = counted(one["values"], "valeur")
-    told = f"décision {one['position']} du {_day_of(one['recorded_at'])} : {values} de {one['subject']}, par {who}"
+    told = f"décision {one['position']} du {paris(one['recorded_at']):%d/%m/%Y} : {values} de {one['subject']}, par {who}"
     told += f", motif : {one['reason']}" if one["reason"] else ""
     gone = one["withdrawn"]
     if not gone:
         return f"{told} ; se retire par ecluse attest --withdraw {one['position']}"
-    return f"{told} ; retirée le {_day_of(gone['recorded_at'])} par le compte {gone['actor']} : {gone['reason']}"
+    return f"{told} ; retirée le {paris(gone['recorded_at']):%d/%m/%Y} par le compte {gone['actor']} : {gone['reason']}"

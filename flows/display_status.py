@@ -95,7 +95,7 @@ def heads(found: Told, *, every: bool) -> tuple[list[tuple[str, ...]], bool]:
         one = some[0]
         several = len(some) > 1
         grouped |= several
-        name = f"{kind(one['scope'])} : {counted(len(some), 'livraison')}" if several else _name(one)
+        name = f"{kind(one['scope'])} : {counted(len(some), 'livraison')}{_contracts(some)}" if several else _name(one)
         sums = (number(sum(head[column] for head in some)) for column in ("rows", "rows_quarantined"))
         told = Counter(text for head in some for text in [*map(label, head["alerts"]), *([WAIVED] if head["waived"] else [])])
         alerts = "\n".join(text + (f" : {number(count)}" if several else "") for text, count in told.items())
@@ -137,6 +137,12 @@ def kind(scope: str) -> str:
     parts = scope.split("/")
     parts[2 if parts[0] == "pmsi" and len(parts) > 3 else -1] = "…"
     return "/".join(parts)
+
+
+def _contracts(some: Told) -> str:
+    """The contracts that exports hold, each export for itself: of one contract several may speak."""
+    held = [head["contracts"] for head in some if head["contracts"] is not None]
+    return f", {counted(sum(held), 'contrat')}" if held else ""
 
 
 def _name(head: Mapping[str, Any]) -> str:

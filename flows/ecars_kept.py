@@ -4,7 +4,7 @@ Nothing here decides what stands (``flows.cpom_standing`` does). An export of th
 product tells of it all the same. The index of a log grows with it: no export is looked at twice.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -26,10 +26,12 @@ SHOWN = 5
 
 @dataclass
 class _Index:
-    """By scope: the reception of the export, its file, and the numbers whose annex HPR it holds, ``True`` when it is filled."""
+    """By number, the exports that hold its annex HPR: by scope the reception, the file, and whether the annex is filled."""
 
     position: int = 0
-    held: dict[str, tuple[int, str, dict[str, bool]]] = field(default_factory=dict)
+    held: dict[str, dict[str, tuple[int, str, bool]]] = field(default_factory=dict)
+    named: dict[str, list[str]] = field(default_factory=dict)
+    """By scope, the numbers under which it stands in ``held``."""
 
 
 def near_annexes(export: Export) -> dict[str, bool]:
@@ -46,9 +48,8 @@ def left_out(hub: Hub, received: Event, export: Export, file: str) -> str | None
     said = export.value.group_by("sheet_id").agg(results=(pl.col("role") == "REALISE").all())
     strategic = export.sheet.filter(pl.col("annex") == "STRAT").join(said, on="sheet_id", how="left")
     choices = strategic.filter(~pl.col("results").fill_null(value=False))["finess_ej"].drop_nulls().unique().sort()
-    lacking = [ej for ej in choices if ej not in near_annexes(export)]
-    former = _former(hub, received.position)
-    kept = [(ej, *former[ej]) for ej in lacking if ej in former]
+    near = near_annexes(export)
+    kept = _former(hub, received.position, [ej for ej in choices if ej not in near])
     if not kept:
         return None
     places = [f"{ej} (feuille « {_sheet(hub, scope, ej)} » de « {name} »)" for ej, scope, name in kept[:SHOWN]]
@@ -57,23 +58,24 @@ def left_out(hub: Hub, received: Event, export: Export, file: str) -> str | None
     return f"{file} : {told} : {', '.join(places)}{more} (règle {KEPT})"
 
 
-def _former(hub: Hub, before: int) -> dict[str, tuple[str, str]]:
-    """FINESS EJ → scope and file of the last export received before a position that holds its annex HPR, when it is filled."""
+def _former(hub: Hub, before: int, numbers: Sequence[str]) -> list[tuple[str, str, str]]:
+    """Of these FINESS EJ, scope and file of the last export received before a position that holds its annex HPR, filled."""
     index = _index(hub.log)
     last = hub.log.head()[0]
     for event in hub.log.read(after=index.position, until=last, types=FOLDED, under=f"{ECARS}/"):
-        index.held.pop(event.stream, None)
+        for ej in index.named.pop(event.stream, ()):
+            del index.held[ej][event.stream]
         if event.type == "DeliveryAccepted" and "regions" in event.data and (held := _held(hub, event)):
-            index.held[event.stream] = (event.data["reception"], event.data["files"][0]["name"], held)
-    index.position = last
-    found: dict[str, tuple[str, str]] = {}
-    for scope, (reception, file, held) in sorted(index.held.items(), key=lambda one: one[1][0]):
-        if reception < before:
+            index.named[event.stream] = [*held]
             for ej, filled in held.items():
-                if filled:
-                    found[ej] = (scope, file)
-                else:
-                    found.pop(ej, None)
+                told = (event.data["reception"], event.data["files"][0]["name"], filled)
+                index.held.setdefault(ej, {})[event.stream] = told
+    index.position = last
+    found = []
+    for ej in numbers:
+        received = [(*told, scope) for scope, told in index.held.get(ej, {}).items() if told[0] < before]
+        if received and max(received)[2]:
+            found.append((ej, max(received)[3], max(received)[1]))
     return found
 
 

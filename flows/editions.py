@@ -20,7 +20,7 @@ from flows.hub import Hub, WrongUsage
 from flows.published import publications, published_rows
 from warehouse import views
 from warehouse.heads import BORDEREAU, DATASET, ECARS, FOLDED, PMSI
-from warehouse.log import Event
+from warehouse.log import Event, paris
 
 if TYPE_CHECKING:
     import polars as pl
@@ -73,7 +73,7 @@ def editions(hub: Hub, recipients: "list[Recipient]", until: int | None, progres
             _refuse_restricted(product)
         else:
             at = computed.moment(hub, product.made_by, until)
-        tables = tables_of(hub, product, at or Moment(receipt.position, _day(receipt)), progress=progress)
+        tables = tables_of(hub, product, at or Moment(receipt.position, paris(receipt.recorded_at).date()), progress=progress)
         if not (tables and all(tables[table.view].paths for table in product.tables)):
             continue  # nothing of what it is made from was ever delivered
         frames = {table.view: _frame(product, tables[table.view]) for table in product.tables}
@@ -115,7 +115,7 @@ def masked(hub: Hub, edition: Edition, before: list[Event], number: int) -> "Pub
 
     recipient, product, receipt = edition.recipient, edition.product, edition.receipt
     earlier = [_tables(hub, event) for event in before]
-    tables = masking.masked(product, edition.frames, recipient.territory, _day(receipt), earlier)
+    tables = masking.masked(product, edition.frames, recipient.territory, paris(receipt.recorded_at).date(), earlier)
     numbered = {event.data["number"]: event.data["manifest"] for event in before}
     manifest = made.manifest(recipient, product, number, receipt, edition.keys, fingerprint(), numbered)
     formats = tuple(dict.fromkeys(("parquet", *recipient.formats)))  # the next publications are compared with it
@@ -141,7 +141,7 @@ def judged(edition: Edition, staging: "Staging", judge: "Judge | None" = None) -
     from checks import tables
     from warehouse.masking import THRESHOLD
 
-    product, threshold = edition.product, parameters.value(THRESHOLD, _day(edition.receipt)).value
+    product, threshold = edition.product, parameters.value(THRESHOLD, paris(edition.receipt.recorded_at).date()).value
     names = {table.name: staging.table(table.name) for table in product.tables}
     return (judge or tables.judge)(
         staging.url, staging.schema, names, product, parameters={"small_cell_threshold": int(threshold)}
@@ -277,10 +277,6 @@ def _is_about(head: "Head", recipient: "Recipient") -> bool:
     if recipient.territory in head.data["places"].get(recipient.kind, []):
         return True
     return recipient.kind == "cpam" and head.data.get("sender") in (COMMON, recipient.name)
-
-
-def _day(receipt: "Receipt") -> date:
-    return date.fromisoformat(receipt.recorded_at[:10])
 
 
 def _frame(product: Product, table: views.Table) -> "pl.DataFrame":

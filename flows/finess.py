@@ -8,8 +8,9 @@ from collections.abc import Collection, Mapping
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
-from flows.hub import PARIS, Hub
+from flows.hub import Hub
 from warehouse.heads import ECARS, FOLDED, PMSI, Head
+from warehouse.log import paris
 from warehouse.references import FINESS_LINKS, HPR_SITES, Reference, given_rows
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def extractions(hub: Hub, dataset: str, until: int | None) -> list[tuple[date, s
         found.pop(data["delivery_id"], None)
         if event.type == "DeliveryAccepted":
             stamp = data.get("stamp")
-            recorded = datetime.fromisoformat(event.recorded_at).astimezone(PARIS).date()
+            recorded = paris(event.recorded_at).date()
             day = datetime.strptime(stamp[:8], "%Y%m%d").replace(tzinfo=UTC).date() if stamp else recorded
             found[data["delivery_id"]] = day, data["tables"][f"dataset_{dataset}"]
     return sorted(found.values())

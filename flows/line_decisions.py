@@ -8,14 +8,13 @@ import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from contracts_schema.bordereau_profiles import normalised
 from contracts_schema.french import euros
 from contracts_schema.products import decisions as words
-from flows.hub import PARIS, Hub, WrongUsage
-from warehouse.log import Event, KeyConflict, NewEvent, VersionConflict
+from flows.hub import Hub, WrongUsage
+from warehouse.log import Event, KeyConflict, NewEvent, VersionConflict, paris
 
 if TYPE_CHECKING:
     import polars as pl
@@ -88,7 +87,7 @@ def decisions(hub: Hub, until: int | None = None) -> "pl.DataFrame":
 
     rows = [
         (event.data["subject"], event.data["value"]["decision"], event.data["value"]["amount_cents"], event.data["reason"],
-         event.data["role"], datetime.fromisoformat(event.recorded_at).astimezone(PARIS).date(), event.position,
+         event.data["role"], paris(event.recorded_at).date(), event.position,
          event.data["seen"]["outcome"], event.data["seen"]["due_cents"])
         for event in standing(hub, until).values()
     ]  # fmt: skip

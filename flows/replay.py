@@ -7,7 +7,7 @@ another way than a kept publication is a step of its own. States are masked as f
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import date
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
@@ -19,10 +19,10 @@ from flows import computed
 from flows.changed_rows import among, differing, shaped
 from flows.computed import Moment
 from flows.editions import tables_of
-from flows.hub import PARIS, Hub
+from flows.hub import Hub
 from flows.published import publications, published_rows
 from warehouse.heads import BORDEREAU, DATASET, DEMARCHE, ECARS, FOLDED, PMSI
-from warehouse.log import Event
+from warehouse.log import Event, paris
 
 if TYPE_CHECKING:
     import polars as pl
@@ -240,7 +240,7 @@ def _detailed(hub: Hub, asked: Asked, cause: Cause) -> Cause:
 
 
 def _day(event: Event) -> str:
-    return f"{datetime.fromisoformat(event.recorded_at).astimezone(PARIS):%d/%m/%Y}"
+    return f"{paris(event.recorded_at):%d/%m/%Y}"
 
 
 def cause(event: Event) -> dict[str, Any]:
@@ -272,7 +272,8 @@ def _version(hub: Hub, event: Event) -> Cause:
 
 
 def _judged_on(event: Event) -> date:
-    return date.fromisoformat(event.data.get("judged_on") or event.recorded_at[:10])
+    judged_on = event.data.get("judged_on")
+    return date.fromisoformat(judged_on) if judged_on else paris(event.recorded_at).date()
 
 
 def _made(hub: Hub, asked: Asked, at: Moment) -> "Rows":
@@ -302,7 +303,7 @@ def _masked(hub: Hub, asked: Asked, at: Moment, earlier: "Sequence[Mapping[str, 
     if not made:
         return {table.name: shaped(table, None) for table in asked.product.tables}
     [event] = hub.log.read(after=at.position - 1, until=at.position)
-    return masking.masked(asked.product, made, asked.recipient.territory, date.fromisoformat(event.recorded_at[:10]), earlier)
+    return masking.masked(asked.product, made, asked.recipient.territory, paris(event.recorded_at).date(), earlier)
 
 
 def _masks(asked: Asked, rows: "Rows") -> "Rows":

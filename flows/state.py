@@ -1,5 +1,6 @@
 """How the hub stands: settings, heads, what waits for a decision, what was published; and whether all of it is sound."""
 
+from contextlib import suppress
 from dataclasses import replace
 from datetime import date, datetime
 from typing import Any
@@ -8,6 +9,7 @@ from flows.decisions import last_decisions
 from flows.deliveries import all_heads, names_of, quarantines, verdict_of
 from flows.hub import PARIS, Hub, Settings, WrongUsage, parse_instant
 from flows.published import folder_of, publications
+from warehouse.blobs import BlobDamaged, BlobMissing
 from warehouse.heads import BORDEREAU, DEMARCHE, ECARS, FOLDED, Head
 from warehouse.log import GENESIS, Event
 
@@ -84,29 +86,48 @@ def status(hub: Hub, until: int | None = None, under: str = "") -> dict[str, Any
 
 def verify(hub: Hub) -> dict[str, Any]:
     """Check the log's chain, every blob that it names, every publication's files; ``problems`` is empty when all is sound."""
-    from flows.pull import attached
     from warehouse import products
 
     problems = hub.log.verify()
-    raw: set[str] = set()
-    segments: set[str] = set()
+    raw: dict[str, str] = {}
+    segments: dict[str, str] = {}
     for event in hub.log.read(types=FOLDED | {"DeliveryReceived"}):
-        raw.update(file["sha256"] for file in event.data.get("received", []))
+        raw |= {file["sha256"]: str(file["name"]) for file in event.data.get("received", [])}
         if event.type == "DeliveryReceived" and event.data["source"] == DEMARCHE:
-            raw |= attached(hub, event.data)
-        segments.update(event.data.get("tables", {}).values())
-        segments.update(quarantines(event.data))
-        segments.update(filter(None, [event.data.get("refusal")]))
+            raw |= _attached(hub, event)
+        segments |= _segments(event)
     for name in sorted(raw):
-        problems += filter(None, [hub.blobs.verify("raw", name)])
+        problems += _named(hub.blobs.verify("raw", name), raw[name])
     for name in sorted(segments):
-        problems += filter(None, [hub.blobs.verify("segments", name)])
+        problems += _named(hub.blobs.verify("segments", name), segments[name])
     made = publications(hub)
     for event in made:
         problems += products.check(folder_of(hub, event), event)
     position, hash_ = hub.log.head()
     checked = {"events": position, "raw": len(raw), "segments": len(segments), "publications": len(made)}
     return {"sound": not problems, "problems": problems, "log": {"position": position, "hash": hash_}, "checked": checked}
+
+
+def _attached(hub: Hub, event: Event) -> dict[str, str]:
+    """The attached files of a delivery of a démarche; none where the list of them is itself lost, which is told of the list."""
+    from flows.pull import attached
+
+    with suppress(BlobDamaged, BlobMissing):
+        return dict.fromkeys(attached(hub, event.data), f"pièce jointe, {event.stream}")
+    return {}
+
+
+def _segments(event: Event) -> dict[str, str]:
+    """The segments that a decision names: the table, or what it is, and the scope."""
+    told = {sha256: table for table, sha256 in event.data.get("tables", {}).items()}
+    told |= dict.fromkeys(quarantines(event.data), "lignes écartées")
+    told |= {event.data["refusal"]: "refus"} if event.data.get("refusal") else {}
+    return {sha256: f"{what}, {event.stream}" for sha256, what in told.items()}
+
+
+def _named(problem: str | None, whose: str) -> list[str]:
+    """A problem of a blob, with what it holds in the words of people."""
+    return [f"{problem} ({whose})"] if problem else []
 
 
 def _head(head: Head) -> dict[str, Any]:

@@ -63,7 +63,7 @@ def physical_lines(data: bytes) -> list[tuple[int, bytes]]:
     for number, piece in enumerate(pieces, start=1):
         text = piece[:-1] if piece.endswith(b"\r") else piece
         if number == len(pieces) and text.endswith(b"\x1a") and len(text) > 1:
-            text = text[:-1]
+            text = text[:-1].removesuffix(b"\r")  # what stood before the end of file may end like any line
         lines.append((offset, text))
         offset += len(piece) + 1
     return lines
@@ -242,20 +242,6 @@ def activity(verdicts: Iterable[Verdict]) -> dict[tuple[Value, Value], Activity]
     return dict(months)
 
 
-def os_13(verdicts: Iterable[Verdict]) -> dict[tuple[Value, str], tuple[int, int]]:
-    """OS_13 by (exit_year, variant): (numerator, denominator). Formats without ``raac`` (224) are left out."""
-    shares: dict[tuple[Value, str], tuple[int, int]] = {}
-    for stay in (verdict.values for verdict in verdicts if verdict.outcome == "accepted"):
-        if "raac" not in stay or stay["stay_type"] == "B" or stay["ghm_type"] != "C" or stay["ghm_cmd"] == "90":
-            continue
-        variants = ["v1", "v2_overnight"] if whole_number(stay["los_nights"]) > 0 else ["v1"]
-        for variant in variants:
-            numerator, denominator = shares.get((stay["exit_year"], variant), (0, 0))
-            enhanced = 1 if stay["raac"] == "1" else 0
-            shares[stay["exit_year"], variant] = (numerator + enhanced, denominator + 1)
-    return shares
-
-
 def by_ghm(verdicts: Iterable[Verdict]) -> dict[tuple[Value, str], Activity]:
     """ACTIVITY by (exit_year, GHM); without a CMD there is no GHM, and the stay counts as INCONNU."""
     groups: dict[tuple[Value, str], Activity] = defaultdict(Activity)
@@ -307,6 +293,26 @@ class Share:
 
 
 Shares = dict[tuple[Value, str], Share]
+
+
+def os_13(verdicts: Iterable[Verdict]) -> Shares:
+    """OS_13 by (exit_year, variant). Formats without ``raac`` (224) only count in the population."""
+    shares: Shares = defaultdict(Share)
+    for stay in (verdict.values for verdict in verdicts if verdict.outcome == "accepted"):
+        if stay["stay_type"] == "B" or stay["ghm_type"] != "C" or stay["ghm_cmd"] == "90":
+            continue
+        variants = ["v1", "v2_overnight"] if whole_number(stay["los_nights"]) > 0 else ["v1"]
+        for variant in variants:
+            share = shares[stay["exit_year"], variant]
+            share.population += 1
+            if "raac" not in stay:
+                continue
+            share.denominator += 1
+            if stay["raac"] is not None:
+                share.stated += 1
+            if stay["raac"] == "1":
+                share.numerator += 1
+    return dict(shares)
 
 
 def os_11(verdicts: Iterable[Verdict]) -> Shares:

@@ -373,7 +373,7 @@ def test_a_bucket_that_does_not_exist_is_told_as_such_not_as_a_missing_blob(tmp_
 
 
 def test_a_store_of_an_unknown_kind_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BlobError, match="ce genre de magasin ne peut servir"):
+    with pytest.raises(BlobError, match="ce genre de magasin ne peut servir : protocole inconnu"):
         open_blobs("carrier-pigeon://roof", tmp_path)
     with pytest.raises(ValueError, match="cache"):
         open_blobs("memory://store")

@@ -16,6 +16,7 @@ from conftest import Ecluse
 from test_cpts import HEAD, line
 
 from connectors import synthetic_ecds
+from connectors.synthetic import fictional_finess
 from connectors.synthetic_ecds import Centre
 from contracts_schema.datasets import datasets
 from contracts_schema.families import RESTRICTED
@@ -734,6 +735,21 @@ def test_a_fmis_subsidy_is_followed_in_a_region_that_has_no_contract(hub: Hub, t
     assert lines_of(hub, "subsidy", row) == {"ecars/suivi/subventions": 1, "ecars/suivi/demandes_remboursement": 1,
                                              "ecars/suivi/versements": 1}  # fmt: skip
     assert lines_of(hub, "overlap", pair) == {"ecars/suivi/subventions": 1, "ecds/commun/2025/2026-03-02/identification": 1}
+
+    def made() -> set[str]:
+        told, at = list[str](), computed.moment(hub, CONTRACTS)
+        assert at
+        computed.tables(hub, CONTRACTS, at, told.append)
+        return {share.removeprefix("calcul ") for share in told}
+
+    assert made() == set()
+    with (tmp_path / "subventions.csv").open("a") as more:
+        more.write(f"S2;{fictional_finess('2A99')};FMIS;;2024-10-03;100000;AV2;\n")
+    take(hub, tmp_path / "subventions.csv")
+    assert made() == {"ars-94"}, "what the other region is made of has not changed"
+    (tmp_path / "versements.csv").write_text((tmp_path / "versements.csv").read_text().replace("10000", "20000"))
+    take(hub, tmp_path / "versements.csv")
+    assert made() == {"ars-99"}
 
 
 def test_an_amount_attested_by_the_claimed_source_holds_the_publication(hub: Hub, tmp_path: Path) -> None:

@@ -44,7 +44,8 @@ def test_every_table_of_the_contracts_is_made_in_its_columns_types_and_keys() ->
     assert set(found) == set(VIEWS)
     for name, table in VIEWS.items():
         columns = {column.name: TYPES[column.type] for column in table.columns if column.name != "masked"}
-        assert dict(found[name].schema) == columns, name
+        beside = {"conflicts_hidden": pl.Boolean()} if name == "out_ars__cpom_indicator" else {}
+        assert dict(found[name].schema) == columns | beside, name
         assert not found[name].select(pl.struct(table.keys).is_duplicated().any()).item(), name
         for column in table.columns:
             told = found[name].get_column(column.name) if column.name != "masked" else pl.Series(dtype=pl.String)
@@ -94,6 +95,25 @@ def test_small_counts_are_hidden_with_all_that_would_tell_them(numerator: int, d
     assert told["declared_text"] == "1 %", "what was declared stays"
 
 
+@pytest.mark.parametrize(
+    ("conflicts", "numerator", "told", "hidden"),
+    [(0, 300, 0, False), (10, 300, None, True), (11, 300, 11, False), (11, 5, None, True)],
+)
+def test_coding_conflicts_stand_beside_the_recomputed_value_unless_few_or_masked_with_it(
+    conflicts: int, numerator: int, told: int | None, hidden: bool
+) -> None:
+    contract = with_series("OS_11_1_1", "30 %", *["31 %", "32 %", "33 %", "34 %", "35 %"])
+    of_ages = [
+        variant(definition_id="OS_11", variant=f"{age}_v1", numerator=numerator, denominator=1000, conflicts=count)
+        for age, count in (("ge75", conflicts), ("gt75", conflicts // 2))
+    ]
+    decided = [decision(definition_id="OS_11", variant="gt75_v1")]
+    rows = published(made(world(contract), *of_ages, decided=decided), "cpom-indicateurs")["indicator"]
+    found = rows.filter(pl.col("definition") == "OS_11 v2").row(0, named=True)
+    assert (found["conflicts"], found["masked"]) == (told, hidden)
+    assert set(rows.filter(pl.col("definition") != "OS_11 v2")["conflicts"]) <= {None}
+
+
 def test_findings_are_numbered_the_gravest_first_and_said_in_french() -> None:
     facts = world(replace(with_series("OS_03_1_1", "douze", "12", "14", "16", "18", "20"), name="Clinique des Dunes"))
     rows = made(facts)["out_ars__cpom_finding"]
@@ -118,12 +138,17 @@ def test_money_is_in_cents_and_an_unknown_line_is_shown() -> None:
         ("Z99", 1, False, "Ligne"),
         (None, 12_51, True, "Total"),
     ]
+    lost = financial(("AC SSR", "234", 5, False), ("AC SSR", "235", 7, False), ("AC SSR", None, None, True))
+    errors = replace(lost, financial_line=lost.frame("financial_line").with_columns(error=pl.col("is_total")))
+    shown = made(errors)["out_ars__cpom_financial_line"].select("kind", "amount_cents", "amount_text")
+    assert shown.row(2) == ("Total recalculé", 12, "x"), "C12: an error is no total"
+    assert made(lost)["out_ars__cpom_financial_line"]["amount_cents"].to_list() == [5, 7, None]
     subsidy = made()["out_ars__cpom_subsidy"].row(0, named=True)
     assert (subsidy["last_day"], subsidy["paid_cents"]) == (date(2029, 12, 31), 100_00)
     assert made()["out_ars__cpom_ceiling"]["cap_cents"].to_list() == [5 * 1_000_000]
 
 
-def financial(*rows: tuple[str, str | None, int, bool]) -> Facts:
+def financial(*rows: tuple[str, str | None, int | None, bool]) -> Facts:
     """The sound world with a financial sheet: envelope, code, cents, is_total."""
     facts = world()
     sheet = facts.sheet.head(1).with_columns(sheet_id=pl.lit("F1"), annex=pl.lit("FINANCE"))

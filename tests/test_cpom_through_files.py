@@ -169,6 +169,19 @@ def test_regional_totals_are_those_of_their_region_and_of_no_other(hub: Hub, tak
     assert "ligne 2, colonne region : code INSEE d'une région attendu" in str(lost.message)
 
 
+def test_a_list_about_another_region_says_nothing_of_this_one(hub: Hub, take: Take) -> None:
+    corsican = fictional_finess("2A99")
+    chosen = {"CT_03_1_1": ["Pharmacie"] * 6, **contract().chosen}
+    take("deux.csv", canonical([contract(chosen=chosen), contract(corsican, chosen=chosen)]))
+    group = {"ght": "GHT fictif", "date_debut": date(2020, 1, 1)}
+    take("ght.csv", table("ght", [{"finess_ej": OTHER, **group}]))
+    told = cpom.rows(hub, "out_ars__cpom_finding").filter(rule="cpom.R19").sort("finess_ej")
+    assert told.select("region", "severity").rows() == [("94", "Avertissement"), ("99", "Bloquant")]
+    take("personne.csv", table("ght", []))
+    told = cpom.rows(hub, "out_ars__cpom_finding").filter(rule="cpom.R19")
+    assert told["severity"].to_list() == ["Bloquant", "Bloquant"], "a list emptied says that nobody is in a group"
+
+
 def test_a_decision_says_what_there_is_and_the_same_one_twice_is_one(hub: Hub) -> None:
     for wrong in (("OS_99", "v1"), ("OS_13", "v9"), ("OS_09", "v1")):
         with pytest.raises(WrongUsage, match=r"inconnue|aucune variante"):
@@ -237,6 +250,12 @@ def test_the_contracts_are_counted_once_the_campaign_is_closed_and_no_longer_onc
     assert cpom_decisions.close(hub, ARS, "encore")["already"]
     cpom_decisions.decide_policy(hub, ARS, "expected_ej", "2", "région fictive")
     assert said() == ([], [])
+    third = fictional_finess(number=9)
+    take("attendus.csv", table("contrats_attendus", [{"finess_ej": LEGAL}, {"finess_ej": third, "raison_sociale": "CH 9"}]))
+    assert said() == ([
+        f"CH FICTIF 4 ({OTHER}) : contrat reçu (« region.csv »), absent de la liste des contrats attendus.",
+        f"CH 9 ({third}) est attendu (table contrats_attendus) : aucune synthèse n'en a été reçue.",
+    ], [])  # fmt: skip
     cpom_decisions.reopen(hub, ARS, "un retardataire")
     assert said() == ([], ["cpom.R52"])
     assert said(closed) == (["2 établissement(s) reçu(s), 280 attendu(s) selon la politique expected_ej."], []), "as known then"
@@ -395,6 +414,7 @@ def test_a_figure_that_the_pmsi_product_hides_is_hidden_here_too(hub: Hub, take:
     inside = cpom.rows(hub, cpom.COMPARED).filter(pl.col("definition_id") == "OS_11").row(0, named=True)
     assert inside["numerator"] is not None
     assert [told[name] for name in ("numerator", "denominator", "recomputed", "gap", "result")] == [None] * 4 + ["Masqué"]
+    assert told["conflicts_hidden"], "conflicts are read beside their rate only"
 
 
 def test_the_products_are_published_once_then_why_they_changed_is_told_and_where_a_figure_comes_from(

@@ -198,7 +198,11 @@ def test_attached_files_are_kept_once_and_checked_by_verify(ours: Hub, bench: Be
     assert len(bench.service.seen.files) == fetched
     [path] = (ours.settings.home / "store" / "raw").rglob(f"{sorted(kept)[0]}.zst")
     path.unlink()
-    assert not state.verify(ours)["sound"]
+    assert [problem for problem in state.verify(ours)["problems"] if f"(pièce jointe, {SCOPE})" in problem]
+    [listing] = [file["sha256"] for file in all_heads(ours)[SCOPE].data["files"] if file["family"] == pull.PIECES]
+    [path] = (ours.settings.home / "store" / "raw").rglob(f"{listing}.zst")
+    path.write_bytes(b"")
+    assert [problem for problem in state.verify(ours)["problems"] if listing in problem], "what it lists is told no more"
 
 
 def test_token_signed_addresses_and_names_are_found_nowhere(ours: Hub, bench: Bench, ecluse: Ecluse, home: Path) -> None:

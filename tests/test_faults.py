@@ -379,6 +379,8 @@ def test_damage_on_disk_is_named_by_verify(
         assert (said.code, said.json["sound"]) == (1, False)
         assert len(said.json["problems"]) == 1
         assert path.name.split(".")[0] in said.json["problems"][0]
+        whose = {"raw": "(990000010.2025.2.rsa)", "segments": ", pmsi/mco/990000010/2025)", "products": "ars-99"}
+        assert whose[part] in said.json["problems"][0]
         assert said.json["problems"][0] in ecluse("verify").out
         path.write_bytes(sound)
     assert ecluse("verify").code == 0

@@ -1,6 +1,8 @@
 """The event log, one suite over both databases."""
 
+import hashlib
 import json
+import random
 import signal
 import sqlite3
 import subprocess
@@ -32,6 +34,7 @@ from warehouse.log import (
     NewEvent,
     VersionConflict,
     canonical,
+    chained,
     create_log,
     open_log,
     redacted,
@@ -660,16 +663,87 @@ TAMPERED = {
 }
 
 
+REWRITTEN = "n'est pas l'événement du reçu : le journal a été réécrit"
+CUT = "avant la position 5 du reçu : sa fin a été retirée"
+TOLD_BY_A_RECEIPT = dict.fromkeys(TAMPERED, REWRITTEN) | {
+    "deleted and closed up": CUT,
+    "hash altered": None,  # every hash made to fit is the right one again
+    "appended": None,  # what is newer than the last receipt that anyone holds cannot be told
+}
+"""What the last receipt held elsewhere tells of each attack once all hashes have been made to fit."""
+
+
+def make_hashes_fit(log: Log, connection: sa.Connection) -> None:
+    previous = GENESIS
+    for link in log.links():
+        previous = chained(previous, link.content)
+        connection.execute(sa.update(EVENT).where(EVENT.c.position == link.position).values(hash=previous))
+
+
 @pytest.mark.parametrize("tampering", TAMPERED)
 def test_verify_finds_what_the_owner_of_the_database_did(log: Log, log_url: str, tampering: str) -> None:
     statements, problem = TAMPERED[tampering]
     five(log)
+    receipt = log.head()
     with owner(log_url) as connection:
         drop_triggers(connection)
         for statement in statements:
             connection.exec_driver_sql(statement)
     problems = log.verify()
     assert any(problem in found for found in problems), problems
+    with owner(log_url) as connection:
+        make_hashes_fit(log, connection)
+    assert not any("rompt la chaîne" in found for found in log.verify())
+    told = [found for found in log.verify(receipt) if "reçu" in found]
+    expected = TOLD_BY_A_RECEIPT[tampering]
+    assert [expected in found for found in told] == [True] if expected else told == []
+
+
+def goes_on(links: list[tuple[int, str, str]], earlier: tuple[int, str], later: tuple[int, str]) -> bool:
+    """What whoever holds two receipts checks of the links between them, as ``verify --chain`` gives them."""
+    position, previous = earlier
+    for at, content, told in links:
+        position, previous = position + 1, hashlib.sha256(f"{previous}\n{content}".encode()).hexdigest()
+        if (at, told) != (position, previous):
+            return False
+    return (position, previous) == later
+
+
+def forged(links: list[tuple[int, str, str]], dice: random.Random) -> list[tuple[int, str, str]]:
+    """Links with one or two taken out, doubled, moved, renumbered or altered."""
+    made = list(links)
+    for _ in range(dice.choice([1, 1, 2])):
+        at, other = dice.randrange(len(made)), dice.randrange(len(made))
+        position, content, told = made[at]
+        match dice.randrange(6):
+            case 0 if len(made) > 1:
+                del made[at]
+            case 1:
+                made.insert(other, made[at])
+            case 2:
+                made[at], made[other] = made[other], made[at]
+            case 3:
+                made[at] = position + dice.choice([-1, 1]), content, told
+            case 4:
+                place = dice.randrange(len(content))
+                made[at] = position, content[:place] + dice.choice('0af{}",: ') + content[place + 1 :], told
+            case _:
+                place = dice.randrange(64)
+                made[at] = position, content, told[:place] + dice.choice("0123456789abcdef") + told[place + 1 :]
+    return made
+
+
+def test_no_forged_chain_between_two_receipts_passes_for_the_true_one(log_url: str, clock: Clock) -> None:
+    create_log(log_url)
+    log = open_log(log_url, clock)
+    five(log)
+    links = [(link.position, link.content, link.hash) for link in log.links()]
+    earlier, later = (1, links[0][2]), log.head()
+    assert goes_on(links[1:], earlier, later)
+    dice = random.Random(15)
+    chains = [forged(links[1:], dice) for _ in range(1_000)]
+    assert [chain for chain in chains if chain != links[1:] and goes_on(chain, earlier, later)] == []
+    assert sum(chain != links[1:] for chain in chains) > 900
 
 
 def test_verify_finds_each_missing_trigger(log: Log, log_url: str) -> None:

@@ -139,12 +139,13 @@ DIRECT, EMERGENCY, BLANK = ("home", "medical_social"), ("emergency", "blank_emer
 
 
 class Asked(NamedTuple):
-    """What an indicator's row tells, of a GHM and a kind: population, numerator, denominator, field stated."""
+    """What an indicator's row tells, of a GHM and a kind: population, numerator, denominator, field stated, coding conflict."""
 
     population: Callable[[str, Kind], bool]
     numerator: Callable[[str, Kind], bool]
     denominator: Callable[[str, Kind], bool]
     stated: Callable[[str, Kind], bool]
+    conflicts: Callable[[str, Kind], bool] = lambda ghm, kind: False
 
 
 @cache
@@ -162,6 +163,7 @@ def asked() -> dict[str, Asked]:
             lambda ghm, kind: kind.schedule == "1" and kind.entry in DIRECT,
             lambda ghm, kind, opens=opens: opens(kind),
             lambda ghm, kind: kind.schedule != "",
+            lambda ghm, kind: kind.schedule == "1" and kind.entry not in DIRECT,
         )
     for variant, nights in {"v1": False, "v2_overnight": True}.items():
         found[variant] = Asked(
@@ -221,8 +223,8 @@ class Attack:
         for ghm in {self.class_of(ghm): ghm for ghm in ghms}.values():
             for kind in kinds(ghm, labelled=labelled):
                 answers = tuple(
-                    population(ghm, kind) and (numerator(ghm, kind), denominator(ghm, kind), stated(ghm, kind))
-                    for population, numerator, denominator, stated in self.asked.values()
+                    population(ghm, kind) and tuple(condition(ghm, kind) for condition in conditions)
+                    for population, *conditions in self.asked.values()
                 )
                 if (self.class_of(ghm), kind.rum, answers) not in told:
                     told.add((self.class_of(ghm), kind.rum, answers))
@@ -267,7 +269,7 @@ class Attack:
             return self.sum("ghm" if measure == "stays" else "sessions_ghm", lambda ghm: ghm == key[0])
         if name == "unit_activity":
             return self.sum("month", lambda at, on: at == key[1] and key[0] in on)
-        return self.count(key[0], "denominator") if measure == "denominator" else self.count(key[0], "numerator", "denominator")
+        return self.count(key[0], measure) if measure != "numerator" else self.count(key[0], "numerator", "denominator")
 
     def none_at_all(self, name: str, key: tuple[Any, ...], measure: str) -> bool:
         """Whether rows that are not there say that there is nothing to count."""
@@ -277,7 +279,9 @@ class Attack:
             return True
         return not self.of_stays or (name == "activity" and key[0] not in {month for _, month in self.sites})
 
-    def small_differences(self, truth: Tables) -> Iterator[tuple[np.ndarray, np.ndarray, int, tuple[str, str]]]:
+    def small_differences(
+        self, truth: Tables, *, conflicts: bool
+    ) -> Iterator[tuple[np.ndarray, np.ndarray, int, tuple[str, str]]]:
         """All pairs of figures of which one holds the other, whatever the stays, that differ by few."""
         total = sum(value for name, _, measure, value in cells(truth) if (name, measure) == ("activity", "stays") and value)
         figures = [("stays", self.sum("kind"), total)]
@@ -297,8 +301,13 @@ class Attack:
                 )
             )
         for name, key, measure, value in cells(truth):
-            if name == "indicator":
+            if name == "indicator" and value is not None and (measure != "conflicts" or key[0] in ("ge75_v3", "gt75_v3")):
                 figures.append((f"{key[0]}.{measure}", self.cell(name, key, measure), value))
+        known = {name: (of, value) for name, of, value in figures}
+        for age in ("ge75_v3", "gt75_v3"):  # the unscheduled, whose number conflicts tell: direct, or else in conflict
+            if conflicts and f"{age}.conflicts" in known:
+                both = [known[f"{age}.{measure}"] for measure in ("numerator", "conflicts")]
+                figures.append((f"{age}.unscheduled", sum(of for of, _ in both), sum(value for _, value in both)))
         for (inner, one, less), (outer, other, more) in itertools.permutations(figures, 2):
             if 0 < more - less < THRESHOLD and (one <= other).all():
                 yield one, other, more - less, (inner, outer)
@@ -342,7 +351,7 @@ class Attack:
 
 MEASURES = {
     "activity": ("stays", "sessions"), "activity_by_ghm": ("stays", "sessions"), "unit_activity": ("stays",),
-    "indicator": ("numerator", "denominator"),
+    "indicator": ("numerator", "denominator", "conflicts"),
 }  # fmt: skip
 KEYS = {
     "activity": ("exit_month",), "activity_by_ghm": ("ghm",), "unit_activity": ("finess_geo", "exit_month"),
@@ -387,10 +396,12 @@ def broken(frames: Tables, finess: str, *publications: Tables, told: bool = Fals
             tried += 1
             least, most = attack.bounds(attack.cell(name, key, measure))
             small = least <= 0.001 and most >= THRESHOLD - 1.001
-            # a figure of the labelled site may be known by that of the whole: hidden to protect, not protected
-            if not (small if value < THRESHOLD else most - least >= THRESHOLD - 1.001 or "rum" in str(key[0]) or name in late):
+            # a figure of the labelled site, or conflicts of the oldest, may be known by the wider: hidden to protect others
+            free = "rum" in str(key[0]) or name in late or (measure == "conflicts" and key[0] in NARROW)
+            if not (small if value < THRESHOLD else most - least >= THRESHOLD - 1.001 or free):
                 found.append(f"{finess} {name} {key} {measure}: {value} in [{least:.1f}, {most:.1f}]")
-    for one, other, count, names in attack.small_differences(truth):
+    conflicts = any(measure == "conflicts" for _, _, measure in shown)
+    for one, other, count, names in attack.small_differences(truth, conflicts=conflicts):
         tried += 1
         least, most = attack.bounds(other - one)
         if not (least <= 0.001 and most >= THRESHOLD - 1.001):
@@ -465,6 +476,92 @@ def test_no_hidden_number_of_many_establishments_can_be_worked_out(tmp_path: Pat
         assert broken(frames, finess, before, after)[0] == []
 
 
+# --- coding conflicts
+
+
+def elderly(dice: random.Random, number: int) -> list[Verdict]:
+    """Stays of the elderly whose differences are often small: unscheduled ones direct or in conflict, and others."""
+    entries = [(schedule, entry) for schedule in ("1", "2", "", "X") for entry in ("home", "emergency", "transfer")]
+    sizes = dice.choice([(0, 3, 12, 15, 40), (0, 11, 25, 60), (0, 0, 2, 11, 14, 30), (11, 12, 14, 40)])
+    stays = [("05M092", dice.choice([11, 40]), Kind(0, "", "home", "home", "", False, 0)),
+             ("05M092", dice.choice([0, 11, 40]), Kind(0, "", "transfer", "home", "", False, 0))]  # fmt: skip
+    for age, (schedule, entry) in itertools.product((1, 2), entries):
+        few = schedule != "1" and dice.random() > 0.35
+        size = dice.choice((0, 0, 0, 2, 4, 12) if few else sizes)
+        stays.append(("04M053", size, Kind(age, schedule, entry, "home", "", False, 0)))
+    spread = itertools.chain.from_iterable(itertools.repeat((ghm, kind), count) for ghm, count, kind in stays)
+    return of_one([verdict(line, ghm, 5, [HERE], kind) for line, (ghm, kind) in enumerate(spread, start=1)], number)
+
+
+def of_the_elderly(folder: Path, seed: int, size: int) -> dict[str, pl.DataFrame]:
+    dice = random.Random(seed)
+    stays = {fictional_finess(number=number): elderly(dice, number) for number in range(100, 100 + size)}
+    with warehouse(folder, stays) as read:
+        return {one.view: read(f"from {one.view}") for one in PRODUCT.tables}
+
+
+def conflicts_in(tables: Tables) -> list[int | None]:
+    return tables["indicator"].filter(pl.col("variant") == "ge75_v3")["conflicts"].to_list()
+
+
+def small_conflicts_alone() -> Product:
+    """The control: small numbers of conflicts are hidden, and nothing beside them."""
+    tables = [
+        replace(table, mask=tuple(replace(mask, only_with=(), counts=mask.counts[:1]) if mask.only_with else mask
+                                  for mask in table.mask))
+        for table in PRODUCT.tables
+    ]  # fmt: skip
+    return replace(PRODUCT, tables=tuple(tables))
+
+
+def test_coding_conflicts_are_published_and_tell_no_small_number(tmp_path: Path) -> None:
+    frames = of_the_elderly(tmp_path, 5, 6)
+    tables = published(frames)
+    assert sum(count is not None for count in conflicts_in(tables)) >= 3
+    for finess in establishments(frames):
+        assert broken(frames, finess, tables)[0] == []
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("seed", range(200, 210))
+def test_coding_conflicts_of_many_establishments_tell_no_small_number(tmp_path: Path, seed: int) -> None:
+    frames = of_the_elderly(tmp_path, seed, 30)
+    tables = published(frames)
+    for finess in establishments(frames):
+        assert broken(frames, finess, tables)[0] == []
+
+
+def test_coding_conflicts_are_shown_for_the_widest_variant_where_all_beside_is(tmp_path: Path) -> None:
+    def kind(schedule: str, entry: str) -> tuple[str, int, list[str], Kind]:
+        return "04M053", 5, [HERE], Kind(2, schedule, entry, "home", "", False, 0)
+
+    others = [("05M092", 5, [HERE], Kind(0, "", entry, "home", "", False, 0)) for entry in ("home", *["transfer"] * 4)] * 20
+    beside = [(40, "1", "home"), (30, "2", "home"), (20, "2", "emergency"), (20, "", "home")]
+    cases = {  # how many in conflict, and what is beside them → what is published
+        "none": ([(0, "1", "emergency")], 0), "few": ([(10, "1", "emergency")], None), "many": ([(11, "1", "emergency")], 11),
+        "transferred": ([(11, "1", "transfer")], 11),
+        "few others by emergency": ([(11, "1", "emergency"), (-20, "2", "emergency"), (5, "2", "emergency")], None),
+        "few direct": ([(11, "1", "emergency"), (-40, "1", "home"), (5, "1", "home")], None),
+    }  # fmt: skip
+    stays = {}
+    for number, (groups, _) in enumerate(cases.values(), start=1):
+        counted = [group for group in [*beside, *groups] if group[0] > 0 and (-group[0], *group[1:]) not in groups]
+        lines = itertools.chain.from_iterable([kind(*told)] * count for count, *told in counted)
+        found = [verdict(line, *stay) for line, stay in enumerate(itertools.chain(others, lines), start=1)]
+        stays[fictional_finess(number=number)] = of_one(found, number)
+    with warehouse(tmp_path, stays) as read:
+        frames = {one.view: read(f"from {one.view}") for one in PRODUCT.tables}
+    tables = published(frames)
+    assert dict(zip(cases, conflicts_in(tables), strict=True)) == {case: expected for case, (_, expected) in cases.items()}
+    shown = tables["indicator"].filter(pl.col("conflicts").is_not_null())
+    assert set(shown["variant"]) == {"ge75_v1", "ge75_v2", "ge75_v3"}
+    few_others = fictional_finess(number=1 + list(cases).index("few others by emergency"))
+    found = broken(frames, few_others, published(frames, product=small_conflicts_alone()))[0]
+    assert any("a difference of 5 in [5.0, 5.0]" in line for line in found), "the attack finds what the guard is for"
+    late = published(frames, {name: rows.drop("conflicts", strict=False) for name, rows in tables.items()})
+    assert set(conflicts_in(late)) == {None}, "an earlier publication of the same data did not have them"
+
+
 def told_closer(frames: Tables, finess: str, tables: Tables) -> list[str]:
     """What an attacker knows closer of the small cells of the activity once told which hidden ones are small: among cells that
     add up, where some hidden one is not small, and another was left to hide."""
@@ -519,7 +616,8 @@ def test_what_is_shown_is_the_truth_and_a_row_says_whether_something_is_hidden(s
             if column == "not_comparable_reason":
                 shown &= rows[column] != "MASQUE"
             assert rows[column].filter(shown).to_list() == truth[column].filter(shown).to_list()
-            narrow = rows["variant"].is_in(NARROW) if column == "completeness_percent" else pl.Series([False] * rows.height)
+            of_wide = column in ("completeness_percent", "conflicts")
+            narrow = rows["variant"].is_in(NARROW) if of_wide else pl.Series([False] * rows.height)
             assert not shown.filter(narrow).any()
             if column != "not_comparable_reason":
                 left_out |= ~shown & truth[column].is_not_null() & ~narrow

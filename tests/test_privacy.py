@@ -5,6 +5,7 @@ not in the log, a product, a manifest, a reject report, the words of a command o
 """
 
 import io
+import itertools
 import os
 import subprocess
 import sys
@@ -24,7 +25,7 @@ from checks.rows import Gate
 from connectors.synthetic import Recipe, fictional_finess
 from connectors.synthetic_families import transmission, write_archive
 from connectors.synthetic_rsa import records
-from contracts_schema.layouts import layout
+from contracts_schema.layouts import Field, layout
 from flows import cli
 from flows.hub import TEST_CLOCK, Hub, open_hub
 from warehouse.heads import FOLDED
@@ -80,6 +81,7 @@ PLACES: dict[str, set[str]] = {
     "ZHELDX": {"quarantine"},
     "RHAPLANTED": {"quarantine"},  # of another record kind under the name of an RSA
     "UNREADPLANTED": set(),  # in an entry of the archive that is not read
+    "NAMEPLANTED": set(),  # in the name of such an entry
     "INPUTPLANTED": set(),  # in an input archive
     "DAMAGEDPLANTED": set(),  # in an archive whose checksum is wrong
 }
@@ -94,14 +96,49 @@ NEVER_KEPT = ("INPUTPLANTED", "DAMAGEDPLANTED")
 """Values of files that are refused before any byte is kept."""
 
 
+KEPT_IN = {
+    "rsa": {"pmsi_rsa", "core_pmsi__stay", "core_pmsi__unit_stay", "core_pmsi__diagnosis", "core_pmsi__act"},
+    "ano": {"pmsi_ano", "restricted_pmsi_ano"}, "med": {"pmsi_med"}, "dmip": {"pmsi_dmip"}, "ium": {"pmsi_ium"},
+    "tra": {"restricted_pmsi_tra"},
+}  # fmt: skip
+"""By family, the segments and views that may hold what its lines say of a patient; what the TRA says, in its own alone."""
+TOLD = {"finess", "input_finess", "rum_finess_geo", "finess_geo", "build_uid", "encrypted_zone"}
+"""Fields that say nothing of a patient, and the one that has a case of its own."""
+
+
+def distinct(field: Field, number: int) -> str | None:
+    """A value that stands nowhere else, of the type of a field; None where it is too short for one."""
+    length = field.length or 10
+    if field.type.startswith("date") or field.name == "birth_date":
+        return f"1702{1901 + number}" if length == 8 or not field.length else None
+    if field.type == "text":
+        return f"Q{number // 26:1d}{chr(65 + number % 26)}XQZJWKVYXQJZKWVXQYJZKWQXVJYZKWQXJ"[:length] if length >= 5 else None
+    return f"1{number:02d}7391846"[:length] if length >= 9 else None
+
+
+def everywhere() -> dict[str, dict[str, str]]:
+    """By family, a distinct value for every field that can hold one, fields of zones included."""
+    found: dict[str, dict[str, str]] = {}
+    numbers = itertools.count()
+    for family, name in LAYOUT.items():
+        of = layout(name)
+        fields = [*of.fields, *(field for zone in of.zones for field in zone.fields)]
+        values = {one.name: distinct(one, next(numbers)) for one in fields if one.name not in TOLD and "filler" not in one.name}
+        found[family] = {field: value for field, value in values.items() if value}
+    return found
+
+
+EVERYWHERE = everywhere()
+
+
 # --- files ------------------------------------------------------------------------------------------------------------
 
 
 def put(line: bytes, family: str, values: dict[str, str]) -> bytes:
     """The line with these texts over its fields."""
     of = layout(LAYOUT[family])
-    for name, text in values.items():
-        field = of.field(name)
+    for field in (field for field in of.fields if field.name in values):
+        name, text = field.name, values[field.name]
         if of.fixed_length:
             assert len(text) == field.length, name
             line = line[: field.offset] + text.encode() + line[field.offset + field.length :]
@@ -123,13 +160,33 @@ def planted(family: str, values: dict[str, str]) -> Callable[[bytes], bytes]:
     return lambda line: put(line, family, values)
 
 
+def planted_in_zones(family: str, values: dict[str, str]) -> Callable[[bytes], bytes]:
+    """These texts over the fields of the first item of each zone that a line has."""
+    of = layout(LAYOUT[family])
+
+    def change(line: bytes) -> bytes:
+        start = of.fixed_length
+        for zone in of.zones:
+            count = of.field(zone.count_field)
+            items = int(line[count.offset : count.offset + count.length].strip() or 0)
+            for field in (field for field in zone.fields if items and field.name in values):
+                at = start + field.offset
+                line = line[:at] + values[field.name].encode() + line[at + field.length :]
+            start += items * zone.width
+        return line
+
+    return change
+
+
 def write_exports(folder: Path) -> dict[str, Path]:
     """What comes in, by what is wrong with it."""
     files = transmission(RECIPE)
     for family in files:
         files[family] = changed(files[family], {4: planted(family, SOUND[family]), 9: planted(family, BAD[family])})
+        in_zones = dict.fromkeys(range(15, 20), planted_in_zones(family, EVERYWHERE[family])) if family == "rsa" else {}
+        files[family] = changed(files[family], {6: planted(family, EVERYWHERE[family])} | in_zones)
     files["rsa"] = changed(files["rsa"], {20: lambda line: line + b"TAILSPOILT"})
-    unread = {f"{FINESS}.2025.03.sta": b"UNREADPLANTED", "notes.txt": b"UNREADPLANTED"}
+    unread = dict.fromkeys((f"{FINESS}.2025.03.sta", "NAMEPLANTED.txt", f"{FINESS}.2025.03.NAMEPLANTED"), b"UNREADPLANTED")
     good = write_archive(folder, RECIPE, "20250420101500", files=files, others=unread)
 
     rsa = b"".join(records(Recipe(OTHER, 2025, 3, 20, seed=2, changed=0.0, vanished=0.0, late=0.0)))
@@ -318,8 +375,10 @@ def places(told: Told) -> dict[str, str]:
 
 
 def spellings(value: str) -> set[str]:
-    """A value as it was planted; a date also as programs write it."""
-    return {value, f"{value[4:]}-{value[2:4]}-{value[:2]}"} if value.isdecimal() else {value}
+    """A value as it was planted; a date also as programs write it, and an amount with its point."""
+    if not value.isdecimal():
+        return {value}
+    return {value, f"{value[4:]}-{value[2:4]}-{value[:2]}", f"{value[:-2]}.{value[-2:]}", f"{value[:-3]}.{value[-3:]}"}
 
 
 # --- tests ------------------------------------------------------------------------------------------------------------
@@ -329,6 +388,16 @@ def spellings(value: str) -> set[str]:
 def test_a_value_lies_where_it_is_meant_to_and_nowhere_else(value: str, places: dict[str, str]) -> None:
     found = {place for place, text in places.items() if any(spelling in text for spelling in spellings(value))}
     assert found == PLACES[value]
+
+
+@pytest.mark.parametrize("family", EVERYWHERE)
+def test_what_any_field_says_of_a_patient_lies_in_the_tables_of_its_family_alone(family: str, places: dict[str, str]) -> None:
+    found = {
+        name: {place for place, text in places.items() if any(spelling in text for spelling in spellings(value))}
+        for name, value in EVERYWHERE[family].items()
+    }
+    assert {name: held - KEPT_IN[family] for name, held in found.items() if held - KEPT_IN[family]} == {}
+    assert [name for name, held in found.items() if not held] == [], "the search does not see them"
 
 
 def test_every_kind_of_file_of_the_hub_and_every_command_was_searched(told: Told, places: dict[str, str]) -> None:

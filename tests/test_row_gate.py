@@ -101,6 +101,8 @@ def test_line_ends_blank_lines_and_the_last_line_without_end_change_nothing(end:
     assert spaced[2].tally.ignored == 4
     assert gate_of(b"\xef\xbb\xbf" + end.join(lines) + end)[0].equals(plain)
     assert gate_of(end.join(lines) + b"\x1a")[0].equals(plain)
+    for closing in (b"\x1a", b"\r\x1a\r\n", b"\x1a\r\r\n", b"\x1a\n\n", b"\n\x1a\n\r\n", b"\r\r\x1a", b"\x1a\x1a"):
+        assert_agrees(end.join(lines) + closing)
 
 
 def test_blocks_of_any_size_give_the_same_rows() -> None:

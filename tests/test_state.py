@@ -10,6 +10,7 @@ from connectors.synthetic import Recipe, fictional_finess
 from connectors.synthetic_rsa import write_rsa
 from flows import deliveries, display_status, state
 from flows.hub import init_hub, open_hub, parse_instant
+from warehouse.log import paris
 
 
 def test_a_held_delivery_waits_until_a_later_one_stands_for_its_scope(tmp_path: Path) -> None:
@@ -45,6 +46,11 @@ def test_the_day_of_a_past_state_is_the_one_asked_or_that_of_the_event(tmp_path:
     assert days == ["2026-06-15", "2026-06-15", "2026-03-31", "2026-04-02", "2026-06-15"]
 
 
+def test_the_day_of_an_event_is_the_one_in_paris() -> None:
+    """Late in the evening the day of the log, in universal time, is the one before."""
+    assert [f"{paris(f'2026-{day}T22:30:00.000000Z'):%d/%m}" for day in ("01-31", "03-31")] == ["31/01", "01/04"]
+
+
 def head(scope: str, period: int | None = None, **more: Any) -> dict[str, Any]:
     told = {
         "delivery_id": scope[::-1],
@@ -61,13 +67,13 @@ def head(scope: str, period: int | None = None, **more: Any) -> dict[str, Any]:
 def test_many_deliveries_of_one_kind_and_period_are_one_line_and_each_a_line_when_asked() -> None:
     found = [head(f"pmsi/mco/{number:09}/2026", 3, alerts=["pmsi.row_loss"] * (number == 1)) for number in range(20)]
     found += [head(f"pmsi/mco/{number:09}/2026", 4) for number in range(20, 23)]
-    found += [head("ecars/0123456789abcdef", file="contrat.xlsx")]
+    found += [head("ecars/0123456789abcdef", file="contrat.xlsx", contracts=1)]
     lines, grouped = display_status.heads(found, every=False)
     assert grouped
     assert [line[1:5] for line in lines] == [
         ("pmsi/mco/…/2026 : 20 livraisons", "3", "40", "20"),
         *((f"pmsi/mco/{number:09}/2026", "4", "2", "1") for number in range(20, 23)),
-        ("ecars/0123456789abcdef\ncontrat.xlsx", "", "2", "1"),
+        ("ecars : contrat.xlsx\n1 contrat", "", "2", "1"),
     ]
     assert lines[0][5].endswith(" : 1"), "an alert of one of them"
     lines, grouped = display_status.heads(found, every=True)

@@ -198,7 +198,8 @@ def open_blobs(location: str | Path, cache: Path | None = None) -> Blobs:
     try:
         return Blobs(cache, *url_to_fs(location, use_listings_cache=False))
     except (ImportError, ValueError) as problem:
-        raise BlobError(f"ce genre de magasin ne peut servir : {problem}") from None
+        lacks = "il demande un paquet Python qui manque" if isinstance(problem, ImportError) else "protocole inconnu"
+        raise BlobError(f"ce genre de magasin ne peut servir : {lacks} ({problem})") from None
 
 
 def _missing(kind: Kind, sha: str) -> BlobMissing:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 
@@ -32,6 +33,7 @@ EVENT_TYPES = frozenset(
     }
 )
 GENESIS = "0" * 64
+PARIS = ZoneInfo("Europe/Paris")
 REVISION = "0001"  # the newest of migrations/versions
 ATTEMPTS = 4
 PAGE = 1000
@@ -358,6 +360,11 @@ def _stamp(instant: datetime) -> str:
     if instant.tzinfo is None:
         raise ValueError("an instant needs a time zone")
     return instant.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+
+
+def paris(recorded_at: str) -> datetime:
+    """An instant as the log records it, on the clocks of Paris: its day is the one that dates are told and judged by."""
+    return datetime.fromisoformat(recorded_at).astimezone(PARIS)
 
 
 def _by_key(connection: sa.Connection, key: str) -> dict[str, Any] | None:

@@ -15,6 +15,8 @@ import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as NoneFree
 
+from contracts_schema.french import sqlite_error
+
 # Readers follow positions, so no event may become visible after one of a greater position: with numbers drawn before
 # the commit (a sequence), a tailing reader skips events for good. One writer at a time: insert order is commit order.
 LOCK = {"sqlite": "BEGIN IMMEDIATE", "postgresql": "SELECT pg_advisory_xact_lock(6044178293)"}
@@ -24,17 +26,6 @@ TRIGGERS = {
     "sqlite": {"event_next_only", "event_no_update", "event_no_delete"},
     "postgresql": {"event_next_only", "event_no_update", "event_no_delete", "event_no_truncate"},
 }
-
-SQLITE_SAYS = {
-    "locked": "occupé par un autre processus",
-    "is full": "plus de place sur le disque",
-    "readonly": "en lecture seule",
-    "unable to open": "fichier impossible à ouvrir (dossier absent, ou accès refusé)",
-    "not a database": "ce fichier n'est pas une base SQLite",
-    "malformed": "fichier abîmé : à restaurer d'une sauvegarde",
-    "disk I/O": "erreur d'entrée-sortie du disque",
-}
-"""What the messages of SQLite mean, by words of theirs; any other is told as it is."""
 
 
 class LogError(Exception):
@@ -139,6 +130,6 @@ def _diagnosis(problem: DBAPIError | NoneFree, database: str) -> tuple[str, bool
         return "trop de fils à la fois, aucune connexion libre", False
     if database == "sqlite":
         said = str(problem.orig)
-        return next((told for words, told in SQLITE_SAYS.items() if words in said), said), "locked" in said
+        return sqlite_error(said), "locked" in said
     told = getattr(getattr(problem.orig, "diag", None), "message_primary", None) or "pas de connexion"
     return told, getattr(problem.orig, "sqlstate", None) in ("40001", "40P01")

@@ -65,7 +65,7 @@ def _masked(
     }
     while _spread(product, states, threshold):
         pass
-    return {table.name: _published(table, states[table.name]) for table in product.tables}
+    return {table.name: _published(table, _with_company(table, states[table.name])) for table in product.tables}
 
 
 def is_of(product: Product, place: str, territory: str) -> bool:
@@ -107,6 +107,8 @@ def _first_hidden(table: Table, rows: pl.DataFrame, threshold: int) -> pl.DataFr
         flags += [ring.select(apart).to_series() for ring in rings if figure not in not_of_narrow]
         hidden = reduce(lambda left, right: left | right, (flag.fill_null(value=False) for flag in flags))
         rows = rows.with_columns(hidden.alias(_hidden(figure)))
+        if mask.only_with:
+            rows = rows.with_columns(pl.col(_hidden(figure)).any().over(_beside(table)))
     return _narrow_together(table, rows)
 
 
@@ -135,7 +137,7 @@ def _narrow_together(table: Table, rows: pl.DataFrame) -> pl.DataFrame:
     if table.narrows is None:
         return rows
     of_narrow = [figure for figure in _figures(table) if figure not in table.narrows.not_of_narrow]
-    beside = [key for key in table.keys if key != table.narrows.column]
+    beside = _beside(table)
     narrow = _is_narrow(table)
     some = pl.any_horizontal(pl.col(_hidden(figure)) for figure in of_narrow) & narrow
     together = {figure: some.any().over(beside) for figure in of_narrow}
@@ -144,6 +146,21 @@ def _narrow_together(table: Table, rows: pl.DataFrame) -> pl.DataFrame:
         pl.when(narrow).then(hidden).otherwise(pl.col(_hidden(figure))).alias(_hidden(figure))
         for figure, hidden in together.items()
     )
+
+
+def _with_company(table: Table, rows: pl.DataFrame) -> pl.DataFrame:
+    """Hides what may be read beside other figures only, where one of these is hidden in the end."""
+    for mask in table.mask:
+        if mask.only_with:
+            lacks = pl.any_horizontal(pl.col(_hidden(figure)) for figure in mask.only_with) & ~_is_narrow(table)
+            figure = _hidden(mask.hides[0])
+            rows = rows.with_columns(pl.col(figure) | lacks.any().over(_beside(table)))
+    return rows
+
+
+def _beside(table: Table) -> list[str]:
+    """The keys that the variants of one row agree on."""
+    return [key for key in table.keys if table.narrows is None or key != table.narrows.column]
 
 
 def _is_narrow(table: Table) -> pl.Expr:

@@ -17,7 +17,7 @@ import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ from contracts_schema.products import Product, Table
 from contracts_schema.table_schema import table_schema, workbook_schema
 from warehouse import faults, workbook
 from warehouse.blob_files import sync
-from warehouse.log import Event, canonical
+from warehouse.log import Event, canonical, paris
 from warehouse.masking import THRESHOLD
 from warehouse.recipients import Recipient
 from warehouse.sums import sums
@@ -136,7 +136,7 @@ def manifest(
 
     ``earlier`` gives the manifest hash of each earlier publication by its number: its masks depend on what they showed.
     """
-    threshold = parameters.value(THRESHOLD, date.fromisoformat(receipt.recorded_at[:10]))
+    threshold = parameters.value(THRESHOLD, paris(receipt.recorded_at).date())
     return {
         "profile": "data-package",
         "name": f"{recipient.name}-{product.id}".lower(),

@@ -14,6 +14,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from contracts_schema.french import sqlite_error
 from contracts_schema.products import Product, Table
 from warehouse.blob_files import storing, sync
 from warehouse.postgresql import WarehouseError, WarehouseUnavailable
@@ -90,7 +91,7 @@ def _database(making: Path) -> Iterator[sqlite3.Connection]:
             database.execute("COMMIT")
     except sqlite3.Error as problem:  # of our statements: no value in what it says
         kind = WarehouseUnavailable if isinstance(problem, sqlite3.OperationalError) else WarehouseError
-        raise kind(f"{making.parent} : {problem} ; relancez la même commande") from None
+        raise kind(f"{making.parent} : {sqlite_error(str(problem))} ; relancez la même commande") from None
 
 
 def _write(making: Path, product: Product, frames: "Mapping[str, pl.DataFrame]", facts: Mapping[str, Any]) -> None:

@@ -82,12 +82,13 @@ def tables(
 
 
 def _as_contract(view: str, rows: pl.DataFrame) -> pl.DataFrame:
-    """The rows of known régions, in the columns and types of the contract, without what masks add."""
+    """The rows of known régions, in the columns and types of the contract, with what masks read and without what they add."""
     table = next(table for name in PRODUCTS for table in products()["ars", name].tables if table.view == view)
     if "region" not in rows.columns:
         rows = rows.with_columns(region=_region(rows["finess_ej"]))
     return rows.drop_nulls("region").select(
-        pl.col(column.name).cast(TYPES[column.type]) for column in table.columns if column.name != "masked"
+        *(pl.col(column.name).cast(TYPES[column.type]) for column in table.columns if column.name != "masked"),
+        *(name for name in rows.columns if name == "conflicts_hidden"),
     )
 
 
@@ -142,7 +143,8 @@ def _contracts(judgement: Judgement) -> pl.DataFrame:
 
 
 def _indicators(comparison: Comparison) -> pl.DataFrame:
-    rows = comparison.compared
+    widest = comparison.context.group_by("finess_ej", "id", "year").agg(pl.col("conflicts").max())
+    rows = comparison.compared.drop("conflicts").join(widest, on=["finess_ej", "id", "year"], how="left", maintain_order="left")
     result = pl.coalesce(
         pl.col("reason").replace_strict(_REASONS, default=None, return_dtype=pl.String),
         pl.col("status").replace_strict(_RESULTS, default=None, return_dtype=pl.String),
@@ -159,6 +161,8 @@ def _indicators(comparison: Comparison) -> pl.DataFrame:
         gap=_hundredths("gap_hundredths"),
         tolerance=_hundredths("tolerance_hundredths"),
         completeness=_hundredths("completeness_hundredths"),
+        conflicts=pl.when(pl.col("numerator").is_not_null()).then("conflicts"),
+        conflicts_hidden=pl.lit(value=False),  # known to who sees what the product of the PMSI hides
         origin="transmissions",
     ).sort("finess_ej", "indicator_id", "year", "role")
 
@@ -261,8 +265,16 @@ def _lines(facts: Facts, judgement: Judgement) -> pl.DataFrame:
     rows = rows.join(held, on=["sheet_id", "envelope"], how="anti", maintain_order="left")
     known = [f"{envelope}:{code}" for envelope, code in sorted(financial_lines())]
     without_code = pl.col("is_total") | pl.col("code").is_null()
+    # a total that the spreadsheet could not compute is computed from its lines (C12), when all of them are amounts
+    amounts = pl.col("amount_cents").filter(~pl.col("is_total"))
+    whole = (pl.len() - pl.col("is_total").sum() > 0) & (amounts.null_count() == 0)
+    envelopes = rows.group_by("sheet_id", "envelope").agg(summed=pl.when(whole).then(amounts.sum()))
+    rows = rows.join(envelopes, on=["sheet_id", "envelope"], how="left", maintain_order="left")
+    computed = pl.col("is_total") & pl.col("error").fill_null(value=False) & pl.col("summed").is_not_null()
+    total = pl.when(computed).then(pl.lit("Total recalculé")).when("is_total").then(pl.lit("Total"))
     return rows.with_columns(
-        kind=pl.when("is_total").then(pl.lit("Total")).otherwise(pl.lit("Ligne")),
+        kind=total.otherwise(pl.lit("Ligne")),
+        amount_cents=pl.when(computed).then("summed").otherwise("amount_cents"),
         amount_text="amount_raw",
         is_known=without_code | pl.format("{}:{}", "envelope", pl.col("code").fill_null("")).is_in(known),
     ).sort("finess_ej", "number")

@@ -117,13 +117,15 @@ class Mask:
 
     Where one of ``counts`` is under the threshold, or one of ``gaps``, which is what readers find by subtracting published
     figures, is between 1 and the threshold; and where a neighbour needs it (``adds_up``). The first of ``hides`` is the figure
-    itself, the others are made from it.
+    itself, the others are made from it. ``only_with``: figures beside which alone it may be read; it is then shown in all the
+    variants of a row (``narrows``) or in none, and only where each of these is in every variant that narrows no other.
     """
 
     hides: tuple[str, ...]
     counts: tuple[str, ...] = ()
     gaps: tuple[str, ...] = ()
     adds_up: AddsUp | None = None
+    only_with: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
