@@ -31,21 +31,6 @@ if TYPE_CHECKING:
 DRAWING = ("scipy.stats", "altair")
 """What Great Expectations imports for expectations on distributions, which no contract has: a third of its import."""
 
-SOURCES = tuple(
-    f"great_expectations.datasource.fluent.{name}"
-    for name in (
-        *("fabric", "fabric_datasource", "bigquery_datasource", "snowflake_datasource"),
-        *("redshift_datasource", "sql_server_datasource", "aurora_datasource", "alloy_datasource", "citus_datasource"),
-        *("neon_datasource", "spark_datasource", "spark_file_path_datasource", "pandas_file_path_datasource"),
-        *(
-            f"{engine}_{place}_datasource"
-            for engine in ("pandas", "spark")
-            for place in ("filesystem", "dbfs", "s3", "google_cloud_storage", "azure_blob_storage")
-        ),
-    )
-)
-"""Modules of the places where data never lie here. Each makes dozens of classes when it is imported: a quarter of the rest."""
-
 
 class _Later(ModuleType):
     """Stands for a module until something of it is asked for."""
@@ -56,16 +41,6 @@ class _Later(ModuleType):
         if sys.modules.get(self.__name__) is self:
             del sys.modules[self.__name__]
         return getattr(import_module(self.__name__), name)
-
-
-class _NeverOpened(ModuleType):
-    """Stands for a module of which others only name the classes."""
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        setattr(self, name, type(name, (), {}))
-        return getattr(self, name)
 
 
 class BrokenCheck(Exception):
@@ -224,8 +199,6 @@ def _context() -> Any:
     os.environ["GX_ANALYTICS_ENABLED"] = "false"  # read when it is imported
     for name in DRAWING:
         sys.modules.setdefault(name, _Later(name))
-    for name in SOURCES:
-        sys.modules.setdefault(name, _NeverOpened(name))
     import great_expectations as gx
     from great_expectations.data_context.types.base import (
         DataContextConfig,
