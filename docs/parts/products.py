@@ -19,5 +19,6 @@ def _product(product: Product) -> Iterable[str]:
         yield f"#### {table.name}\n\n{table.label_fr}, from `{table.view}`. One row per {code(table.keys)}.\n"
         yield table_of(("column", "type", "classification", "label"), rows)
         for mask in table.mask:
-            yield f"- {code(mask.hides)}: empty where {code(mask.counts, ' or ')} is under the threshold."
+            beside = f", and where {code(mask.only_with, ' or ')} is empty" if mask.only_with else ""
+            yield f"- {code(mask.hides)}: empty where {code(mask.counts, ' or ')} is under the threshold{beside}."
         yield ""
