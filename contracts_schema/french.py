@@ -71,18 +71,10 @@ def euros_of(cents: "pl.Expr") -> "pl.Expr":
     """The same of a column of cents; null where there is none."""
     import polars as pl
 
-    whole, sign = cents.abs() // 100, pl.when(cents < 0).then(pl.lit("-")).otherwise(pl.lit(""))
+    sign = pl.when(cents < 0).then(pl.lit("-")).otherwise(pl.lit(""))
+    backwards = (cents.abs() // 100).cast(pl.String).str.reverse().str.replace_all(r"(\d{3})", f"${{1}}{THIN}")
     rest = (cents.abs() % 100).cast(pl.String).str.zfill(2)
-    thousands, units = whole // 1000, (whole % 1000).cast(pl.String)
-    millions, middle = (thousands // 1000).cast(pl.String), (thousands % 1000).cast(pl.String)
-    grouped = (
-        pl.when(whole < 1000)
-        .then(units)
-        .when(whole < 1_000_000)
-        .then(pl.concat_str(middle, pl.lit(THIN), units.str.zfill(3)))
-        .otherwise(pl.concat_str(millions, pl.lit(THIN), middle.str.zfill(3), pl.lit(THIN), units.str.zfill(3)))
-    )
-    return pl.concat_str(sign, grouped, pl.lit(","), rest, pl.lit(" €"))
+    return pl.concat_str(sign, backwards.str.reverse().str.strip_chars_start(THIN), pl.lit(","), rest, pl.lit(" €"))
 
 
 def bound(text: str) -> str:

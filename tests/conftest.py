@@ -47,10 +47,12 @@ for _name in [name for name in os.environ if name.startswith("ECLUSE_")]:
 
 FORKING = """
 import gc, json, os, resource, select, signal, socket, sys
-os.environ["GX_ANALYTICS_ENABLED"] = "false"
-import alembic.command, duckdb, great_expectations, jinja2, pandera.polars, polars, pyarrow.parquet, sqlalchemy, xlsxwriter
+import alembic.command, duckdb, jinja2, pandera.polars, polars, pyarrow.parquet, sqlalchemy, xlsxwriter
+import checks.tables
+
+checks.tables.load()
 import great_expectations.expectations, great_expectations.render
-import checks.rows, checks.tables, checks.table_docs, warehouse.products, warehouse.recipient_tables, warehouse.segments
+import checks.rows, checks.table_docs, warehouse.products, warehouse.recipient_tables, warehouse.segments
 import warehouse.blobs, warehouse.log, warehouse.views, warehouse.recipient_files, warehouse.recipient_schemas
 import connectors.pmsi, flows.campaigns, flows.cpom, flows.gate, flows.pull, flows.reconciling
 import hypothesis, pandera.strategies.base_strategies
@@ -134,11 +136,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: ranks.get(item.path.stem, len(ranks)))
 
 
+def pytest_configure() -> None:
+    gc.set_threshold(cli.COLLECT_EVERY)
+
+
 def pytest_collection_finish() -> None:
     """What is imported stays: searching it for unreachable objects, again and again, takes a tenth of all tests' time."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(cli.COLLECT_EVERY)
 
 
 def pytest_sessionfinish() -> None:

@@ -413,13 +413,13 @@ def test_what_is_computed_is_kept_until_something_that_matters_changes(hub: Hub,
 def test_an_extraction_makes_again_the_tables_of_the_places_of_its_centres_and_of_no_other(
     hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made, work, centres = list[str](), campaigns.computed, in_caisse("311", "312", "313")
+    made, work, centres = list[str](), campaigns._tables_of, in_caisse("311", "312", "313")
 
     def counted(hub: Hub, known: Any, place: str, at: Any) -> Any:
         made.append(place)
         return work(hub, known, place, at)
 
-    monkeypatch.setattr(campaigns, "computed", counted)
+    monkeypatch.setattr(campaigns, "_tables_of", counted)
     for caisse, centre in zip(("311", "312", "313"), centres, strict=True):
         take(hub, put(tmp_path / f"cpam-{caisse}", [centre]))
     rows(hub, CENTRES)

@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from cpom_world import EJ, OTHER, SOUND, exported, judged, references, with_series, world
+from cpom_world import EJ, OTHER, SOUND, exported, frame, judged, references, with_series, world
 from test_cpom_compare import decision, variant
 
 from checks.cpom.compare import DEFINITION, RECOMPUTED, compare
@@ -128,6 +128,16 @@ def test_the_calendar_of_the_campaign_stands_once_in_each_region() -> None:
     found = made(facts_of(exported(*contracts)))["out_ars__cpom_obligation"]
     common = found.filter(pl.col("finess_ej").is_null()).group_by("deadline_id").agg(pl.col("region").sort())
     assert set(map(tuple, common["region"])) == {tuple(sorted({region_of(EJ), region_of("310000019")}))}
+
+
+def test_two_reports_of_one_recognition_may_be_due_on_one_day() -> None:
+    report = {"recognition_id": "RC01", "finess_ej": EJ, "due_on": date(2026, 3, 31)}
+    told = frame("recognition_report", *(report | {"data_year": year} for year in (2024, 2025)))
+    rows = made(world(recognition_report=told))["out_ars__cpom_obligation"]
+    ids = rows.filter(deadline_id="RC01")["obligation_id"].to_list()
+    assert len(ids) == 2
+    assert ids[1] == f"{ids[0]}/2"
+    assert rows["obligation_id"].is_unique().all()
 
 
 def test_money_is_in_cents_and_an_unknown_line_is_shown() -> None:

@@ -21,6 +21,7 @@ from conftest import Program
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from contracts_schema.french import euros, euros_of
 from contracts_schema.odcs import odcs, odcs_yaml
 from contracts_schema.products import Column, Mask, Product, RowCheck, Table, products
 from warehouse import products as made
@@ -226,6 +227,12 @@ def test_cents_are_shown_in_euros_to_the_cent(tmp_path: Path) -> None:
     assert b"<v>-999999999999.99</v>" in xml
     assert b"<v>0.01</v>" in xml
     assert b"<v>-0.01</v>" in xml
+
+
+def test_amounts_are_told_alike_one_by_one_and_by_the_column() -> None:
+    cents = pl.DataFrame({"cents": [*CENTS, 99_999, -100_000, 99_999_999, 123_456_789_012]})
+    told = cents.select(told=euros_of(pl.col("cents")))["told"].to_list()
+    assert told == [None if one is None else euros(one) for one in cents["cents"]]
 
 
 def test_a_column_is_wide_enough_for_its_longest_number(tmp_path: Path) -> None:

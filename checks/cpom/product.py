@@ -227,15 +227,18 @@ def _trajectory(comparison: Comparison) -> pl.DataFrame:
 
 
 def _obligations(watch: Watch, regions: pl.DataFrame) -> pl.DataFrame:
-    """Those of the whole campaign stand once in each région that has a contract."""
+    """Those of the whole campaign stand once in each région that has a contract. Two reports may be due on one day, each of the
+    data of its own year."""
+    nth = 1 + pl.int_range(pl.len()).over("region", "deadline_id", "finess_ej", "subject", "due_on")
     return (
         _everywhere(watch.obligations, regions)
+        .with_columns(nth=pl.when(nth > 1).then(nth))
         .with_columns(
             state=_words("state", STATES_FR),
             status=_words("status", STATUSES_FR),
             label="label_fr",
             evidence="evidence_fr",
-            obligation_id=_id("deadline_id", "finess_ej", "subject", "due_on"),
+            obligation_id=_id("deadline_id", "finess_ej", "subject", "due_on", "nth"),
         )
         .sort("due_on", "deadline_id", "finess_ej", "subject", "region", nulls_last=True, maintain_order=True)
     )
