@@ -243,8 +243,10 @@ def test_a_section_that_did_not_come_is_not_a_firm_zero(section: str) -> None:
 
 
 def test_without_simulation_nothing_missing_is_tried_out() -> None:
-    row = amounts(worth(golden(4000, 10), simulation=False))
+    found = worth(golden(4000, 10), simulation=False)
+    row = amounts(found)
     assert (row["computed_cents"], row["payable_cents"], row["complete"]) == (0, 0, False)
+    assert found.nodes.filter(node="rfs.payable")["value"].to_list() == [None], "nothing computed is not nothing to pay"
 
 
 def test_a_table_attested_whole_makes_the_same_amount_firm() -> None:

@@ -440,12 +440,13 @@ def _ends(centres: pl.DataFrame, figures: tuple[Figure, Figure], found: pl.DataF
     inputs = {"rfs": pl.lit("rfs.amount"), "rosp": pl.col("of_rosp").fill_null("")}
     for scheme in ("rfs", "rosp"):
         rows = centres.filter(pl.col("scheme") == scheme)
-        text = pl.col("reason_fr")
+        text, payable = pl.col("reason_fr"), pl.col("payable_cents")
+        known = pl.col("complete") | (payable != 0)  # nothing computed is not nothing to pay
         parts.append(
             _node(
                 rows,
                 f"{scheme}.payable",
-                pl.col("payable_cents"),
+                pl.when(known).then(payable),
                 1,
                 "cents",
                 inputs[scheme],
