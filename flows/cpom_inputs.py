@@ -31,7 +31,7 @@ EXPORT_FRAMES = ("sheet", "row", "value", "financial_line", "recognition")
 EXPECTED = "expected_contract"
 OF_ALL = ("legal_entity", "establishment")
 """Frames that hold for every région: who is whose."""
-AT_ONCE = 500
+AT_ONCE = 1_000
 """Contracts judged together: enough for the rules to cost little each, few enough to take little memory."""
 FINESS = 9
 

@@ -122,11 +122,12 @@ sys.exit(int(asked.recv(64)))
 """A program that answers as ``ecluse`` does, run in a forked process."""
 
 LONGEST_FIRST = (
-    "test_prefect", "test_faults", "test_bordereau_deliveries", "test_snp_through_files", "test_publication", "test_views",
-    "test_log", "test_indicators", "test_snp_rules", "test_snp_product", "test_transmissions", "test_table_gate",
-    "test_campaign_deliveries", "test_snp_answered", "test_failure_modes", "test_roles", "test_decisions", "test_difference",
-    "test_privacy", "test_disk_full", "test_recipients", "test_cli", "test_database_faults", "test_snp_scenarios",
-    "test_cpom_through_files", "test_docs", "test_cpom_rules", "test_row_gate", "test_concurrency", "test_lines",
+    "test_prefect", "test_faults", "test_cli", "test_bordereau_deliveries", "test_views", "test_campaign_deliveries",
+    "test_docs", "test_snp_rules", "test_snp_through_files", "test_snp_product", "test_log", "test_cpom_through_files",
+    "test_difference", "test_decisions", "test_table_gate", "test_publication", "test_disk_full", "test_database_faults",
+    "test_privacy", "test_indicators", "test_transmissions", "test_failure_modes", "test_demarches_faults", "test_masking",
+    "test_snp_answered", "test_roles", "test_recipients", "test_ecars", "test_snp_scenarios", "test_package",
+    "test_cpom_rules", "test_row_gate", "test_concurrency", "test_lines",
 )  # fmt: skip
 
 

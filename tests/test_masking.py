@@ -562,8 +562,10 @@ def test_coding_conflicts_are_shown_for_the_widest_variant_where_all_beside_is(t
     few_others = fictional_finess(number=1 + list(cases).index("few others by emergency"))
     found = broken(frames, few_others, published(frames, product=small_conflicts_alone()))[0]
     assert any("a difference of 5 in [5.0, 5.0]" in line for line in found), "the attack finds what the guard is for"
-    late = published(frames, {name: rows.drop("conflicts", strict=False) for name, rows in tables.items()})
+    older = {name: rows.drop("conflicts", strict=False) for name, rows in tables.items()}
+    late = published(frames, older)
     assert set(conflicts_in(late)) == {None}, "an earlier publication of the same data did not have them"
+    assert set(conflicts_in(published(frames, older, late))) == {None}, "nor do they come once one has the column"
 
 
 def told_closer(frames: Tables, finess: str, tables: Tables) -> list[str]:

@@ -177,7 +177,8 @@ def _with_earlier(
     same = [*table.keys, product.origin_column]
     told = [_told(table, same, _published_as(product, table, rows, published)) for published in earlier]
     told = told or [_told(table, same, rows.clear())]
-    rows = rows.join(pl.concat(told).group_by(same).agg(pl.all().any()), on=same, how="left", maintain_order="left")
+    every = pl.concat(told, how="diagonal")  # one that lacks a figure tells it last
+    rows = rows.join(every.group_by(same).agg(pl.all().any()), on=same, how="left", maintain_order="left")
     last = told[-1].select(*table.keys, pl.col("^kept:.*$").name.replace("kept:", "preferred:"))
     rows = rows.join(last, on=table.keys, how="left", maintain_order="left")
     rows = rows.with_columns(pl.col("^(known|kept|preferred):.*$").fill_null(value=False))
