@@ -282,7 +282,10 @@ class Attack:
     def small_differences(
         self, truth: Tables, *, conflicts: bool
     ) -> Iterator[tuple[np.ndarray, np.ndarray, int, tuple[str, str]]]:
-        """All pairs of figures of which one holds the other, whatever the stays, that differ by few."""
+        """All pairs of figures of which one holds the other, whatever the stays, that differ by few.
+
+        ``conflicts``: whether they are published, and so tell of what differs from them.
+        """
         total = sum(value for name, _, measure, value in cells(truth) if (name, measure) == ("activity", "stays") and value)
         figures = [("stays", self.sum("kind"), total)]
         for surgical, birth in itertools.product((True, False), (("14", "15"), ("15",))):
@@ -301,11 +304,12 @@ class Attack:
                 )
             )
         for name, key, measure, value in cells(truth):
-            if name == "indicator" and value is not None and (measure != "conflicts" or key[0] in ("ge75_v3", "gt75_v3")):
+            once = measure != "conflicts" or (conflicts and key[0] in ("ge75_v3", "gt75_v3"))
+            if name == "indicator" and value is not None and once:
                 figures.append((f"{key[0]}.{measure}", self.cell(name, key, measure), value))
         known = {name: (of, value) for name, of, value in figures}
         for age in ("ge75_v3", "gt75_v3"):  # the unscheduled, whose number conflicts tell: direct, or else in conflict
-            if conflicts and f"{age}.conflicts" in known:
+            if f"{age}.conflicts" in known:
                 both = [known[f"{age}.{measure}"] for measure in ("numerator", "conflicts")]
                 figures.append((f"{age}.unscheduled", sum(of for of, _ in both), sum(value for _, value in both)))
         for (inner, one, less), (outer, other, more) in itertools.permutations(figures, 2):
