@@ -187,7 +187,10 @@ print(blobs.put_stream([b"afterwards"]).size)
 
 def test_a_disk_that_takes_no_more_is_told_and_the_same_command_works_afterwards(tmp_path: Path, program: Program) -> None:
     said = program(FULL, str(tmp_path)).communicate(timeout=600)[0].splitlines()
-    told = "BlobUnwritable écriture impossible dans {}/tmp : File too large ; remédiez-y, puis relancez la même commande"
+    told = (
+        "BlobUnwritable écriture impossible dans {}/tmp : fichier trop grand pour ce disque ; "
+        "remédiez-y, puis relancez la même commande"
+    )
     assert said[:3] == [told.format(tmp_path)] * 3
     assert said[3].startswith("FileNotFoundError")
     assert said[4] == "10"
@@ -208,7 +211,7 @@ def test_a_disk_that_fails_is_told(tmp_path: Path) -> None:
             writer._file = BrokenDisk()  # type: ignore[assignment]
             writer.write(b"segment")
 
-    with pytest.raises(BlobUnwritable, match="Input/output error"):
+    with pytest.raises(BlobUnwritable, match="entrée-sortie du disque"):
         store()
     assert files(tmp_path) == {}
 

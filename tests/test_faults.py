@@ -246,7 +246,8 @@ def test_a_limit_on_the_size_of_files_is_told_like_a_full_disk(jobs: Jobs, expor
     path = export(stays=2000)
     assert jobs([["--home", home, "ingest", path]], file_size=60_000) == [1]
     assert (tmp_path / "said_0").read_text() == (
-        f"ecluse : écriture impossible dans {home}/store/tmp : File too large ; remédiez-y, puis relancez la même commande\n"
+        f"ecluse : écriture impossible dans {home}/store/tmp : fichier trop grand pour ce disque ; "
+        "remédiez-y, puis relancez la même commande\n"
     )
     assert_sound(home)
     assert what_stands(home) == ([], {})
@@ -279,7 +280,7 @@ def test_a_file_that_cannot_be_read_is_reported_and_the_others_are_ingested(
     assert said.code == 1
     assert [(found["files"][0]["name"], found["status"], found["message"]) for found in said.json["deliveries"]] == [
         ("990000010.2025.2.rsa", "accepted", None),
-        ("990000028.2025.1.rsa", "rejected", "lecture impossible : Input/output error"),
+        ("990000028.2025.1.rsa", "rejected", "lecture impossible : erreur d'entrée-sortie du disque"),
     ]
     assert {event.stream for event in hub.log.read()} == {"pmsi/mco/990000010/2025"}
 
@@ -346,7 +347,7 @@ def test_a_file_that_is_no_database_is_told(ecluse: Ecluse, home: Path) -> None:
     (home / "ecluse.db").write_bytes(b"not a database, whatever its name says " * 200)
     said = ecluse("status")
     assert (said.code, said.err.count("\n")) == (1, 1)
-    assert "file is not a database" in said.err
+    assert "ce fichier n'est pas une base SQLite" in said.err
 
 
 # --- damage
