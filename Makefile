@@ -13,8 +13,9 @@ demo: $(VENV)/installed
 up: $(VENV)/installed
 	@exec $(BIN)/python -m flows.up
 
+# two processes at work, a thread each
 test: lint
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	@POLARS_MAX_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/installed-dev
 	@$(BIN)/ruff check .

@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 import sqlalchemy as sa
 from fault_table import promise as promise
@@ -43,6 +44,10 @@ _databases = itertools.count(1)
 
 for _name in [name for name in os.environ if name.startswith("ECLUSE_")]:
     del os.environ[_name]  # a user's hub is not what is tested
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # the threads that the Makefile allows are those of this process, not of what it starts
+    pl.thread_pool_size()  # read here, once
+    os.environ.pop("POLARS_MAX_THREADS", None)
 
 
 FORKING = """
